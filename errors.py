@@ -1,0 +1,76 @@
+"""The errors Threadmill raises on purpose: each shows the value seen and the next step."""
+
+
+class ThreadmillError(Exception):
+    """Root of every error that Threadmill raises on purpose."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class BadDatabase(ThreadmillError, ValueError):
+    """The database URL or file cannot be used."""
+
+
+class UnknownThread(ThreadmillError, KeyError):
+    """No thread, or no checkpoint of it, has this id."""
+
+
+class UnknownTool(ThreadmillError, KeyError):
+    """A tool name that the agent does not bind."""
+
+
+class UnknownSlot(ThreadmillError, KeyError):
+    """A slot that no agent or registry entry has."""
+
+
+class UnknownVersion(ThreadmillError, KeyError):
+    """A version or alias that the registry does not hold."""
+
+
+class UnknownSuite(ThreadmillError, KeyError):
+    """A suite or agent name that is not built in and cannot be found."""
+
+
+class NotPaused(ThreadmillError, ValueError):
+    """An answer was given to a thread that asks nothing."""
+
+
+class StillPaused(ThreadmillError, ValueError):
+    """New input was given to a thread that waits for an answer."""
+
+
+class BadAnswer(ThreadmillError, ValueError):
+    """An answer to an interrupt that does not fit its question."""
+
+
+class BadModelFolder(ThreadmillError, ValueError):
+    """A model folder that lacks weights, a tokenizer or a chat template."""
+
+
+class BadModelSpec(ThreadmillError, ValueError):
+    """A model SPEC that names nothing that can be loaded."""
+
+
+class ContextOverflow(ThreadmillError, ValueError):
+    """A prompt that does not fit into the model's context."""
+
+
+class BadTrace(ThreadmillError, ValueError):
+    """A message whose recorded tokens are missing or contradict each other."""
+
+
+class BadDataset(ThreadmillError, ValueError):
+    """A data set folder that cannot be read or holds no usable row."""
+
+
+class BadImport(ThreadmillError, ValueError):
+    """A file that cannot be imported at all (single bad rows are set aside instead)."""
+
+
+class StoreFull(ThreadmillError, OSError):
+    """The database could not be written; what was finished is kept."""
+
+
+class TrainingFailed(ThreadmillError, RuntimeError):
+    """A training run that cannot go on."""
