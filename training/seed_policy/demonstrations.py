@@ -1,0 +1,82 @@
+"""Demonstrations as token rows for the seed policy: the expert's, or a fallible demonstrator's."""
+
+import random
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from transformers import PreTrainedTokenizerFast
+
+from ..worlds.helpdesk.database import make_world, write_world
+from ..worlds.helpdesk.expert import demonstrate, mistakes_for
+from ..worlds.helpdesk.prompt import SYSTEM
+from ..worlds.helpdesk.tasks import TIERS, make_task
+from ..worlds.helpdesk.tools import TOOLS
+
+TOOL_SCHEMAS = [convert_to_openai_tool(tool) for tool in TOOLS]
+PRETRAINING_SEED = 7
+"""Seed of the tasks that the seed policy learnt from; runs and evaluations use others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One demonstration: token ids, and 1 where the assistant speaks."""
+
+    ids: list[int]
+    mask: list[int]
+
+
+def demonstrations(
+    tokenizer: PreTrainedTokenizerFast, *, start: int, mistake_rates: Mapping[str, float], seed: int
+) -> Iterator[Row]:
+    """Endless rows, tiers in rotation, from task number ``start`` on.
+
+    ``mistake_rates``: tier to the share of episodes in which the demonstrator errs.
+    """
+    rng = random.Random(seed)
+    index = start
+    while True:
+        for tier in TIERS:
+            mistake_rate = mistake_rates.get(tier, 0.0)
+            messages = episode(tier, index, mistake=rng.random() < mistake_rate, seed=rng.randrange(2**31))
+            yield encode(tokenizer, messages)
+        index += 1
+
+
+def episode(tier: str, index: int, *, mistake: bool, seed: int) -> list[BaseMessage]:
+    """The messages of one demonstration on a training task."""
+    task = make_task("train", tier, index, PRETRAINING_SEED)
+    chosen = random.Random(seed).choice(mistakes_for(task)) if mistake else None
+    with tempfile.TemporaryDirectory() as folder:
+        world = Path(folder) / "world.db"
+        write_world(make_world(task.split, task.seed), world)
+        return demonstrate(task, world, mistake=chosen, seed=seed)
+
+
+def as_chat(messages: list[BaseMessage]) -> list[dict[str, Any]]:
+    """The messages in the form that chat templates take, system prompt first."""
+    chat: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM}]
+    for message in messages:
+        if message.type == "human":
+            chat.append({"role": "user", "content": message.text})
+        elif isinstance(message, ToolMessage):
+            chat.append({"role": "tool", "content": message.text})
+        else:
+            calls = [
+                {"type": "function", "function": {"name": call["name"], "arguments": call["args"]}}
+                for call in getattr(message, "tool_calls", [])
+            ]
+            chat.append({"role": "assistant", "content": message.text, "tool_calls": calls})
+    return chat
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, messages: list[BaseMessage]) -> Row:
+    """Render with the template and its generation markers."""
+    out: Any = tokenizer.apply_chat_template(
+        as_chat(messages), tools=TOOL_SCHEMAS, return_assistant_tokens_mask=True, return_dict=True
+    )
+    return Row(list(out["input_ids"]), list(out["assistant_masks"]))
