@@ -1,0 +1,41 @@
+# Four verbs locally and in CI: install, check, test, docs. And quickstart, for the first five minutes.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*.py' -o -name '*.jinja' -o -name '*.safetensors' | LC_ALL=C sort)
+# The editable install links file by file, so it is repeated when the list of files changes.
+STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+
+.PHONY: install check test docs quickstart bench seed-policy clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit("Threadmill needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f .venv/.installed-*
+	@touch $@
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --warnings=false
+
+test: check
+	$(OFFLINE) $(BIN)/python -m pytest
+
+docs: install
+	$(OFFLINE) $(BIN)/python -m pytest --doctest-modules nodes graphs checkpoints training/trajectory.py training/statistics.py
+
+quickstart: install
+	@$(OFFLINE) $(BIN)/threadmill quickstart --out out/quickstart
+
+bench: install
+	$(OFFLINE) $(BIN)/python benchmarks/run_all.py
+
+seed-policy: install
+	$(BIN)/python -m threadmill.training.seed_policy.recipe --out out/seed-policy
+
+clean:
+	rm -rf .venv build out

@@ -1,0 +1,40 @@
+"""The ``threadmill`` command: puts the groups together and turns our errors into one line on stderr."""
+
+import sys
+
+import typer
+
+from ..errors import ThreadmillError
+from . import evaluate, export, models, quickstart, rollout, run, threads, train
+
+app = typer.Typer(
+    name="threadmill",
+    help="Turn the threads of a LangGraph agent into a better model for that same agent.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("quickstart")(quickstart.quickstart_command)
+app.command("run")(run.run_command)
+app.command("rollout")(rollout.rollout_command)
+app.add_typer(threads.app, name="threads")
+app.add_typer(export.app, name="export")
+app.add_typer(train.app, name="train")
+app.command("eval")(evaluate.evaluate_command)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command; our own errors exit with 1, wrong usage with 2, Ctrl-C with 130."""
+    try:
+        app()
+    except ThreadmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Progress on stderr: a bar for long work, silent where stderr is not a terminal but for a line a stage."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[..., None]]:
+    """A function ``(done, total, loss=None)`` that draws a bar called ``name`` on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(name, total=None, note="")
+
+        def advance(done: int, total: int, loss: float | None = None) -> None:
+            bar.update(task, completed=done, total=total, note="" if loss is None else f"loss {loss:.4f}")
+
+        yield advance
