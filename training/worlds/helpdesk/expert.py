@@ -67,7 +67,7 @@ def _run(name: str, args: dict[str, Any], world: Path) -> str:
     try:
         return str(tool.invoke(args, {"configurable": {"world": str(world)}}))
     except ToolException as error:
-        return f"error: {error}"
+        return str(error)
 
 
 def _after(word: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """The helpdesk's tools. Each finds its world through ``config["configurable"]["world"]``, a file path.
 
-A request that the shop refuses raises ``ToolException``: the tool node turns it into an observation.
+A request that the shop refuses raises ``ToolException``: the tool node turns it into an observation, which
+starts with "error:" because chat templates do not show the status of a result.
 """
 
 import ast
@@ -24,7 +25,7 @@ def find_orders(email: str, config: RunnableConfig) -> str:
     with opened(_world(config)) as db:
         rows = db.execute("SELECT item, id FROM orders WHERE email = ? ORDER BY rowid", (email,)).fetchall()
     if not rows:
-        raise ToolException(f"no orders of {email}")
+        raise ToolException(f"error: no orders of {email}")
     return ", ".join(f"{item} {order_id}" for item, order_id in rows)
 
 
@@ -45,7 +46,7 @@ def cancel_order(order_id: str, config: RunnableConfig) -> str:
     with opened(_world(config)) as db:
         order = _order(db, order_id)
         if order["status"] != "pending":
-            raise ToolException(f"{order_id} is already {order['status']}")
+            raise ToolException(f"error: {order_id} is already {order['status']}")
         db.execute("UPDATE orders SET status = 'cancelled' WHERE id = ?", (order_id,))
     return f"{order_id} is cancelled"
 
@@ -57,7 +58,7 @@ def refund(order_id: str, amount: Amount, config: RunnableConfig) -> str:
         order = _order(db, order_id)
         paid = db.execute("SELECT sum(amount) FROM refunds WHERE order_id = ?", (order_id,)).fetchone()[0] or 0
         if paid + amount > order["amount"] + order["shipping"]:
-            raise ToolException(f"{amount} is more than was paid for {order_id}")
+            raise ToolException(f"error: {amount} is more than was paid for {order_id}")
         db.execute("INSERT INTO refunds VALUES (?, ?)", (order_id, amount))
     return f"refunded {amount} for {order_id}"
 
@@ -68,7 +69,7 @@ def change_address(order_id: str, city: str, config: RunnableConfig) -> str:
     with opened(_world(config)) as db:
         order = _order(db, order_id)
         if order["status"] != "pending":
-            raise ToolException(f"{order_id} is already {order['status']}")
+            raise ToolException(f"error: {order_id} is already {order['status']}")
         db.execute("UPDATE orders SET city = ? WHERE id = ?", (city, order_id))
     return f"{order_id} goes to {city}"
 
@@ -78,14 +79,14 @@ def search_policy(query: str, config: RunnableConfig) -> str:
     """Search the shop's policy notes."""
     words = [word for word in "".join(c if c.isalnum() else " " for c in query).split()]
     if not words:
-        raise ToolException("the query has no words")
+        raise ToolException("error: the query has no words")
     match = " OR ".join(f'"{word}"' for word in words)
     with opened(_world(config)) as db:
         row = db.execute(
             "SELECT text FROM policies WHERE policies MATCH ? ORDER BY rank, rowid LIMIT 1", (match,)
         ).fetchone()
     if row is None:
-        raise ToolException(f"no note about {query}")
+        raise ToolException(f"error: no note about {query}")
     return row[0]
 
 
@@ -95,7 +96,7 @@ def calculator(expression: str) -> str:
     try:
         value = _value(ast.parse(expression, mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError, MemoryError) as error:
-        raise ToolException(f"cannot work out {expression[:80]!r}") from error
+        raise ToolException(f"error: cannot work out {expression[:80]!r}") from error
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -125,7 +126,7 @@ def _value(node: ast.expr) -> float | int:
 def _world(config: RunnableConfig) -> Path:
     path = config.get("configurable", {}).get("world")
     if not path:
-        raise ToolException("this thread has no world; give its path as configurable['world']")
+        raise ToolException("error: this thread has no world; give its path as configurable['world']")
     return Path(path)
 
 
@@ -133,5 +134,5 @@ def _order(db: sqlite3.Connection, order_id: str) -> sqlite3.Row:
     db.row_factory = sqlite3.Row
     row = db.execute("SELECT * FROM orders WHERE id = ?", (order_id,)).fetchone()
     if row is None:
-        raise ToolException(f"no order {order_id}")
+        raise ToolException(f"error: no order {order_id}")
     return row
