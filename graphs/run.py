@@ -1,0 +1,201 @@
+"""Running a thread: a new user turn, an answer to its questions, or going on after a crash.
+
+Every run says in its checkpoints' metadata who ran: agent and graph digest. What a run was given in
+``configurable`` (a world, a seed) is read back from there, so whoever resumes need not know it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from json import dumps
+from typing import Any, Literal
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Interrupt, StateSnapshot
+
+from ..errors import NotPaused, StillPaused, StoreFull, UnknownThread
+from ..nodes.answers import check_answers
+
+Agent = CompiledStateGraph[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a thread stands after a run."""
+
+    thread: str
+    status: Literal["done", "paused", "failed"]
+    """``failed``: an exception or a crash stopped the run; ``continue_thread`` takes it up again."""
+    answer: str | None
+    """The last message's text, if the agent had the last word."""
+    questions: tuple[dict[str, Any], ...]
+    versions: dict[str, str]
+
+
+def run_thread(
+    graph: Agent,
+    thread: str,
+    text: str,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    configurable: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Give a new or finished thread the next user turn and run it until it ends or asks.
+
+    What the model raises passes through; the thread keeps every finished step and can be continued.
+
+    Raises:
+        StillPaused: the thread waits for an answer, or stopped in the middle of its calls.
+        StoreFull: the disk is full.
+    """
+    before = graph.get_state(_named(thread))
+    if before.interrupts:
+        raise StillPaused(_waiting(thread, _questions(before.interrupts)))
+    if {"act", "tool"} & set(before.next):
+        raise StillPaused(
+            f"thread {thread!r} stopped in the middle of its calls; continue it first (continue_thread)"
+        )
+    message = HumanMessage(text, id=str(uuid4()))
+    config = _config(graph, thread, before, metadata, configurable)
+    return _go(graph, thread, {"messages": [message]}, config)
+
+
+def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]]) -> Outcome:
+    """Answer all open questions of a paused thread and run it on.
+
+    Each answer: the question's ``id`` and a ``type`` out of its choices; ``args`` to edit, ``text`` to reject or
+    respond; ``by`` and ``at`` (ISO 8601; the present time if missing).
+
+    Raises:
+        UnknownThread, NotPaused, StoreFull
+        BadAnswer: an answer does not fit; the thread stays paused.
+    """
+    before = _known(graph, thread)
+    if not before.interrupts:
+        raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
+    check_answers(_questions(before.interrupts), answers, before.interrupts[0].response_schema)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    signed = [{"by": "human", "at": now, **answer} for answer in answers]
+    return _go(graph, thread, Command(resume={"answers": signed}), _config(graph, thread, before))
+
+
+def continue_thread(graph: Agent, thread: str) -> Outcome:
+    """Take up a thread that a crash or an exception stopped; finished calls are not run again.
+
+    A thread that is done or paused is left as it is.
+
+    Raises:
+        UnknownThread, StoreFull
+    """
+    before = _known(graph, thread)
+    if before.interrupts or not before.next:
+        return _outcome(thread, before.values, before.interrupts)
+    return _go(graph, thread, None, _config(graph, thread, before))
+
+
+def read_outcome(graph: Agent, thread: str) -> Outcome:
+    """Where ``thread`` stands now.
+
+    Raises:
+        UnknownThread
+    """
+    state = _known(graph, thread)
+    return _outcome(thread, state.values, state.interrupts, failed=bool(state.next))
+
+
+def graph_digest(graph: Agent) -> str:
+    """Twelve hexadecimal digits that change with nodes, edges, tool schemas and settings of ``graph``."""
+    builder = graph.builder
+    nodes = sorted((name, sorted((node.metadata or {}).items())) for name, node in builder.nodes.items())
+    routes = sorted((source, sorted(routes)) for source, routes in builder.branches.items())
+    return sha256(dumps([nodes, sorted(builder.edges), routes]).encode()).hexdigest()[:12]
+
+
+def _go(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
+    with _full_disk_named(thread):
+        values = graph.invoke(given, config, durability="sync")
+    return _outcome(thread, values, values.get("__interrupt__", ()))
+
+
+@contextmanager
+def _full_disk_named(thread: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if "database or disk is full" not in str(error):
+            raise
+        raise StoreFull(
+            f"no room to write thread {thread!r}: {error}; what was finished is kept; make room, then continue"
+        ) from error
+
+
+def _known(graph: Agent, thread: str) -> StateSnapshot:
+    state = graph.get_state(_named(thread))
+    if state.created_at is None:
+        raise UnknownThread(f"thread {thread!r} has no checkpoints; try `threadmill threads list`")
+    return state
+
+
+def _outcome(
+    thread: str, values: Mapping[str, Any], interrupts: Sequence[Interrupt], *, failed: bool = False
+) -> Outcome:
+    messages = values.get("messages", [])
+    last = messages[-1] if messages else None
+    spoke = isinstance(last, AIMessage) and not (last.tool_calls or last.invalid_tool_calls)
+    return Outcome(
+        thread=thread,
+        status="paused" if interrupts else "failed" if failed else "done",
+        answer=last.text if last is not None and spoke else None,
+        questions=_questions(interrupts),
+        versions=dict(values.get("versions", {})),
+    )
+
+
+def _questions(interrupts: Sequence[Interrupt]) -> tuple[dict[str, Any], ...]:
+    return tuple(question for asked in interrupts for question in asked.value["questions"])
+
+
+def _waiting(thread: str, questions: Sequence[Mapping[str, Any]]) -> str:
+    asked = "; ".join(
+        f"{q['tool']}({', '.join(f'{name}={value!r}' for name, value in q['args'].items())}): {q['why']} "
+        f"[{q['id']}: {', '.join(q['choices'])}]"
+        for q in questions
+    )
+    return f"thread {thread!r} waits for an answer: {asked}; try `threadmill threads approve {thread}`"
+
+
+def _named(thread: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread}}
+
+
+_OF_ONE_STEP = {"source", "step", "run_id", "as_node", "editor", "agent", "graph"}
+"""Metadata that says how one checkpoint came about, so it is not handed on to the next run."""
+
+
+def _config(
+    graph: Agent,
+    thread: str,
+    before: StateSnapshot,
+    metadata: Mapping[str, Any] | None = None,
+    configurable: Mapping[str, Any] | None = None,
+) -> RunnableConfig:
+    remembered = {
+        key: value
+        for key, value in (before.metadata or {}).items()
+        if isinstance(value, (str, int, float)) and key not in _OF_ONE_STEP
+    }
+    agent = {"agent": _agent_name(graph), "graph": graph_digest(graph)}
+    return {
+        "configurable": {**remembered, **(metadata or {}), **(configurable or {}), "thread_id": thread},
+        "metadata": {**agent, **(metadata or {})},
+    }
+
+
+def _agent_name(graph: Agent) -> str:
+    notes = (node.metadata or {} for node in graph.builder.nodes.values())
+    return next((note["agent"] for note in notes if "agent" in note), graph.name)

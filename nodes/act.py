@@ -1,0 +1,68 @@
+"""The act node: what happens to the calls that think proposed.
+
+It decides and never runs anything: every call goes to the tool node with what is to be done about it.
+A person is asked once, for all calls together, because LangGraph keeps one question per task; the
+node runs again from its start when the answer comes, so nothing before the question has an effect.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage
+from langchain_core.tools import BaseTool
+from langgraph.types import Command, Send, interrupt
+
+from .answers import answer_schema, apply_answer, ask_about, check_answers, edited_message
+from .calls import Call, args_schema, sort_calls
+
+Ask = Callable[[str, dict[str, Any]], str | None]
+"""From a tool's name and arguments: why a person must decide about the call, or None."""
+
+
+def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[..., Command[Literal["tool"]]]:
+    """Build a node that checks the proposed calls, asks a person where ``ask`` says so, and fans out.
+
+    ``ask`` must be a pure function: it is consulted again when the thread is resumed.
+    """
+    schemas = {tool.name: args_schema(tool) for tool in tools}
+
+    def act(state: Mapping[str, Any]) -> Command[Literal["tool"]]:
+        message = state["messages"][-1]
+        calls = sort_calls(message, schemas)
+        questions = _questions(calls, ask) if ask else []
+        if not questions:
+            return _fan_out(calls)
+        schema = answer_schema(questions, schemas)
+        answers = interrupt({"questions": questions}, response_schema=schema)["answers"]
+        check_answers(questions, answers, schema)
+        return _answered(message, calls, {answer["id"]: answer for answer in answers})
+
+    return act
+
+
+def _questions(calls: Sequence[Call], ask: Ask) -> list[dict[str, Any]]:
+    runnable = [call for call in calls if call["kind"] == "result"]
+    reasons = [(call, ask(call["call"]["name"], call["call"]["args"])) for call in runnable]
+    return [ask_about(call, why) for call, why in reasons if why]
+
+
+def _answered(
+    message: AIMessage, calls: Sequence[Call], answers: Mapping[str | None, Mapping[str, Any]]
+) -> Command[Literal["tool"]]:
+    decided = [
+        apply_answer(call, answers[call["call"]["id"]]) if call["call"]["id"] in answers else call
+        for call in calls
+    ]
+    edits = [
+        after
+        for before, after in zip(calls, decided, strict=True)
+        if before["call"]["args"] != after["call"]["args"]
+    ]
+    if not edits:
+        return _fan_out(decided)
+    edited = edited_message(message, decided, answers[edits[0]["call"]["id"]])
+    return _fan_out(decided, {"messages": [edited]})
+
+
+def _fan_out(calls: Sequence[Call], update: dict[str, Any] | None = None) -> Command[Literal["tool"]]:
+    return Command(goto=[Send("tool", call) for call in calls], update=update)

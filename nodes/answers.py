@@ -1,0 +1,140 @@
+"""Questions about proposed calls, what may be answered, and what the answers make of the calls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from ..errors import BadAnswer
+from .calls import Call, schema_complaint
+from .models.trace import EDIT_KEY
+
+CHOICES = ("approve", "edit", "reject", "respond")
+"""Run the call · run it with other arguments · don't run it and say why · answer in the tool's place."""
+
+
+def ask_about(call: Call, why: str) -> dict[str, Any]:
+    """The question whether ``call`` may run, for the payload of the interrupt."""
+    proposed = call["call"]
+    return {
+        "id": proposed["id"],
+        "tool": proposed["name"],
+        "args": proposed["args"],
+        "why": why,
+        "choices": list(CHOICES),
+    }
+
+
+def answer_schema(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of the answer to ``questions``: it travels with the interrupt to whoever answers."""
+    kinds = [
+        {
+            "type": "object",
+            "title": question["tool"],
+            "properties": {
+                "id": {"const": question["id"]},
+                "type": {"enum": list(question["choices"])},
+                "args": schemas[question["tool"]],
+                "text": {"type": "string"},
+                "by": {"type": "string"},
+                "at": {"type": "string"},
+            },
+            "required": ["id", "type"],
+        }
+        for question in questions
+    ]
+    answers = {"type": "array", "items": {"anyOf": kinds}, "minItems": len(kinds), "maxItems": len(kinds)}
+    return {"type": "object", "properties": {"answers": answers}, "required": ["answers"]}
+
+
+def check_answers(
+    questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]], schema: Any
+) -> None:
+    """Make sure that every question has exactly one answer that fits it.
+
+    ``schema`` is what ``answer_schema`` made; without it the arguments of an edit are not looked at.
+
+    Raises:
+        BadAnswer: with the value seen and what was possible.
+    """
+    asked = {question["id"]: question for question in questions}
+    given = [answer.get("id") for answer in answers]
+    for call_id in given:
+        if call_id not in asked:
+            raise BadAnswer(f"no question has the id {call_id!r}; open are {_list(asked)}")
+        if given.count(call_id) > 1:
+            raise BadAnswer(f"question {call_id!r} got {given.count(call_id)} answers; give one")
+    if missing := [call_id for call_id in asked if call_id not in given]:
+        raise BadAnswer(f"no answer to {_list(missing)}; all questions are answered together")
+    for answer in answers:
+        _check(answer, asked[answer["id"]], schema)
+
+
+def _check(answer: Mapping[str, Any], question: Mapping[str, Any], schema: Any) -> None:
+    kind = answer.get("type")
+    if kind not in question["choices"]:
+        raise BadAnswer(
+            f"{kind!r} is not a choice for {question['id']!r}; choose {_list(question['choices'])}"
+        )
+    if kind == "respond" and not answer.get("text"):
+        raise BadAnswer(
+            f"the response to {question['id']!r} has no text; give what the tool should have said"
+        )
+    if kind == "edit":
+        if not isinstance(answer.get("args"), Mapping):
+            raise BadAnswer(
+                f"the edit of {question['id']!r} has no args; give all arguments of {question['tool']}"
+            )
+        if schema and (complaint := schema_complaint(_schema_of(question["id"], schema), answer["args"])):
+            raise BadAnswer(f"invalid arguments for {question['tool']}: {complaint}")
+
+
+def _schema_of(question_id: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    kinds = schema["properties"]["answers"]["items"]["anyOf"]
+    return next(
+        kind["properties"]["args"] for kind in kinds if kind["properties"]["id"]["const"] == question_id
+    )
+
+
+def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:
+    """What is to be done with ``call`` after a person answered."""
+    by = answer.get("by", "human")
+    match answer["type"]:
+        case "edit":
+            return {**call, "call": {**call["call"], "args": dict(answer["args"])}}
+        case "reject":
+            reason = answer.get("text")
+            text = f"a person refused this call: {reason}" if reason else "a person refused this call"
+            return {**call, "kind": "rejected", "text": text, "by": by}
+        case "respond":
+            return {**call, "kind": "responded", "text": answer["text"], "by": by}
+        case _:
+            return call
+
+
+def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[str, Any]) -> AIMessage:
+    """``message`` with the human's ``calls`` in place of the proposal, which stays beside them.
+
+    The id and the trace stay: what was sampled is still what was sampled.
+    """
+    proposal = {
+        "content": message.content,
+        "tool_calls": message.tool_calls,
+        "invalid_tool_calls": message.invalid_tool_calls,
+    }
+    edit = {"by": answer.get("by", "human"), "at": answer.get("at", ""), "proposal": proposal}
+    raw = {key: value for key, value in message.additional_kwargs.items() if key != "tool_calls"}
+    args = {call["call"]["id"]: call["call"]["args"] for call in calls}
+    return message.model_copy(
+        update={
+            "tool_calls": [
+                {**call, "args": args.get(call["id"], call["args"])} for call in message.tool_calls
+            ],
+            "additional_kwargs": raw,
+            "response_metadata": {**message.response_metadata, EDIT_KEY: edit},
+        }
+    )
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(repr, names))

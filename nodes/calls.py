@@ -1,0 +1,100 @@
+"""Which proposed calls can run: the tool is known and the arguments fit its JSON Schema."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, NotRequired, TypedDict
+
+from jsonschema import Draft202012Validator
+from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.tools import BaseTool
+from pydantic import TypeAdapter
+
+Kind = Literal["result", "invalid", "unknown_tool", "rejected", "responded", "failed", "timeout"]
+
+
+class Call(TypedDict):
+    """One proposed call on its way to the tool node."""
+
+    id: str
+    """Of the message that will answer it: the proposal's id and the call's place in it."""
+    call: ToolCall
+    kind: Kind
+    """``result``: run it. Otherwise ``text`` is the answer."""
+    text: str
+    by: NotRequired[str]
+    """Who decided, where a person did."""
+
+
+def args_schema(tool: BaseTool) -> dict[str, Any]:
+    """The JSON Schema of the arguments that a model may give: not the injected ones, such as the config.
+
+    Tools made from Python functions drop arguments they do not know, so here those are not allowed.
+    """
+    schema = tool.tool_call_schema
+    if isinstance(schema, dict):
+        return schema
+    return {"additionalProperties": False, **TypeAdapter(schema).json_schema()}
+
+
+def schema_complaint(schema: Mapping[str, Any], args: Any) -> str:
+    """What is wrong with ``args``, at most three findings; empty if they fit."""
+    findings = []
+    for error in sorted(Draft202012Validator(schema).iter_errors(args), key=lambda e: list(map(str, e.path))):
+        place = ".".join(map(str, error.path))
+        findings.append(f"{place}: {error.message}" if place else error.message)
+    return "; ".join(findings[:3])
+
+
+def sort_calls(message: AIMessage, schemas: Mapping[str, Mapping[str, Any]]) -> list[Call]:
+    """Every proposed call of ``message`` with what is to be done: run it, or say why it cannot run.
+
+    In the order of the proposal, the calls that could not even be parsed last.
+    """
+    calls: list[Call] = []
+    for call in message.tool_calls:
+        kind, text = _judge(call, schemas)
+        calls.append(
+            {
+                "id": _answer_id(message, calls),
+                "call": _named(call, message, calls),
+                "kind": kind,
+                "text": text,
+            }
+        )
+    for broken in message.invalid_tool_calls:
+        call = ToolCall(name=broken.get("name") or "", args={}, id=broken.get("id"))
+        text = f"the call could not be read: {broken.get('error') or broken.get('args')}"
+        calls.append(
+            {
+                "id": _answer_id(message, calls),
+                "call": _named(call, message, calls),
+                "kind": "invalid",
+                "text": text,
+            }
+        )
+    return calls
+
+
+def _judge(call: ToolCall, schemas: Mapping[str, Mapping[str, Any]]) -> tuple[Kind, str]:
+    if call["name"] not in schemas:
+        return "unknown_tool", _no_such_tool(call["name"], list(schemas))
+    complaint = schema_complaint(schemas[call["name"]], call["args"])
+    if complaint:
+        return "invalid", f"invalid arguments for {call['name']}: {complaint}"
+    return "result", ""
+
+
+def _no_such_tool(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known)
+    if near:
+        return f"there is no tool {name!r}; did you mean {' or '.join(near)}?"
+    return f"there is no tool {name!r}; there are {', '.join(known)}"
+
+
+def _answer_id(message: AIMessage, before: Sequence[Call]) -> str:
+    return f"{message.id}:{len(before)}"
+
+
+def _named(call: ToolCall, message: AIMessage, before: Sequence[Call]) -> ToolCall:
+    """``call`` with an id: some models give none."""
+    return ToolCall(name=call["name"], args=call["args"], id=call["id"] or _answer_id(message, before))

@@ -1,0 +1,45 @@
+"""The think node: one model call through its slot, one ``AIMessage`` with its trace."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+
+from .models.slot import Slot
+
+
+def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Callable[..., dict[str, Any]]:
+    """Build a node that asks the model of this run's version for the next message.
+
+    ``config["configurable"]`` may hold ``seed`` and ``temperature``. The model gets
+    ``seed + number of AI messages so far``, so every call of a thread has a seed of its own.
+    """
+
+    @lru_cache(maxsize=4)
+    def bound(version: str) -> Runnable[Any, AIMessage]:
+        return slot.model(version).bind_tools(tools)
+
+    def think(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        messages = state["messages"]
+        version = state["versions"][slot.name]
+        prompt = messages
+        if system and not (messages and isinstance(messages[0], SystemMessage)):
+            prompt = [SystemMessage(system), *messages]
+        settings = _settings(config.get("configurable", {}), messages)
+        answer = bound(version).invoke(prompt, config, **settings)
+        spoken = {**answer.response_metadata, "node": "think", "version": version}
+        return {"messages": [answer.model_copy(update={"response_metadata": spoken})]}
+
+    return think
+
+
+def _settings(configurable: Mapping[str, Any], messages: Sequence[Any]) -> dict[str, Any]:
+    settings = {}
+    if "seed" in configurable:
+        settings["seed"] = configurable["seed"] + sum(isinstance(m, AIMessage) for m in messages)
+    if "temperature" in configurable:
+        settings["temperature"] = configurable["temperature"]
+    return settings
