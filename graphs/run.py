@@ -68,8 +68,8 @@ def run_thread(
 def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]]) -> Outcome:
     """Answer all open questions of a paused thread and run it on.
 
-    Each answer: the question's ``id`` and a ``type`` out of its choices; ``args`` to edit, ``text`` to reject or
-    respond; ``by`` and ``at`` (ISO 8601; the present time if missing).
+    Each answer: the question's ``id`` and a ``type`` out of its choices; ``args`` to edit, ``text`` to reject
+    or respond; ``by`` and ``at`` (ISO 8601; the present time if missing).
 
     Raises:
         UnknownThread, NotPaused, StoreFull
@@ -130,7 +130,7 @@ def _full_disk_named(thread: str) -> Iterator[None]:
         if "database or disk is full" not in str(error):
             raise
         raise StoreFull(
-            f"no room to write thread {thread!r}: {error}; what was finished is kept; make room, then continue"
+            f"no room for thread {thread!r}: {error}; what was finished is kept; make room, then continue it"
         ) from error
 
 

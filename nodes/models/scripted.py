@@ -24,7 +24,7 @@ class ScriptedModel(BaseChatModel):
         IndexError: the list is used up.
     """
 
-    replies: Any
+    replies: Replies
     _used: int = PrivateAttr(0)
     _lock: Any = PrivateAttr(default_factory=Lock)
 
@@ -42,16 +42,16 @@ class ScriptedModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        reply: AIMessage = self.replies(messages) if callable(self.replies) else self._next()
+        reply = self.replies(messages) if callable(self.replies) else self._next(self.replies)
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy(deep=True))])
 
-    def _next(self) -> AIMessage:
+    def _next(self, replies: Sequence[AIMessage]) -> AIMessage:
         with self._lock:
             position = self._used
             self._used += 1
-        if position >= len(self.replies):
-            raise IndexError(f"the script has {len(self.replies)} replies, but one more was asked for")
-        return self.replies[position]
+        if position >= len(replies):
+            raise IndexError(f"the script has {len(replies)} replies, but one more was asked for")
+        return replies[position]
 
     @property
     def _llm_type(self) -> str:
