@@ -74,3 +74,7 @@ class StoreFull(ThreadmillError, OSError):
 
 class TrainingFailed(ThreadmillError, RuntimeError):
     """A training run that cannot go on."""
+
+
+class BadEvaluation(ThreadmillError, ValueError):
+    """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""

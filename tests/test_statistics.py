@@ -1,0 +1,76 @@
+"""pass@k, pass^k and the paired interval, against numbers that can be checked by hand."""
+
+import pytest
+from threadmill.errors import BadEvaluation
+from threadmill.training.statistics import paired_difference, pass_at_k, pass_hat_k
+
+
+def test_pass_at_k_is_the_share_of_draws_with_a_success():
+    assert pass_at_k(n=4, c=1, k=1) == 0.25
+    assert pass_at_k(n=4, c=1, k=2) == 0.5  # 3 of the 6 pairs hold the success
+    assert pass_at_k(n=4, c=0, k=4) == 0.0
+    assert pass_at_k(n=4, c=3, k=2) == 1.0  # one failure cannot fill two places
+
+
+def test_pass_hat_k_is_the_share_of_draws_without_a_failure():
+    assert pass_hat_k(n=4, c=2, k=1) == 0.5
+    assert pass_hat_k(n=4, c=3, k=2) == 0.5  # 3 of the 6 pairs
+    assert pass_hat_k(n=3, c=2, k=3) == 0.0
+    assert pass_hat_k(n=3, c=3, k=3) == 1.0
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(2, 1, 3), (2, 3, 1), (2, 1, 0), (2, -1, 1)])
+def test_counts_that_say_nothing_are_refused(n: int, c: int, k: int):
+    for estimate in (pass_at_k, pass_hat_k):
+        with pytest.raises(BadEvaluation, match=f"{c} successes in {n} trials say nothing about k = {k}"):
+            estimate(n, c, k)
+
+
+def test_difference_weighs_trials_within_a_task_and_every_tier_alike():
+    tiers = {"a": "simple", "b": "simple", "c": "complex", "d": "complex", "e": "complex", "f": "complex"}
+    before = {"a": [0.0, 0.0], "b": [1.0, 0.0], "c": [0.0], "d": [0.0], "e": [1.0], "f": [0.0]}
+    after = {"a": [1.0, 1.0], "b": [1.0, 0.0], "c": [1.0], "d": [0.0], "e": [1.0], "f": [0.0]}
+    #        a: +1            b: 0             c: +1       d: 0        e: 0        f: 0
+    difference = paired_difference(before, after, tiers=tiers, seed=0)
+    assert difference.by_tier == {"simple": 0.5, "complex": 0.25}
+    assert difference.mean == 0.375
+
+
+def test_the_interval_is_that_of_the_binomial_it_draws_from():
+    """50 of 100 tasks improve: resampled means are Binomial(100, 0.5)/100, 95 % within 0.40 to 0.60."""
+    tasks = [f"t{number}" for number in range(100)]
+    before = {task: [0.0] for task in tasks}
+    after = {task: [float(number < 50)] for number, task in enumerate(tasks)}
+    difference = paired_difference(before, after, tiers=dict.fromkeys(tasks, "simple"), seed=1)
+    assert (difference.mean, round(difference.low, 2), round(difference.high, 2)) == (0.5, 0.4, 0.6)
+
+
+def test_pairing_takes_out_how_hard_a_task_is():
+    before = {"easy": [0.9], "hard": [0.1]}
+    after = {"easy": [1.0], "hard": [0.2]}
+    difference = paired_difference(before, after, tiers={"easy": "simple", "hard": "simple"}, seed=0)
+    assert [round(x, 6) for x in (difference.low, difference.mean, difference.high)] == [0.1, 0.1, 0.1]
+
+
+def test_equal_seeds_give_equal_intervals():
+    before = {name: [0.0] for name in "abcdef"}
+    after = {"a": [0.31], "b": [0.07], "c": [0.93], "d": [0.2], "e": [0.55], "f": [0.74]}
+    tiers = dict.fromkeys("abcdef", "simple")
+    first = paired_difference(before, after, tiers=tiers, seed=3)
+    assert first == paired_difference(before, after, tiers=tiers, seed=3)
+    assert first.low < first.mean < first.high
+
+
+def test_other_tasks_are_refused_by_name():
+    with pytest.raises(BadEvaluation, match="1 tasks are in one evaluation only, 'b' among them"):
+        paired_difference({"a": [1.0], "b": [1.0]}, {"a": [1.0]}, tiers={"a": "simple"}, seed=0)
+
+
+def test_a_tier_of_one_task_has_no_interval():
+    with pytest.raises(BadEvaluation, match="tier 'simple' has one task"):
+        paired_difference({"a": [1.0]}, {"a": [1.0]}, tiers={"a": "simple"}, seed=0)
+
+
+def test_no_tasks_are_refused():
+    with pytest.raises(BadEvaluation, match="no tasks"):
+        paired_difference({}, {}, tiers={}, seed=0)
