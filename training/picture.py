@@ -46,7 +46,7 @@ def _draw_success(axes: Any, before: Summary, after: Summary, difference: Differ
         bars = axes.bar(places, heights, width=0.38, color=color, label=name)
         axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=9)
     axes.set_xticks(range(len(tiers)), tiers)
-    axes.set_ylim(0, 110)
+    axes.set_ylim(0, 120)  # room for the legend above a full bar
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("held-out success, %")
     axes.set_title(
