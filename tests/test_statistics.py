@@ -1,7 +1,10 @@
 """pass@k, pass^k and the paired interval, against numbers that can be checked by hand."""
 
+import doctest
+
 import pytest
 from threadmill.errors import BadEvaluation
+from threadmill.training import statistics
 from threadmill.training.statistics import paired_difference, pass_at_k, pass_hat_k
 
 
@@ -74,3 +77,7 @@ def test_a_tier_of_one_task_has_no_interval():
 def test_no_tasks_are_refused():
     with pytest.raises(BadEvaluation, match="no tasks"):
         paired_difference({}, {}, tiers={}, seed=0)
+
+
+def test_the_examples_in_the_docstrings_run():
+    assert doctest.testmod(statistics) == doctest.TestResults(failed=0, attempted=3)
