@@ -76,9 +76,14 @@ def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]
         BadAnswer: an answer does not fit; the thread stays paused.
     """
     before = _known(graph, thread)
-    if not before.interrupts:
+    asked = before.interrupts
+    if not asked and before.next:
+        raise NotPaused(
+            f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)"
+        )
+    if not asked:
         raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
-    check_answers(_questions(before.interrupts), answers, before.interrupts[0].response_schema)
+    check_answers(_questions(asked), answers, asked[0].response_schema)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     signed = [{"by": "human", "at": now, **answer} for answer in answers]
     return _go(graph, thread, Command(resume={"answers": signed}), _config(graph, thread, before))

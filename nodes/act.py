@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
 from langgraph.types import Command, Send, interrupt
 
-from .answers import answer_schema, apply_answer, ask_about, check_answers, edited_message
+from .answers import answer_type, apply_answer, ask_about, edited_message
 from .calls import Call, args_schema, sort_calls
 
 Ask = Callable[[str, dict[str, Any]], str | None]
@@ -32,10 +32,8 @@ def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[...,
         questions = _questions(calls, ask) if ask else []
         if not questions:
             return _fan_out(calls)
-        schema = answer_schema(questions, schemas)
-        answers = interrupt({"questions": questions}, response_schema=schema)["answers"]
-        check_answers(questions, answers, schema)
-        return _answered(message, calls, {answer["id"]: answer for answer in answers})
+        given = interrupt({"questions": questions}, response_schema=answer_type(questions, schemas))
+        return _answered(message, calls, {answer["id"]: answer for answer in given["answers"]})
 
     return act
 

@@ -1,9 +1,10 @@
 """Questions about proposed calls, what may be answered, and what the answers make of the calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage
+from pydantic import AfterValidator, WithJsonSchema
 
 from ..errors import BadAnswer
 from .calls import Call, schema_complaint
@@ -25,8 +26,22 @@ def ask_about(call: Call, why: str) -> dict[str, Any]:
     }
 
 
-def answer_schema(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of the answer to ``questions``: it travels with the interrupt to whoever answers."""
+def answer_type(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> Any:
+    """The type of the answer to ``questions``, for LangGraph's ``interrupt``.
+
+    Its JSON Schema travels with the interrupt to whoever answers, and an answer that does not fit, from
+    whatever client, is refused before anything is stored: the thread can be answered again.
+    """
+    schema = _answer_schema(questions, schemas)
+
+    def fits(given: dict[str, Any]) -> dict[str, Any]:
+        check_answers(questions, given.get("answers", ()), schema)
+        return given
+
+    return Annotated[dict[str, list[dict[str, Any]]], AfterValidator(fits), WithJsonSchema(schema)]
+
+
+def _answer_schema(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [
         {
             "type": "object",
@@ -52,7 +67,7 @@ def check_answers(
 ) -> None:
     """Make sure that every question has exactly one answer that fits it.
 
-    ``schema`` is what ``answer_schema`` made; without it the arguments of an edit are not looked at.
+    ``schema`` is the interrupt's ``response_schema``; without it the arguments of an edit are not looked at.
 
     Raises:
         BadAnswer: with the value seen and what was possible.
@@ -113,7 +128,7 @@ def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:
 
 
 def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[str, Any]) -> AIMessage:
-    """``message`` with the human's ``calls`` in place of the proposal, which stays beside them.
+    """``message`` with ``calls``, in the order of the proposal, in its place; the proposal stays beside them.
 
     The id and the trace stay: what was sampled is still what was sampled.
     """
@@ -124,12 +139,9 @@ def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[st
     }
     edit = {"by": answer.get("by", "human"), "at": answer.get("at", ""), "proposal": proposal}
     raw = {key: value for key, value in message.additional_kwargs.items() if key != "tool_calls"}
-    args = {call["call"]["id"]: call["call"]["args"] for call in calls}
     return message.model_copy(
         update={
-            "tool_calls": [
-                {**call, "args": args.get(call["id"], call["args"])} for call in message.tool_calls
-            ],
+            "tool_calls": [call["call"] for call in calls[: len(message.tool_calls)]],
             "additional_kwargs": raw,
             "response_metadata": {**message.response_metadata, EDIT_KEY: edit},
         }

@@ -97,4 +97,6 @@ def _answer_id(message: AIMessage, before: Sequence[Call]) -> str:
 
 def _named(call: ToolCall, message: AIMessage, before: Sequence[Call]) -> ToolCall:
     """``call`` with an id: some models give none."""
-    return ToolCall(name=call["name"], args=call["args"], id=call["id"] or _answer_id(message, before))
+    return ToolCall(
+        name=call["name"], args=call["args"], id=call["id"] or _answer_id(message, before), type="tool_call"
+    )

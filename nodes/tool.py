@@ -34,7 +34,7 @@ def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callab
             answer, kind = _run(tools_by_name[call["call"]["name"]], call, _keyed(config, runtime), timeout_s)
         else:
             answer, kind = _message(call, call["text"], error=call["kind"] != "responded"), call["kind"]
-        notes = {"duration_s": round(perf_counter() - begun, 6), "kind": kind}
+        notes = {**answer.additional_kwargs, "duration_s": round(perf_counter() - begun, 6), "kind": kind}
         if "by" in call:
             notes["by"] = call["by"]
         return {"messages": [answer.model_copy(update={"id": call["id"], "additional_kwargs": notes})]}

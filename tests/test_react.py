@@ -34,7 +34,8 @@ def refunding(**amounts: int) -> AIMessage:
         {"name": "refund", "args": {"order": order, "amount": amount}, "id": f"call-{order}"}
         for order, amount in amounts.items()
     ]
-    return AIMessage("on it", tool_calls=calls, response_metadata={"trace": {"version": "v1"}})
+    spoken = {"response_metadata": {"trace": {"version": "v1"}}, "additional_kwargs": {"reasoning": "easy"}}
+    return AIMessage("on it", tool_calls=calls, **spoken)
 
 
 @pytest.fixture
@@ -155,6 +156,7 @@ def test_an_edit_replaces_the_call_and_keeps_the_proposal_beside_it(saver: Sqlit
             "proposal": {"content": "on it", "tool_calls": proposed.tool_calls, "invalid_tool_calls": []},
         },
     }
+    assert edited.additional_kwargs == {"reasoning": "easy"}
     assert observations(graph) == [
         ("call-A1", "refunded 99 for A1", "result"),
         ("call-A2", "refunded 3 for A2", "result"),

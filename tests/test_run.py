@@ -11,6 +11,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.types import Command
+from pydantic import ValidationError
 from threadmill.errors import BadAnswer, NotPaused, StillPaused, StoreFull, UnknownThread
 from threadmill.graphs import answer_thread, build_react, continue_thread, read_outcome, run_thread
 from threadmill.graphs.run import graph_digest
@@ -138,6 +140,8 @@ def test_a_new_turn_for_a_thread_that_stopped_amid_its_calls_is_refused(saver: S
     with pytest.raises(RuntimeError, match="power cut"):
         run_thread(bank(saver, PAY, ask=crash), "t", "Pay.", configurable={"world": "w.db"})
     graph = bank(saver, DONE, ask=None)
+    with pytest.raises(NotPaused, match="thread 't' asks nothing: its run stopped half-way; continue it"):
+        answer_thread(graph, "t", APPROVE)
     with pytest.raises(StillPaused, match="thread 't' stopped in the middle of its calls; continue it first"):
         run_thread(graph, "t", "Hello?")
     assert continue_thread(graph, "t").answer == "Done."
@@ -178,6 +182,20 @@ def test_an_answer_that_does_not_fit_leaves_the_thread_paused(
     assert str(refused.value) == complaint
     assert read_outcome(graph, "t") == paused
     assert answer_thread(graph, "t", APPROVE).status == "done"
+
+
+def test_an_answer_from_another_client_is_checked_too(saver: SqliteSaver):
+    graph = bank(saver, PAY, DONE)
+    paused = run_thread(graph, "t", "Pay.", configurable={"world": "w.db"})
+    thread: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    for answer in ({"answers": APPROVE[:1]}, {"answers": "yes"}, "yes"):
+        with pytest.raises(ValidationError):
+            graph.invoke(Command(resume=answer), thread)
+        assert read_outcome(graph, "t") == paused
+    reject = [{"id": call, "type": "reject", "text": "no"} for call in ("c1", "c2")]
+    answer_thread(graph, "t", reject)
+    messages = graph.get_state(thread).values["messages"]
+    assert [m.text for m in messages if m.type == "tool"] == ["a person refused this call: no"] * 2
 
 
 def test_a_thread_that_asks_nothing_cannot_be_answered(saver: SqliteSaver):
