@@ -1,0 +1,131 @@
+"""The branches of a thread, each with its tokens and the outcome that its labels give it.
+
+A label on a checkpoint speaks for the branches that pass through it, a label on the whole thread for
+every branch that has none of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from ..checkpoints.labels import Label
+from ..checkpoints.store import Store
+from ..checkpoints.threads import checkpoint_tree, leaf_checkpoints, read_messages
+from ..errors import BadTrace
+from ..nodes.models.trace import EDIT_KEY
+from .trajectory import Span, Trajectory, read_trajectory
+
+if TYPE_CHECKING:
+    from ..nodes.models.render import Renderer
+
+Tokens = Literal["recorded", "rendered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the labels say about a branch; None where they say nothing."""
+
+    success: bool | None = None
+    reward: float | None = None
+    source: str = "unlabelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One path from a thread's root to a leaf."""
+
+    thread: str
+    checkpoint: str
+    task: str | None
+    messages: tuple[BaseMessage, ...]
+    tokens: Tokens
+    trajectories: tuple[Trajectory, ...]
+    outcome: Outcome
+
+
+def read_branches(
+    store: Store, thread: str, *, task: str | None, labels: Sequence[Label], renderer: "Renderer | None"
+) -> list[Branch]:
+    """Every branch of ``thread``, oldest leaf first.
+
+    A branch with traces is read from them, and its untraced messages are context only. A branch
+    without any is rendered by ``renderer``, or has no trajectory if that is None.
+
+    Raises:
+        BadTrace: recorded tokens are damaged, or messages that the template cannot render.
+    """
+    leaves = leaf_checkpoints(store, thread)
+    parents: dict[str, str | None] = {}
+    if len(leaves) > 1 and any(label.checkpoint for label in labels):
+        parents = {node.checkpoint: node.parent for node in checkpoint_tree(store, thread)}
+    branches = []
+    for leaf in leaves:
+        messages = tuple(read_messages(store, thread, leaf))
+        trajectories = tuple(read_trajectory(messages))
+        tokens: Tokens = "recorded"
+        if not trajectories and renderer is not None:
+            tokens, trajectories = "rendered", render_trajectory(messages, renderer)
+        outcome = read_outcome(labels, _path(leaf, parents), only_leaf=len(leaves) == 1)
+        branches.append(Branch(thread, leaf, task, messages, tokens, trajectories, outcome))
+    return branches
+
+
+def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: bool = False) -> Outcome:
+    """The outcome of the branch with these checkpoints; of several labels of a kind the last one counts.
+
+    With ``only_leaf`` the thread has a single branch, and every checkpoint of it is taken to be on the path.
+    """
+    found: dict[str, tuple[bool, Label]] = {}
+    for label in labels:
+        own = label.checkpoint is not None
+        if label.message is not None or (own and not only_leaf and label.checkpoint not in path):
+            continue
+        if own or label.kind not in found or not found[label.kind][0]:
+            found[label.kind] = (own, label)
+    success, reward = (found.get(kind, (False, None))[1] for kind in ("success", "reward"))
+    deciding = success or reward
+    return Outcome(
+        success=None if success is None else float(success.value) >= 1.0,
+        reward=None if reward is None else float(reward.value),
+        source=deciding.source if deciding else "unlabelled",
+    )
+
+
+def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> tuple[Trajectory, ...]:
+    """The trajectory that the training template makes of messages without traces; none if it trains nothing.
+
+    Its spans carry no logprobs: nobody recorded any.
+    """
+    spoken = [message for message in messages if isinstance(message, AIMessage)]
+    if not spoken:
+        return ()
+    ids, mask = renderer.training_ids(messages)
+    runs = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
+    trained = [(low, high) for low, high in pairwise(runs) if mask[low]]
+    if len(trained) != len(spoken):
+        raise BadTrace(
+            f"the template marks {len(trained)} turns in {len(spoken)} AI messages; "
+            "give a training template whose generation markers enclose each of them"
+        )
+    author = dict(zip(trained, spoken, strict=True))
+    spans = [_rendered_span(tuple(ids[low:high]), author.get((low, high))) for low, high in pairwise(runs)]
+    return (Trajectory(tuple(spans)),)
+
+
+def _rendered_span(tokens: tuple[int, ...], message: BaseMessage | None) -> Span:
+    if message is None:
+        return Span("given", tokens)
+    edited = EDIT_KEY in message.response_metadata
+    return Span("human" if edited else "sampled", tokens, message=message.id)
+
+
+def _path(leaf: str, parents: Mapping[str, str | None]) -> list[str]:
+    path = []
+    at: str | None = leaf
+    while at is not None:
+        path.append(at)
+        at = parents.get(at)
+    return path
