@@ -2,6 +2,7 @@
 
 import sys
 
+import click
 import typer
 
 from ..errors import ThreadmillError
@@ -27,13 +28,17 @@ app.add_typer(models.app, name="models")
 def main() -> None:
     """Run the command; our own errors exit with 1, wrong usage with 2, Ctrl-C with 130."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except ThreadmillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
         print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""Group relative policy optimisation (Shao et al. 2024) on episodes that the real graph plays.
+
+TRL's GRPOTrainer does the work; its ``rollout_func`` runs tasks as threads of the agent, with the
+policy in training behind the slot. The old logprobs are those recorded while sampling, at the sampling
+temperature, and tokens that the policy did not sample are masked out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadDataset
+from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
+from .sft import merged, quiet
+
+if TYPE_CHECKING:
+    from ..nodes.models.local import LocalChatModel
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """One episode, as GRPO needs it; all lists but the first are aligned."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    env_mask: list[int]
+    """1 where the policy sampled the token."""
+    logprobs: list[float]
+    """Recorded while sampling; 0 where the token was given."""
+    reward: float
+
+
+Rollout = Callable[["LocalChatModel", Sequence[str], int], list[GroupRow]]
+"""From the policy, task ids (an id may occur several times) and the step to one row per id, in order."""
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    """Settings of one run; the defaults suit the seed policy."""
+
+    base: str
+    out: Path
+    steps: int = 4
+    learning_rate: float = 5e-5
+    tasks_per_step: int = 12
+    group_size: int = 8
+    temperature: float = 1.0
+    seed: int = 0
+
+
+def train_grpo(
+    config: GrpoConfig, tasks: Sequence[str], rollout: Rollout, *, progress: Progress | None = None
+) -> TrainingReport:
+    """Train on ``tasks`` (their ids) and write a complete model folder.
+
+    Raises:
+        BadDataset: no task was given.
+        BadModelFolder, TrainingFailed: as ``train_sft``.
+    """
+    import torch
+    from datasets import Dataset
+
+    from ..nodes.models.folder import load_model
+    from .rollout_grpo import RolloutGRPOTrainer, make_arguments
+
+    refuse_overwriting(config.out)
+    if not tasks:
+        raise BadDataset("GRPO needs at least one task; give it the ids of a suite's training tasks")
+    model, tokenizer = load_model(config.base)
+    watch = Watch(progress)
+    trainer = RolloutGRPOTrainer(
+        model=model,
+        args=make_arguments(config, gpu=torch.cuda.is_available()),
+        train_dataset=Dataset.from_list([{"prompt": task} for task in tasks]),
+        processing_class=tokenizer,
+        callbacks=[watch],
+        rollout=rollout,
+    )
+    quiet(trainer)
+    result = trainer.train()
+    report = TrainingReport(
+        method="grpo",
+        out=config.out,
+        steps=trainer.state.global_step,
+        losses=watch.losses,
+        seconds=result.metrics["train_runtime"],
+        tokens=trainer.tokens_seen,
+        config={**asdict(config), "mean_rewards": trainer.mean_rewards},
+    )
+    model_out: Any = merged(trainer.model)
+    save_folder(model_out.eval(), tokenizer, report)
+    return report

@@ -1,0 +1,60 @@
+"""TRL's DPO trainer on pre-tokenised pairs with a mask for every token; imports torch and TRL."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+if TYPE_CHECKING:
+    from .dpo import DpoConfig
+
+
+class MaskedPreferenceCollator(DataCollatorForPreference):
+    """Pads pairs as TRL does, and marks only the tokens that ``chosen_mask`` and ``rejected_mask`` mark."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch: chosen rows first, rejected rows after them, each (2 × rows, longest)."""
+        batch = super().torch_call(examples)
+        marks = [example["chosen_mask"] for example in examples]
+        marks += [example["rejected_mask"] for example in examples]
+        prompts = [len(example["prompt_ids"]) for example in examples] * 2
+        mask = torch.zeros_like(batch["completion_mask"])
+        for row, (start, mark) in enumerate(zip(prompts, marks, strict=True)):
+            mask[row, start : start + len(mark)] = torch.tensor(mark)
+        batch["completion_mask"] = mask
+        return batch
+
+
+class MaskedDPOTrainer(DPOTrainer):
+    """DPO on rows that are tokens already."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = ["prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"]
+
+
+def make_arguments(config: "DpoConfig", *, gpu: bool) -> DPOConfig:
+    """TRL's arguments for our config."""
+    return DPOConfig(
+        output_dir=str(config.out.with_name(f".{config.out.name}.trainer")),
+        learning_rate=config.learning_rate,
+        beta=config.beta,
+        lr_scheduler_type="cosine",
+        warmup_steps=5,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps,
+        per_device_train_batch_size=config.batch_size,
+        max_length=None,
+        seed=config.seed,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        bf16=gpu,
+        activation_checkpointing=gpu,
+        dataloader_pin_memory=gpu,
+        use_cpu=not gpu,
+    )

@@ -1,0 +1,122 @@
+"""Supervised fine-tuning on masked rows: imitate what was sampled in good threads, and what humans wrote.
+
+On rows of successful threads this is rejection sampling fine-tuning (RFT, Yuan et al. 2023). TRL's
+SFTTrainer does the work; rows go in as ``input_ids`` and ``labels``, exactly as they were exported.
+Left out here: packing, mixing, resuming in the middle.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadDataset
+from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """Settings of one run; the defaults suit the seed policy."""
+
+    data: Path
+    base: str
+    """Folder or hub name."""
+    out: Path
+    learning_rate: float = 3e-4
+    epochs: float = 2.0
+    max_steps: int = -1
+    """Overrides ``epochs`` if positive."""
+    batch_size: int = 16
+    lora_rank: int = 0
+    """0 trains all weights; otherwise LoRA on all linear layers, merged when saved."""
+    seed: int = 0
+
+
+def train_sft(config: SftConfig, *, progress: Progress | None = None) -> TrainingReport:
+    """Train and write a complete model folder.
+
+    Raises:
+        BadDataset: no usable row.
+        BadModelFolder: the base cannot be opened.
+        TrainingFailed: ``out`` exists, or the loss is not a number any more.
+    """
+    import torch
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from ..nodes.models.folder import load_model
+    from .dataset import read_rows
+
+    refuse_overwriting(config.out)
+    rows, manifest = read_rows(config.data, "sft")
+    model, tokenizer = load_model(config.base)
+    context = model.config.max_position_embeddings
+    kept = [row for row in rows if len(row["input_ids"]) <= context]
+    if not kept:
+        raise BadDataset(
+            f"all {len(rows)} rows of {config.data} are longer than the {context} tokens of {config.base}; "
+            "export with --max-length, or use a model with a longer context"
+        )
+    gpu = torch.cuda.is_available()
+    watch = Watch(progress)
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(config.out.with_name(f".{config.out.name}.trainer")),
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=5,
+            num_train_epochs=config.epochs,
+            max_steps=config.max_steps,
+            per_device_train_batch_size=config.batch_size,
+            max_length=context,
+            seed=config.seed,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            bf16=gpu,
+            activation_checkpointing=gpu,
+            dataloader_pin_memory=gpu,
+            use_cpu=not gpu,
+        ),
+        train_dataset=Dataset.from_list([{key: row[key] for key in ("input_ids", "labels")} for row in kept]),
+        processing_class=tokenizer,
+        peft_config=lora_config(config.lora_rank),
+        callbacks=[watch],
+    )
+    quiet(trainer)
+    result = trainer.train()
+    passes = trainer.state.global_step * config.batch_size / len(kept)
+    report = TrainingReport(
+        method="sft",
+        out=config.out,
+        steps=trainer.state.global_step,
+        losses=watch.losses,
+        seconds=result.metrics["train_runtime"],
+        tokens=int(sum(len(row["input_ids"]) for row in kept) * passes),
+        config={**asdict(config), "data_digest": manifest["digest"], "longer_than_context": len(rows) - len(kept)},
+    )
+    save_folder(merged(trainer.model), tokenizer, report)
+    return report
+
+
+def lora_config(rank: int) -> Any:
+    """PEFT's settings for LoRA of this rank on all linear layers; None for rank 0."""
+    if not rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def merged(model: Any) -> Any:
+    """The model with its adapter, if it has one, folded into the weights."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def quiet(trainer: Any) -> None:
+    """Take the callback away that prints every log line to stdout, where data goes."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
