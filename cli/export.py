@@ -169,7 +169,7 @@ def _report(manifest: dict[str, Any], out: Path, as_json: bool) -> None:
     table.add_row("rows", f"{record['rows']:,}")
     table.add_row("tokens", f"{record['tokens']:,}, {record['trained_tokens']:,} of them trained")
     for name in ("by_source", "left_out"):
-        for reason, count in record[name].items():
+        for reason, count in manifest[name].items():
             table.add_row(f"{name.replace('_', ' ')}: {reason}", f"{count:,}")
     table.add_row("digest", record["digest"][:16])
     Console(highlight=False).print(table)

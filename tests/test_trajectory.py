@@ -63,8 +63,6 @@ def test_an_edit_that_no_later_call_saw_leaves_only_its_prompt():
 def test_a_call_that_a_human_rejected_stays_as_the_model_saw_it():
     refusal = {"kind": "rejected"}
     rejected = ToolMessage("a person refused this call", tool_call_id="c", additional_kwargs=refusal)
-        "a person refused this call", tool_call_id="c", additional_kwargs={"kind": "rejected"}
-    )
     messages = [spoken("a", [1], [10, 11]), rejected, spoken("b", [2, 3], [12])]
     assert aligned(messages) == ([1, 10, 11, 2, 3, 12], [0, 1, 1, 0, 0, 1])
 
