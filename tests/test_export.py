@@ -1,0 +1,215 @@
+"""Export from a database: selection, determinism, what is set aside, and folders that cannot be read."""
+
+import json
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.graph import END, START, StateGraph
+from threadmill.checkpoints.labels import Label, add_labels
+from threadmill.checkpoints.store import open_store
+from threadmill.cli.export import app
+from threadmill.errors import BadDataset, BadModelFolder
+from threadmill.graphs.state import AgentState
+from threadmill.nodes.models.trace import Trace, write_trace
+from threadmill.training.branches import read_branches
+from threadmill.training.dataset import read_rows, write_dataset
+from threadmill.training.export import export_pairs, export_sft
+from threadmill.training.preview import render_preview
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>"
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>"
+    "{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+)
+LETTER = {letter: at for at, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+END_OF_TURN, START_OF_TURN = 256, 257
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """Every byte is a token, and the two markers are."""
+    bpe = Tokenizer(models.BPE(LETTER, []))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.add_special_tokens(["<|im_end|>", "<|im_start|>"])
+    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    made.chat_template = TEMPLATE
+    return made
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as opened:
+        yield opened
+
+
+def ids(text):
+    return tuple(LETTER[letter] for letter in text)
+
+
+def spoken(name, prompt, sampled, **metadata):
+    trace = Trace(
+        version="a.think@0001",
+        prompt_ids=ids(prompt),
+        sampled_ids=ids(sampled),
+        logprobs=tuple(-0.5 for _ in sampled),
+        human=metadata.pop("human", ()),
+    )
+    return AIMessage(sampled, id=name, response_metadata={"trace": write_trace(trace), **metadata})
+
+
+def graph_of(store):
+    """A graph whose only node says what it is told to: threads are written message by message."""
+    graph = StateGraph(AgentState)
+    graph.add_node("say", lambda state: {})
+    graph.add_edge(START, "say")
+    graph.add_edge("say", END)
+    return graph.compile(checkpointer=store.saver)
+
+
+def write_thread(store, thread, messages, *, task=None, success=None):
+    """One superstep a message; labelled with ``success`` if given."""
+    config = {"configurable": {"thread_id": thread}, "metadata": {"agent": "a"}}
+    if task:
+        config["metadata"]["task"] = task
+    graph = graph_of(store)
+    for message in messages:
+        graph.invoke({"messages": [message]}, config, durability="sync")
+    if success is not None:
+        labels = [Label(thread, None, None, kind, float(success), "check") for kind in ("reward", "success")]
+        add_labels(store, labels)
+
+
+def test_only_successes_are_exported_and_the_rest_is_counted(store, tokenizer, tmp_path):
+    write_thread(store, "t0", [HumanMessage("q"), spoken("a", "q", "yes")], success=True)
+    write_thread(store, "t1", [HumanMessage("q"), spoken("b", "q", "no")], success=False)
+    write_thread(store, "t2", [HumanMessage("q"), spoken("c", "q", "oh")])
+    manifest = export_sft(store, tmp_path / "sft", tokenizer=tokenizer)
+    rows, read = read_rows(tmp_path / "sft", "sft")
+    assert [row["thread"] for row in rows] == ["t0"]
+    assert rows[0]["labels"] == [-100, *ids("yes")]
+    assert manifest == read
+    assert manifest["left_out"] == {"failure": 1, "no outcome": 1}
+    assert (manifest["rows"], manifest["tokens"], manifest["trained_tokens"]) == (1, 4, 3)
+    assert manifest["by_source"] == {"check": 1}
+    everything = export_sft(store, tmp_path / "all", tokenizer=tokenizer, only_success=False)
+    assert (everything["rows"], everything["left_out"]) == (3, {})
+    assert export_sft(store, tmp_path / "some", tokenizer=tokenizer, threads="t[12]")["rows"] == 0
+    assert export_sft(store, tmp_path / "reward", tokenizer=tokenizer, min_reward=0.0)["rows"] == 2
+
+
+def test_the_same_threads_give_the_same_bytes_in_the_order_of_their_ids(store, tokenizer, tmp_path):
+    for at in (2, 0, 1):
+        write_thread(store, f"t{at}", [HumanMessage("q"), spoken(f"a{at}", "q", "yes")], success=True)
+    first = export_sft(store, tmp_path / "one", tokenizer=tokenizer)
+    again = export_sft(store, tmp_path / "other", tokenizer=tokenizer)
+    replaced = export_sft(store, tmp_path / "one", tokenizer=tokenizer)
+    assert first == again == replaced
+    assert (tmp_path / "one" / "data.jsonl").read_bytes() == (tmp_path / "other" / "data.jsonl").read_bytes()
+    assert [row["thread"] for row in read_rows(tmp_path / "one")[0]] == ["t0", "t1", "t2"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["one", "other"]
+
+
+def test_a_fork_is_a_second_row_that_trains_only_what_is_new(store, tokenizer, tmp_path):
+    write_thread(
+        store, "t", [HumanMessage("q"), spoken("a", "q", "hm"), spoken("b", "r", "yes")], success=True
+    )
+    graph = graph_of(store)
+    history = list(graph.get_state_history({"configurable": {"thread_id": "t"}}))
+    before = next(state for state in history if [m.id for m in state.values.get("messages", [])][1:] == ["a"])
+    graph.update_state(before.config, {"messages": [spoken("c", "r", "no")]}, as_node="say")
+    export_sft(store, tmp_path / "sft", tokenizer=tokenizer)
+    rows, _ = read_rows(tmp_path / "sft")
+    trained = sorted(tuple(i for i in row["labels"] if i >= 0) for row in rows)
+    assert trained == sorted([ids("hmyes"), ids("no")])
+
+
+def test_threads_without_traces_are_rendered(store, tokenizer, tmp_path):
+    write_thread(store, "t", [HumanMessage("q"), AIMessage("yes", id="a")], success=True)
+    export_sft(store, tmp_path / "sft", tokenizer=tokenizer)
+    (row,), _ = read_rows(tmp_path / "sft")
+    turn = [*ids("yes"), END_OF_TURN]
+    assert row["tokens"] == "rendered"
+    assert row["input_ids"] == [START_OF_TURN, *ids("q"), END_OF_TURN, START_OF_TURN, *turn]
+    assert row["labels"] == [-100, -100, -100, -100, *turn]
+
+
+def test_a_thread_with_broken_tokens_is_set_aside_and_the_rest_exported(store, tokenizer, tmp_path):
+    broken = AIMessage("no", id="x", response_metadata={"trace": {"version": "a.think@0001"}})
+    write_thread(store, "t0", [HumanMessage("q"), broken], success=True)
+    write_thread(store, "t1", [HumanMessage("q"), spoken("a", "q", "yes")], success=True)
+    manifest = export_sft(store, tmp_path / "sft", tokenizer=tokenizer)
+    assert manifest["rows"] == 1
+    assert manifest["left_out"] == {"tokens cannot be read": 1}
+
+
+def test_pairs_of_trials_and_edits(store, tokenizer, tmp_path):
+    write_thread(store, "t0", [HumanMessage("q"), spoken("a", "q", "yes")], task="x", success=True)
+    write_thread(store, "t1", [HumanMessage("q"), spoken("b", "q", "no")], task="x", success=False)
+    write_thread(store, "t2", [HumanMessage("r"), spoken("c", "r", "no")], task="x", success=False)
+    edit = {"by": "ann", "at": "", "proposal": {}}
+    messages = [spoken("d", "q", "bad", edit=edit), spoken("e", "good-", "yes", human=((0, 4),))]
+    write_thread(store, "t3", messages)
+    manifest = export_pairs(store, tmp_path / "pairs", tokenizer=tokenizer)
+    rows, _ = read_rows(tmp_path / "pairs", "pairs")
+    assert manifest["by_source"] == {"human_edit": 1, "trials": 1}
+    assert manifest["left_out"] == {"trials: prompts differ": 1}
+    assert [(row["chosen_ids"], row["rejected_ids"]) for row in rows] == [
+        ([*ids("good")], [*ids("bad")]),
+        ([*ids("yes")], [*ids("no")]),
+    ]
+
+
+def test_the_preview_shows_what_was_replaced(store, tokenizer):
+    edit = {"by": "ann", "at": "", "proposal": {}}
+    messages = [spoken("d", "q", "bad", edit=edit), spoken("e", "good-", "yes", human=((0, 4),))]
+    write_thread(store, "t", messages)
+    (branch,) = read_branches(store, "t", task=None, labels=[], renderer=None)
+    text = render_preview(branch, tokenizer)
+    assert text.plain.endswith("\nqbadgood-yes")
+    styles = [str(span.style) for span in text.spans[-12:]]
+    assert styles == ["dim"] + ["red strike"] * 3 + ["bold magenta"] * 4 + ["dim"] + ["green"] * 3
+
+
+def test_the_command_prints_one_json_document(store, tokenizer, tmp_path):
+    write_thread(store, "t", [HumanMessage("q"), spoken("a", "q", "yes")], success=True)
+    tokenizer.save_pretrained(tmp_path / "model")
+    given = ["--db", store.url, "--tokenizer", str(tmp_path / "model"), "--json"]
+    result = CliRunner().invoke(app, ["sft", "--out", str(tmp_path / "sft"), *given], catch_exceptions=False)
+    printed = json.loads(result.stdout)
+    assert (printed["rows"], printed["trained_tokens"], printed["out"]) == (1, 3, str(tmp_path / "sft"))
+    assert {"tokens", "left_out", "by_source", "digest"} <= set(printed)
+    result = CliRunner().invoke(app, ["preview", "t", *given], catch_exceptions=False)
+    assert [(span["kind"], span["text"]) for span in json.loads(result.stdout)["spans"]] == [
+        ("given", "q"),
+        ("sampled", "yes"),
+    ]
+
+
+def test_folders_that_hold_no_tokenizer_or_data_set_are_refused(store, tmp_path):
+    with pytest.raises(BadModelFolder, match="no tokenizer can be opened"):
+        export_sft(store, tmp_path / "sft", tokenizer=str(tmp_path))
+    with pytest.raises(BadDataset, match=r"holds no manifest\.json"):
+        read_rows(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BadDataset, match="choose a new folder"):
+        write_dataset(tmp_path, [], {"kind": "sft"})
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_data_sets_that_are_empty_changed_or_of_another_kind_are_refused(tmp_path):
+    write_dataset(tmp_path / "empty", [], {"kind": "sft", "left_out": {"failure": 3}})
+    with pytest.raises(BadDataset, match=r"holds no row \(left out: failure: 3\)"):
+        read_rows(tmp_path / "empty")
+    row = {"input_ids": [1, 2], "labels": [-100], "logprobs": [None, None]}
+    write_dataset(tmp_path / "sft", [row], {"kind": "sft"})
+    with pytest.raises(BadDataset, match=r"data\.jsonl:1: 2 input_ids but 1 labels"):
+        read_rows(tmp_path / "sft")
+    with pytest.raises(BadDataset, match="holds sft, not pairs"):
+        read_rows(tmp_path / "sft", "pairs")
+    (tmp_path / "sft" / "data.jsonl").write_text("{}\n")
+    with pytest.raises(BadDataset, match="is not what its manifest describes"):
+        read_rows(tmp_path / "sft")
