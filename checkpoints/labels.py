@@ -1,0 +1,74 @@
+"""Labels: what came of a thread, a checkpoint or a message, and who says so."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .store import Store
+from .tables import LabelRow
+
+Kind = Literal["reward", "success", "preference", "feedback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One outcome; about the whole thread if neither checkpoint nor message is named."""
+
+    thread: str
+    checkpoint: str | None
+    message: str | None
+    kind: Kind
+    value: float | str
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"{self.kind!r} is no kind of label; there are {', '.join(get_args(Kind))}")
+
+
+def add_label(store: Store, label: Label) -> None:
+    """Add one label; earlier ones stay."""
+    add_labels(store, [label])
+
+
+def add_labels(store: Store, labels: Iterable[Label]) -> None:
+    """Add labels, all or none."""
+    rows = [
+        LabelRow(
+            thread=label.thread,
+            checkpoint=label.checkpoint,
+            message=label.message,
+            kind=label.kind,
+            value=label.value,
+            source=label.source,
+        )
+        for label in labels
+    ]
+    with Session(store.engine) as session, session.begin():
+        session.add_all(rows)
+
+
+def labels_of(store: Store, threads: Sequence[str] | None = None) -> dict[str, list[Label]]:
+    """Thread to its labels, oldest first; all threads if None. Threads without labels are missing."""
+    found: dict[str, list[Label]] = {}
+    query = select(LabelRow).order_by(LabelRow.id)
+    with Session(store.engine) as session:
+        if threads is None:
+            rows = list(session.scalars(query))
+        else:
+            rows = [
+                row
+                for start in range(0, len(threads), 500)
+                for row in session.scalars(query.where(LabelRow.thread.in_(threads[start : start + 500])))
+            ]
+        for row in rows:
+            label = Label(row.thread, row.checkpoint, row.message, _kind(row.kind), row.value, row.source)
+            found.setdefault(row.thread, []).append(label)
+    return found
+
+
+def _kind(text: str) -> Kind:
+    return next(kind for kind in get_args(Kind) if kind == text)
