@@ -121,13 +121,15 @@ def read_messages(store: Store, thread: str, checkpoint: str | None = None) -> l
     """
     at = checkpoint or latest_checkpoint(store, thread)
     _node(store, thread, at)
+    query = "SELECT type, checkpoint FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' AND checkpoint_id = ?"
+    state = store.saver.serde.loads_typed(_rows(store, query, [thread, at])[0])
+    if "messages" in state["channel_values"]:  # a snapshot, as edits of an old checkpoint make one
+        return merge_messages(_whole(state["channel_values"]["messages"]), [])
     history = store.saver.get_delta_channel_history(
         config={"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": at}},
         channels=["messages"],
     )["messages"]
-    seed = history.get("seed", [])
-    started: Sequence[AnyMessage] = getattr(seed, "value", seed) or []
-    return merge_messages(started, [value for _, _, value in history["writes"]])
+    return merge_messages(_whole(history.get("seed", [])), [value for _, _, value in history["writes"]])
 
 
 def read_questions(store: Store, thread: str) -> list[dict[str, Any]]:
@@ -175,13 +177,12 @@ def leaf_checkpoints(store: Store, thread: str) -> list[str]:
 
 def count_turns(store: Store, thread: str) -> int:
     """How many model calls the thread holds, over all branches."""
-    query = "SELECT type, value FROM writes WHERE thread_id = ? AND checkpoint_ns = '' AND channel = 'messages'"
-    spoken: set[str | None] = set()
-    for row in _rows(store, query, [thread]):
-        written = store.saver.serde.loads_typed(row)
-        for message in written if isinstance(written, list) else [written]:
-            if isinstance(message, AIMessage):
-                spoken.add(message.id)
+    spoken = {
+        message.id
+        for leaf in leaf_checkpoints(store, thread)
+        for message in read_messages(store, thread, leaf)
+        if isinstance(message, AIMessage)
+    }
     return len(spoken)
 
 
@@ -209,6 +210,11 @@ def _status(store: Store, thread: str, checkpoint: str, kind: str, content: byte
         return "failed", at
     pending = any(name.startswith("branch:to:") or name == "__start__" for name in state["channel_values"])
     return ("running" if pending or state["channel_values"].get("__pregel_tasks") else "done"), at
+
+
+def _whole(stored: Any) -> Sequence[AnyMessage]:
+    """The messages of a snapshot."""
+    return getattr(stored, "value", stored) or []
 
 
 def _node(store: Store, thread: str, checkpoint: str) -> CheckpointNode:

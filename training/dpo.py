@@ -39,6 +39,27 @@ def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> Trainin
     Raises:
         BadDataset, BadModelFolder, TrainingFailed: as ``train_sft``.
     """
+    refuse_overwriting(config.out)
+    watch = Watch(progress)
+    trainer, tokenizer, data = make_trainer(config)
+    trainer.add_callback(watch)
+    result = trainer.train()
+    passes = trainer.state.global_step * config.batch_size / data["rows"]
+    report = TrainingReport(
+        method="dpo",
+        out=config.out,
+        steps=trainer.state.global_step,
+        losses=watch.losses,
+        seconds=result.metrics["train_runtime"],
+        tokens=int(data["tokens"] * passes),
+        config={**asdict(config), "data": data},
+    )
+    save_folder(merged(trainer.model), tokenizer, report)
+    return report
+
+
+def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
+    """TRL's trainer, the tokenizer, and what the data are: digest, pairs, tokens, pairs left out."""
     import torch
     from datasets import Dataset
 
@@ -46,7 +67,6 @@ def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> Trainin
     from .dataset import read_rows
     from .masked_dpo import MaskedDPOTrainer, MaskedPreferenceCollator, make_arguments
 
-    refuse_overwriting(config.out)
     rows, manifest = read_rows(config.data, "pairs")
     model, tokenizer = load_model(config.base)
     context = model.config.max_position_embeddings
@@ -56,7 +76,6 @@ def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> Trainin
             f"all {len(rows)} pairs of {config.data} are longer than the {context} tokens of {config.base}; "
             "export with --max-length, or use a model with a longer context"
         )
-    watch = Watch(progress)
     trainer = MaskedDPOTrainer(
         model=model,
         ref_model=None if config.lora_rank else deepcopy(model),
@@ -65,22 +84,11 @@ def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> Trainin
         train_dataset=Dataset.from_list([{key: row[key] for key in COLUMNS} for row in kept]),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
-        callbacks=[watch],
     )
     quiet(trainer)
-    result = trainer.train()
-    passes = trainer.state.global_step * config.batch_size / len(kept)
-    report = TrainingReport(
-        method="dpo",
-        out=config.out,
-        steps=trainer.state.global_step,
-        losses=watch.losses,
-        seconds=result.metrics["train_runtime"],
-        tokens=int(sum(tokens_of(row) for row in kept) * passes),
-        config={**asdict(config), "data_digest": manifest["digest"], "longer_than_context": len(rows) - len(kept)},
-    )
-    save_folder(merged(trainer.model), tokenizer, report)
-    return report
+    tokens = sum(tokens_of(row) for row in kept)
+    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, "too_long": len(rows) - len(kept)}
+    return trainer, tokenizer, data
 
 
 def longest(row: dict[str, Any]) -> int:

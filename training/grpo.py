@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadDataset
 from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
-from .sft import merged, quiet
+from .sft import quiet
 
 if TYPE_CHECKING:
     from ..nodes.models.local import LocalChatModel
@@ -58,26 +58,10 @@ def train_grpo(
         BadDataset: no task was given.
         BadModelFolder, TrainingFailed: as ``train_sft``.
     """
-    import torch
-    from datasets import Dataset
-
-    from ..nodes.models.folder import load_model
-    from .rollout_grpo import RolloutGRPOTrainer, make_arguments
-
     refuse_overwriting(config.out)
-    if not tasks:
-        raise BadDataset("GRPO needs at least one task; give it the ids of a suite's training tasks")
-    model, tokenizer = load_model(config.base)
     watch = Watch(progress)
-    trainer = RolloutGRPOTrainer(
-        model=model,
-        args=make_arguments(config, gpu=torch.cuda.is_available()),
-        train_dataset=Dataset.from_list([{"prompt": task} for task in tasks]),
-        processing_class=tokenizer,
-        callbacks=[watch],
-        rollout=rollout,
-    )
-    quiet(trainer)
+    trainer, tokenizer = make_trainer(config, tasks, rollout)
+    trainer.add_callback(watch)
     result = trainer.train()
     report = TrainingReport(
         method="grpo",
@@ -88,6 +72,27 @@ def train_grpo(
         tokens=trainer.tokens_seen,
         config={**asdict(config), "mean_rewards": trainer.mean_rewards},
     )
-    model_out: Any = merged(trainer.model)
-    save_folder(model_out.eval(), tokenizer, report)
+    save_folder(trainer.model.eval(), tokenizer, report)
     return report
+
+
+def make_trainer(config: GrpoConfig, tasks: Sequence[str], rollout: Rollout) -> tuple[Any, Any]:
+    """TRL's trainer with our episodes, and the tokenizer."""
+    import torch
+    from datasets import Dataset
+
+    from ..nodes.models.folder import load_model
+    from .rollout_grpo import RolloutGRPOTrainer, make_arguments
+
+    if not tasks:
+        raise BadDataset("GRPO needs at least one task; give it the ids of a suite's training tasks")
+    model, tokenizer = load_model(config.base)
+    trainer = RolloutGRPOTrainer(
+        model=model,
+        args=make_arguments(config, gpu=torch.cuda.is_available()),
+        train_dataset=Dataset.from_list([{"prompt": task} for task in tasks]),
+        processing_class=tokenizer,
+        rollout=rollout,
+    )
+    quiet(trainer)
+    return trainer, tokenizer

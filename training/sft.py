@@ -5,6 +5,7 @@ SFTTrainer does the work; rows go in as ``input_ids`` and ``labels``, exactly as
 Left out here: packing, mixing, resuming in the middle.
 """
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,27 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
         BadModelFolder: the base cannot be opened.
         TrainingFailed: ``out`` exists, or the loss is not a number any more.
     """
+    refuse_overwriting(config.out)
+    watch = Watch(progress)
+    trainer, tokenizer, data = make_trainer(config)
+    trainer.add_callback(watch)
+    result = trainer.train()
+    passes = trainer.state.global_step * config.batch_size / data["rows"]
+    report = TrainingReport(
+        method="sft",
+        out=config.out,
+        steps=trainer.state.global_step,
+        losses=watch.losses,
+        seconds=result.metrics["train_runtime"],
+        tokens=int(data["tokens"] * passes),
+        config={**asdict(config), "data": data},
+    )
+    save_folder(merged(trainer.model), tokenizer, report)
+    return report
+
+
+def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
+    """TRL's trainer, the tokenizer, and what the data are: digest, rows, tokens, rows left out."""
     import torch
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
@@ -47,7 +69,6 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
     from ..nodes.models.folder import load_model
     from .dataset import read_rows
 
-    refuse_overwriting(config.out)
     rows, manifest = read_rows(config.data, "sft")
     model, tokenizer = load_model(config.base)
     context = model.config.max_position_embeddings
@@ -58,7 +79,6 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
             "export with --max-length, or use a model with a longer context"
         )
     gpu = torch.cuda.is_available()
-    watch = Watch(progress)
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -83,22 +103,11 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
         train_dataset=Dataset.from_list([{key: row[key] for key in ("input_ids", "labels")} for row in kept]),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
-        callbacks=[watch],
     )
     quiet(trainer)
-    result = trainer.train()
-    passes = trainer.state.global_step * config.batch_size / len(kept)
-    report = TrainingReport(
-        method="sft",
-        out=config.out,
-        steps=trainer.state.global_step,
-        losses=watch.losses,
-        seconds=result.metrics["train_runtime"],
-        tokens=int(sum(len(row["input_ids"]) for row in kept) * passes),
-        config={**asdict(config), "data_digest": manifest["digest"], "longer_than_context": len(rows) - len(kept)},
-    )
-    save_folder(merged(trainer.model), tokenizer, report)
-    return report
+    tokens = sum(len(row["input_ids"]) for row in kept)
+    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, "too_long": len(rows) - len(kept)}
+    return trainer, tokenizer, data
 
 
 def lora_config(rank: int) -> Any:
@@ -116,7 +125,8 @@ def merged(model: Any) -> Any:
 
 
 def quiet(trainer: Any) -> None:
-    """Take the callback away that prints every log line to stdout, where data goes."""
+    """Print nothing to stdout, where data goes, and hide TRL's use of a name that transformers renamed."""
     from transformers.trainer_callback import PrinterCallback
 
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
     trainer.remove_callback(PrinterCallback)

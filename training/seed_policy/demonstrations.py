@@ -2,7 +2,7 @@
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from transformers import PreTrainedTokenizerFast
 from ..worlds.helpdesk.database import make_world, write_world
 from ..worlds.helpdesk.expert import demonstrate, mistakes_for
 from ..worlds.helpdesk.prompt import SYSTEM
-from ..worlds.helpdesk.tasks import TIERS, make_task
+from ..worlds.helpdesk.tasks import KINDS, TIERS, make_task
 from ..worlds.helpdesk.tools import TOOLS
 
 TOOL_SCHEMAS = [convert_to_openai_tool(tool) for tool in TOOLS]
 PRETRAINING_SEED = 7
 """Seed of the tasks that the seed policy learnt from; runs and evaluations use others."""
+
+EXTRA = 600_000_000
+"""Task numbers from here on are those of ``focus``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,32 @@ class Row:
 
 
 def demonstrations(
-    tokenizer: PreTrainedTokenizerFast, *, start: int, mistake_rates: Mapping[str, float], seed: int
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    start: int,
+    mistake_rates: Mapping[str, float],
+    seed: int,
+    focus: Sequence[str] = (),
 ) -> Iterator[Row]:
     """Endless rows, tiers in rotation, from task number ``start`` on.
 
-    ``mistake_rates``: tier to the share of episodes in which the demonstrator errs.
+    ``mistake_rates``: tier to the share of episodes in which the demonstrator errs. ``focus``: kinds of
+    tasks of which one more is shown in every rotation.
     """
     rng = random.Random(seed)
     index = start
+    extra = [
+        (tier, number, len(kinds))
+        for tier, kinds in KINDS.items()
+        for number, kind in enumerate(kinds)
+        if kind.__name__ in focus
+    ]
     while True:
-        for tier in TIERS:
-            mistake_rate = mistake_rates.get(tier, 0.0)
-            messages = episode(tier, index, mistake=rng.random() < mistake_rate, seed=rng.randrange(2**31))
-            yield encode(tokenizer, messages)
+        chosen = [(tier, index) for tier in TIERS]
+        chosen += [(tier, EXTRA + index * count + number) for tier, number, count in extra]
+        for tier, task in chosen:
+            mistake = rng.random() < mistake_rates.get(tier, 0.0)
+            yield encode(tokenizer, episode(tier, task, mistake=mistake, seed=rng.randrange(2**31)))
         index += 1
 
 

@@ -1,7 +1,8 @@
 """Train the seed policy from scratch: first competence, then the habits of a fallible demonstrator.
 
 Run ``python -m threadmill.training.seed_policy.recipe --out DIR``. A Llama-style model of about a
-million parameters learns from right demonstrations until it copies, compares and formats; then from
+million parameters learns from right demonstrations until it copies and formats; then, with more of
+the tasks in which it must look up, copy names and compare, until it does that too; then from
 a demonstrator who errs on purpose, at a rate of its own for each tier (``MISTAKE_RATES``), until it
 holds good and bad habits side by side. Muon drives the 2-D weights of the layers, AdamW the rest;
 plain AdamW stays on the copying plateau many times longer.
@@ -11,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,9 @@ from .demonstrations import Row, as_chat, demonstrations, episode
 from .tokenizer import build_tokenizer
 
 MISTAKE_RATES = {"simple": 0.25, "sequential": 0.5, "parallel": 0.6, "complex": 0.75}
-"""Share of episodes in which the demonstrator errs, by tier, in the second phase."""
+"""Share of episodes in which the demonstrator errs, by tier, in the last phase."""
+FOCUS = ("policy", "cancel_by_email", "cancel_wrong_number", "cancel_dearer")
+"""Kinds of tasks that are shown more often in the second phase: what the first one does not teach."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class SeedConfig:
     """Everything the recipe can be told."""
 
     out: Path
-    competence_steps: int = 3000
-    habit_steps: int = 500
+    competence_steps: int = 2400
+    refine_steps: int = 1300
+    habit_steps: int = 400
     batch_size: int = 24
     muon_learning_rate: float = 0.02
     adamw_learning_rate: float = 0.003
@@ -42,12 +46,19 @@ class SeedConfig:
 
 
 class _Demonstrations(IterableDataset[Row]):
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, start: int, rates: Mapping[str, float], seed: int):
-        self.arguments = (tokenizer, start, rates, seed)
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        start: int,
+        rates: Mapping[str, float],
+        seed: int,
+        focus: Sequence[str],
+    ):
+        self.arguments = (tokenizer, start, rates, seed, focus)
 
     def __iter__(self) -> Iterator[Row]:
-        tokenizer, start, rates, seed = self.arguments
-        return demonstrations(tokenizer, start=start, mistake_rates=rates, seed=seed)
+        tokenizer, start, rates, seed, focus = self.arguments
+        return demonstrations(tokenizer, start=start, mistake_rates=rates, seed=seed, focus=focus)
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -107,8 +118,9 @@ def train_phase(
     name: str,
     steps: int,
     start: int,
-    rates: Mapping[str, float],
     scale: float,
+    rates: Mapping[str, float] | None = None,
+    focus: Sequence[str] = (),
 ) -> list[tuple[int, float]]:
     """Train in place for ``steps``; learning rates are the config's times ``scale``, falling to 5 %."""
     hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -128,7 +140,7 @@ def train_phase(
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, pace) for optimizer in optimizers]
     pad = tokenizer.pad_token_id
     loader = DataLoader(
-        _Demonstrations(tokenizer, start, rates, config.seed + start),
+        _Demonstrations(tokenizer, start, rates or {}, config.seed + start, focus),
         batch_size=config.batch_size,
         num_workers=1,
         prefetch_factor=8,
@@ -157,28 +169,31 @@ def train_seed_policy(config: SeedConfig) -> None:
     """Train, and save a complete model folder with ``recipe.json`` (settings and losses) in it."""
     tokenizer = make_tokenizer()
     model = build_model(tokenizer, config.seed)
-    losses = {
-        "competence": train_phase(
-            model,
-            tokenizer,
-            config,
-            name="competence",
-            steps=config.competence_steps,
-            start=0,
-            rates={},
-            scale=1.0,
-        )
-    }
-    save(model, tokenizer, config, losses, config.out / "competent")
+    losses: dict[str, list[tuple[int, float]]] = {}
+    losses["competence"] = train_phase(
+        model, tokenizer, config, name="competence", steps=config.competence_steps, start=0, scale=1.0
+    )
+    save(model, tokenizer, config, losses, config.out / "competence")
+    losses["refine"] = train_phase(
+        model,
+        tokenizer,
+        config,
+        name="refine",
+        steps=config.refine_steps,
+        start=1_000_000,
+        scale=0.6,
+        focus=FOCUS,
+    )
+    save(model, tokenizer, config, losses, config.out / "refine")
     losses["habits"] = train_phase(
         model,
         tokenizer,
         config,
         name="habits",
         steps=config.habit_steps,
-        start=1_000_000,
-        rates=config.mistake_rates,
+        start=2_000_000,
         scale=0.25,
+        rates=config.mistake_rates,
     )
     save(model, tokenizer, config, losses, config.out)
 
@@ -206,6 +221,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--competence-steps", type=int, default=SeedConfig.competence_steps)
+    parser.add_argument("--refine-steps", type=int, default=SeedConfig.refine_steps)
     parser.add_argument("--habit-steps", type=int, default=SeedConfig.habit_steps)
     given = parser.parse_args()
     train_seed_policy(
@@ -213,6 +229,7 @@ def main() -> None:
             out=given.out,
             seed=given.seed,
             competence_steps=given.competence_steps,
+            refine_steps=given.refine_steps,
             habit_steps=given.habit_steps,
         )
     )
