@@ -6,7 +6,7 @@ SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: install check test docs quickstart bench seed-policy clean
+.PHONY: install check test docs quickstart seed-policy clean
 
 install: $(STAMP)
 
@@ -30,9 +30,6 @@ docs: install
 
 quickstart: install
 	@$(OFFLINE) $(BIN)/threadmill quickstart --out out/quickstart
-
-bench: install
-	$(OFFLINE) $(BIN)/python benchmarks/run_all.py
 
 seed-policy: install
 	$(BIN)/python -m threadmill.training.seed_policy.recipe --out out/seed-policy

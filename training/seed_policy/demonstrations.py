@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from ..worlds.helpdesk.database import make_world, write_world
 from ..worlds.helpdesk.expert import demonstrate, mistakes_for
 from ..worlds.helpdesk.prompt import SYSTEM
-from ..worlds.helpdesk.tasks import KINDS, TIERS, make_task
+from ..worlds.helpdesk.tasks import KINDS, TIERS, Task, city, make_task, policy, status, total
 from ..worlds.helpdesk.tools import TOOLS
 
 TOOL_SCHEMAS = [convert_to_openai_tool(tool) for tool in TOOLS]
@@ -40,11 +40,13 @@ def demonstrations(
     mistake_rates: Mapping[str, float],
     seed: int,
     focus: Sequence[str] = (),
+    again_rate: float = 0.0,
 ) -> Iterator[Row]:
     """Endless rows, tiers in rotation, from task number ``start`` on.
 
     ``mistake_rates``: tier to the share of episodes in which the demonstrator errs. ``focus``: kinds of
-    tasks of which one more is shown in every rotation.
+    tasks of which one more is shown in every rotation. ``again_rate``: share of episodes in which the
+    customer asks a second question.
     """
     rng = random.Random(seed)
     index = start
@@ -59,18 +61,27 @@ def demonstrations(
         chosen += [(tier, EXTRA + index * count + number) for tier, number, count in extra]
         for tier, task in chosen:
             mistake = rng.random() < mistake_rates.get(tier, 0.0)
-            yield encode(tokenizer, episode(tier, task, mistake=mistake, seed=rng.randrange(2**31)))
+            again = rng.random() < again_rate
+            messages = episode(tier, task, mistake=mistake, seed=rng.randrange(2**31), again=again)
+            yield encode(tokenizer, messages)
         index += 1
 
 
-def episode(tier: str, index: int, *, mistake: bool, seed: int) -> list[BaseMessage]:
-    """The messages of one demonstration on a training task."""
+def episode(tier: str, index: int, *, mistake: bool, seed: int, again: bool = False) -> list[BaseMessage]:
+    """The messages of one demonstration on a training task; ``again``: with a second question after it."""
     task = make_task("train", tier, index, PRETRAINING_SEED)
-    chosen = random.Random(seed).choice(mistakes_for(task)) if mistake else None
+    rng = random.Random(seed)
+    chosen = rng.choice(mistakes_for(task)) if mistake else None
     with tempfile.TemporaryDirectory() as folder:
-        world = Path(folder) / "world.db"
-        write_world(make_world(task.split, task.seed), world)
-        return demonstrate(task, world, mistake=chosen, seed=seed)
+        path = Path(folder) / "world.db"
+        world = make_world(task.split, task.seed)
+        write_world(world, path)
+        messages = demonstrate(task, path, mistake=chosen, seed=seed)
+        if again:
+            kind = rng.choice((status, city, policy, total))
+            question = Task(task.id, "simple", kind.__name__, split=task.split, seed=task.seed, **kind(rng, world))
+            messages += demonstrate(question, path, seed=seed)
+        return messages
 
 
 def as_chat(messages: list[BaseMessage]) -> list[dict[str, Any]]:

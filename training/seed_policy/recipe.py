@@ -37,7 +37,7 @@ class SeedConfig:
     out: Path
     competence_steps: int = 2400
     refine_steps: int = 1300
-    habit_steps: int = 400
+    habit_steps: int = 700
     batch_size: int = 24
     muon_learning_rate: float = 0.02
     adamw_learning_rate: float = 0.003
@@ -53,12 +53,15 @@ class _Demonstrations(IterableDataset[Row]):
         rates: Mapping[str, float],
         seed: int,
         focus: Sequence[str],
+        again_rate: float,
     ):
-        self.arguments = (tokenizer, start, rates, seed, focus)
+        self.arguments = (tokenizer, start, rates, seed, focus, again_rate)
 
     def __iter__(self) -> Iterator[Row]:
-        tokenizer, start, rates, seed, focus = self.arguments
-        return demonstrations(tokenizer, start=start, mistake_rates=rates, seed=seed, focus=focus)
+        tokenizer, start, rates, seed, focus, again_rate = self.arguments
+        return demonstrations(
+            tokenizer, start=start, mistake_rates=rates, seed=seed, focus=focus, again_rate=again_rate
+        )
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -121,6 +124,7 @@ def train_phase(
     scale: float,
     rates: Mapping[str, float] | None = None,
     focus: Sequence[str] = (),
+    again_rate: float = 0.0,
 ) -> list[tuple[int, float]]:
     """Train in place for ``steps``; learning rates are the config's times ``scale``, falling to 5 %."""
     hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -140,7 +144,7 @@ def train_phase(
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, pace) for optimizer in optimizers]
     pad = tokenizer.pad_token_id
     loader = DataLoader(
-        _Demonstrations(tokenizer, start, rates or {}, config.seed + start, focus),
+        _Demonstrations(tokenizer, start, rates or {}, config.seed + start, focus, again_rate),
         batch_size=config.batch_size,
         num_workers=1,
         prefetch_factor=8,
@@ -192,8 +196,9 @@ def train_seed_policy(config: SeedConfig) -> None:
         name="habits",
         steps=config.habit_steps,
         start=2_000_000,
-        scale=0.25,
+        scale=0.4,
         rates=config.mistake_rates,
+        again_rate=0.3,
     )
     save(model, tokenizer, config, losses, config.out)
 
