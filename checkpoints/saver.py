@@ -41,8 +41,8 @@ class ThreadSaver(SqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint, its metadata completed by the versions that speak in this run."""
-        thread = str(config["configurable"]["thread_id"])
-        namespace = config["configurable"]["checkpoint_ns"]
+        place: dict[str, Any] = config.get("configurable", {})
+        thread, namespace = str(place["thread_id"]), place["checkpoint_ns"]
         noted: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
         versions = checkpoint["channel_values"].get("versions")
         if isinstance(versions, dict):
@@ -52,7 +52,7 @@ class ThreadSaver(SqliteSaver):
             thread,
             namespace,
             checkpoint["id"],
-            config["configurable"].get("checkpoint_id"),
+            place.get("checkpoint_id"),
             kind,
             content,
             json.dumps(noted, ensure_ascii=False).encode("utf-8", "ignore"),
@@ -64,5 +64,9 @@ class ThreadSaver(SqliteSaver):
                 row,
             )
         return {
-            "configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
+            "configurable": {
+                "thread_id": thread,
+                "checkpoint_ns": namespace,
+                "checkpoint_id": checkpoint["id"],
+            }
         }

@@ -30,9 +30,7 @@ def evaluate_command(
     Example: threadmill eval helpdesk --model helpdesk.think@previous --model helpdesk.think@live -k 3
     """
     if len(model) > 2:
-        raise typer.BadParameter(
-            f"{len(model)} models given; one or two can be evaluated", param_hint="--model"
-        )
+        raise typer.BadParameter(f"{len(model)} models given; one or two can be evaluated", param_hint="--model")
     check_suite(suite)
 
     from dataclasses import asdict
@@ -77,8 +75,7 @@ def evaluate_command(
             **asdict(summaries[-1]),
             "difference": asdict(comparison.difference) if comparison else None,
             "models": [
-                {"version": version, **asdict(summary)}
-                for version, summary in zip(versions, summaries, strict=True)
+                {"version": version, **asdict(summary)} for version, summary in zip(versions, summaries, strict=True)
             ],
         }
         typer.echo(json.dumps(record))

@@ -17,9 +17,7 @@ Task = Annotated[str | None, typer.Option(help="Only threads of this task.")]
 Threads = Annotated[str | None, typer.Option(help="Only threads whose id fits this pattern, e.g. 'train-*'.")]
 TokenizerSpec = Annotated[
     str | None,
-    typer.Option(
-        "--tokenizer", "--model", help="Folder or hub name of the model to train (default: the seed policy)."
-    ),
+    typer.Option("--tokenizer", "--model", help="Folder or hub name of the model to train (default: the seed policy)."),
 ]
 MaxLength = Annotated[int | None, typer.Option(min=1, help="Leave longer rows out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -40,9 +38,7 @@ def sft_command(
     threads: Threads = None,
     tokenizer: TokenizerSpec = None,
     all_threads: Annotated[bool, typer.Option("--all", help="Failures and unlabelled threads too.")] = False,
-    min_reward: Annotated[
-        float | None, typer.Option(help="Take branches by reward instead of success.")
-    ] = None,
+    min_reward: Annotated[float | None, typer.Option(help="Take branches by reward instead of success.")] = None,
     max_length: MaxLength = None,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,

@@ -8,8 +8,14 @@ from contextlib import contextmanager
 def progress_bar(name: str) -> Iterator[Callable[..., None]]:
     """A function ``(done, total, loss=None)`` that draws a bar called ``name`` on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (

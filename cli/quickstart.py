@@ -27,7 +27,8 @@ def quickstart_command(
 
     console = Console(stderr=True)
     console.print("Loading torch, transformers and TRL …")
-    from ..training.quickstart import QuickstartConfig, as_json as to_json, run_quickstart
+    from ..training.quickstart import QuickstartConfig, run_quickstart
+    from ..training.quickstart import as_json as to_json
 
     done = run_quickstart(QuickstartConfig(out=fresh_folder(out, seed), seed=seed), _stage)
     if as_json:
@@ -74,7 +75,9 @@ def show(done: "Quickstart") -> None:
         f"{difference.high:+.1%}); the candidate was {verdict}"
     )
     out = done.out
-    console.print(f"\ntook {sum(done.stages.values()):.0f} s: " + ", ".join(f"{k} {v:.0f} s" for k, v in done.stages.items()))
+    console.print(
+        f"\ntook {sum(done.stages.values()):.0f} s: " + ", ".join(f"{k} {v:.0f} s" for k, v in done.stages.items())
+    )
     places = {
         "picture": out / "result.png",
         "numbers": out / "result.json",

@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_DB = "sqlite:///runs.db"
-Database = Annotated[
-    str, typer.Option("--db", envvar="THREADMILL_DB", help="Where threads, labels and registry live.")
-]
+Database = Annotated[str, typer.Option("--db", envvar="THREADMILL_DB", help="Where threads, labels and registry live.")]
 
 
 def run_command(

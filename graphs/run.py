@@ -57,9 +57,7 @@ def run_thread(
     if before.interrupts:
         raise StillPaused(_waiting(thread, _questions(before.interrupts)))
     if {"act", "tool"} & set(before.next):
-        raise StillPaused(
-            f"thread {thread!r} stopped in the middle of its calls; continue it first (continue_thread)"
-        )
+        raise StillPaused(f"thread {thread!r} stopped in the middle of its calls; continue it first (continue_thread)")
     message = HumanMessage(text, id=str(uuid4()))
     config = _config(graph, thread, before, metadata, configurable)
     return _go(graph, thread, {"messages": [message]}, config)
@@ -78,9 +76,7 @@ def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]
     before = _known(graph, thread)
     asked = before.interrupts
     if not asked and before.next:
-        raise NotPaused(
-            f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)"
-        )
+        raise NotPaused(f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)")
     if not asked:
         raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
     check_answers(_questions(asked), answers, asked[0].response_schema)

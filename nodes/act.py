@@ -48,13 +48,10 @@ def _answered(
     message: AIMessage, calls: Sequence[Call], answers: Mapping[str | None, Mapping[str, Any]]
 ) -> Command[Literal["tool"]]:
     decided = [
-        apply_answer(call, answers[call["call"]["id"]]) if call["call"]["id"] in answers else call
-        for call in calls
+        apply_answer(call, answers[call["call"]["id"]]) if call["call"]["id"] in answers else call for call in calls
     ]
     edits = [
-        after
-        for before, after in zip(calls, decided, strict=True)
-        if before["call"]["args"] != after["call"]["args"]
+        after for before, after in zip(calls, decided, strict=True) if before["call"]["args"] != after["call"]["args"]
     ]
     if not edits:
         return _fan_out(decided)

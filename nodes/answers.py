@@ -62,9 +62,7 @@ def _answer_schema(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str,
     return {"type": "object", "properties": {"answers": answers}, "required": ["answers"]}
 
 
-def check_answers(
-    questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]], schema: Any
-) -> None:
+def check_answers(questions: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]], schema: Any) -> None:
     """Make sure that every question has exactly one answer that fits it.
 
     ``schema`` is the interrupt's ``response_schema``; without it the arguments of an edit are not looked at.
@@ -88,27 +86,19 @@ def check_answers(
 def _check(answer: Mapping[str, Any], question: Mapping[str, Any], schema: Any) -> None:
     kind = answer.get("type")
     if kind not in question["choices"]:
-        raise BadAnswer(
-            f"{kind!r} is not a choice for {question['id']!r}; choose {_list(question['choices'])}"
-        )
+        raise BadAnswer(f"{kind!r} is not a choice for {question['id']!r}; choose {_list(question['choices'])}")
     if kind == "respond" and not answer.get("text"):
-        raise BadAnswer(
-            f"the response to {question['id']!r} has no text; give what the tool should have said"
-        )
+        raise BadAnswer(f"the response to {question['id']!r} has no text; give what the tool should have said")
     if kind == "edit":
         if not isinstance(answer.get("args"), Mapping):
-            raise BadAnswer(
-                f"the edit of {question['id']!r} has no args; give all arguments of {question['tool']}"
-            )
+            raise BadAnswer(f"the edit of {question['id']!r} has no args; give all arguments of {question['tool']}")
         if schema and (complaint := schema_complaint(_schema_of(question["id"], schema), answer["args"])):
             raise BadAnswer(f"invalid arguments for {question['tool']}: {complaint}")
 
 
 def _schema_of(question_id: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
     kinds = schema["properties"]["answers"]["items"]["anyOf"]
-    return next(
-        kind["properties"]["args"] for kind in kinds if kind["properties"]["id"]["const"] == question_id
-    )
+    return next(kind["properties"]["args"] for kind in kinds if kind["properties"]["id"]["const"] == question_id)
 
 
 def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:

@@ -42,9 +42,7 @@ def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callab
     return tool
 
 
-def _run(
-    tool: BaseTool, call: Call, config: RunnableConfig, timeout_s: float | None
-) -> tuple[ToolMessage, Kind]:
+def _run(tool: BaseTool, call: Call, config: RunnableConfig, timeout_s: float | None) -> tuple[ToolMessage, Kind]:
     try:
         if timeout_s is None:
             result = tool.invoke({**call["call"], "type": "tool_call"}, config)

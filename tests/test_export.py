@@ -114,9 +114,7 @@ def test_the_same_threads_give_the_same_bytes_in_the_order_of_their_ids(store, t
 
 
 def test_a_fork_is_a_second_row_that_trains_only_what_is_new(store, tokenizer, tmp_path):
-    write_thread(
-        store, "t", [HumanMessage("q"), spoken("a", "q", "hm"), spoken("b", "r", "yes")], success=True
-    )
+    write_thread(store, "t", [HumanMessage("q"), spoken("a", "q", "hm"), spoken("b", "r", "yes")], success=True)
     graph = graph_of(store)
     history = list(graph.get_state_history({"configurable": {"thread_id": "t"}}))
     before = next(state for state in history if [m.id for m in state.values.get("messages", [])][1:] == ["a"])

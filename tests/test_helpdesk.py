@@ -102,9 +102,7 @@ def test_schemas_name_what_a_model_gives_and_nothing_else() -> None:
 
 def test_splits_share_no_world_and_no_combination_of_names() -> None:
     customers = {
-        split: {
-            order.email for task in make_tasks(split, 60) for order in make_world(split, task.seed).orders
-        }
+        split: {order.email for task in make_tasks(split, 60) for order in make_world(split, task.seed).orders}
         for split in ("train", "heldout")
     }
     assert customers["train"] & customers["heldout"] == set()
@@ -124,9 +122,7 @@ def test_an_unknown_split_is_named() -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tier=st.sampled_from(TIERS), index=st.integers(0, 5000), split=st.sampled_from(("train", "heldout")))
-def test_the_expert_solves_every_task_with_the_needed_calls(
-    tmp_path: Path, tier: str, index: int, split: str
-) -> None:
+def test_the_expert_solves_every_task_with_the_needed_calls(tmp_path: Path, tier: str, index: int, split: str) -> None:
     task = make_task(split, tier, index)
     messages, outcome = solve(tmp_path, task)
     assert outcome.reward == 1.0, outcome.failed

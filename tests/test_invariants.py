@@ -164,9 +164,7 @@ def converse(model):
     proposal = model.invoke(messages, seed=2)
     edit = {"edit": {"by": "ann", "at": "", "proposal": {}}}
     call = {"name": "refund", "args": {"amount": 5}, "id": "c1"}
-    messages.append(
-        AIMessage("", id="a2", tool_calls=[call], response_metadata={**proposal.response_metadata, **edit})
-    )
+    messages.append(AIMessage("", id="a2", tool_calls=[call], response_metadata={**proposal.response_metadata, **edit}))
     messages.append(ToolMessage("done", tool_call_id="c1", id="r1"))
     messages.append(model.invoke(messages, seed=3).model_copy(update={"id": "a3"}))
     return messages
@@ -187,9 +185,7 @@ def test_a_row_scored_again_gives_its_logprobs(policy, tokenizer, temperature):
     assert len(recorded) == sum(len(read_trace(messages[at]).sampled_ids) for at in (1, 5))
     for at, value in recorded:
         assert scores[at - 1, ids[0, at]].item() == pytest.approx(value, abs=1e-4)
-    human = tokenizer.decode(
-        [i for i, n in zip(row["labels"], row["logprobs"], strict=True) if i >= 0 and n is None]
-    )
+    human = tokenizer.decode([i for i, n in zip(row["labels"], row["logprobs"], strict=True) if i >= 0 and n is None])
     assert human == '<tool_call>{"name": "refund", "arguments": {"amount": 5}}</tool_call><|im_end|>'
 
 

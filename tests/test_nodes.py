@@ -74,9 +74,7 @@ def test_observe_fixes_the_versions_when_a_human_spoke_and_leaves_them_alone_oth
 
 
 def test_think_asks_the_version_of_the_run_and_signs_the_answer():
-    slot = Slot(
-        "desk.think", lambda: "v2", lambda version: ScriptedModel(lambda _: AIMessage(f"I am {version}"))
-    )
+    slot = Slot("desk.think", lambda: "v2", lambda version: ScriptedModel(lambda _: AIMessage(f"I am {version}")))
     think = make_think(slot, TOOLS)
     (answer,) = think({"messages": [HumanMessage("who?")], "versions": {"desk.think": "v1"}}, {})["messages"]
     assert answer.text == "I am v1"
@@ -117,9 +115,7 @@ def test_every_call_of_a_thread_gets_a_seed_of_its_own():
 
 def test_act_says_of_every_call_whether_it_can_run():
     fine = calling("refund", {"order_id": "A1", "amount": 3})
-    assert decided(
-        proposing(fine, calling("refnd", {}), calling("refund", {"order_id": "A1", "amount": "x"}))
-    ) == [
+    assert decided(proposing(fine, calling("refnd", {}), calling("refund", {"order_id": "A1", "amount": "x"}))) == [
         ("result", ""),
         ("unknown_tool", "there is no tool 'refnd'; did you mean refund?"),
         ("invalid", "invalid arguments for refund: amount: 'x' is not of type 'integer'"),
@@ -138,9 +134,7 @@ def test_act_says_of_every_call_whether_it_can_run():
     ],
 )
 def test_arguments_must_fit_the_schema_that_the_model_was_shown(args: dict[str, Any], complaint: str):
-    assert decided(proposing(calling("refund", args))) == [
-        ("invalid", f"invalid arguments for refund: {complaint}")
-    ]
+    assert decided(proposing(calling("refund", args))) == [("invalid", f"invalid arguments for refund: {complaint}")]
 
 
 def test_a_tool_name_like_no_other_gets_the_list_and_an_unreadable_call_its_reason():
@@ -167,9 +161,7 @@ def test_the_tool_node_notes_how_long_a_call_took_and_gives_the_tool_an_idempote
     ],
 )
 @pytest.mark.parametrize("timeout_s", [5, None])
-def test_a_failing_tool_is_an_observation(
-    name: str, args: dict[str, Any], text: str, timeout_s: float | None
-):
+def test_a_failing_tool_is_an_observation(name: str, args: dict[str, Any], text: str, timeout_s: float | None):
     answer = run_tool(name, args, timeout_s)
     assert (answer.text, answer.status, answer.additional_kwargs["kind"]) == (text, "error", "failed")
 

@@ -95,11 +95,7 @@ def test_the_library_imports_itself_relatively(file: str):
         ast.unparse(node)
         for node in ast.walk(ast.parse((ROOT / file).read_text()))
         if (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "threadmill" for a in node.names))
-        or (
-            isinstance(node, ast.ImportFrom)
-            and not node.level
-            and (node.module or "").startswith("threadmill")
-        )
+        or (isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("threadmill"))
     ]
     assert absolute == []
 

@@ -110,9 +110,7 @@ def test_each_trial_is_used_once_before_any_is_used_twice():
 def test_the_same_pair_of_other_trials_is_dropped():
     good = branch("t0", True, spoken("a", [1], [10]))
     pairs = Pairs()
-    rows = list(
-        pairs.of_trials([good, *(branch(f"t{i}", False, spoken(f"b{i}", [1], [11])) for i in (1, 2))])
-    )
+    rows = list(pairs.of_trials([good, *(branch(f"t{i}", False, spoken(f"b{i}", [1], [11])) for i in (1, 2))]))
     assert len(rows) == 1
     assert pairs.left_out == {"trials: the same pair again": 1}
 

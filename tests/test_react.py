@@ -172,9 +172,7 @@ def test_an_edit_that_changes_nothing_is_an_approval(saver: SqliteSaver):
 
 def test_nobody_is_asked_about_a_call_that_cannot_run(saver: SqliteSaver):
     wrong = {"name": "refund", "args": {"order": "A1", "amount": "300"}, "id": "c1"}
-    graph = desk(
-        saver, AIMessage("", tool_calls=[wrong]), AIMessage("Sorry."), ask=lambda tool, args: "always"
-    )
+    graph = desk(saver, AIMessage("", tool_calls=[wrong]), AIMessage("Sorry."), ask=lambda tool, args: "always")
     assert run_thread(graph, "t", "Refund.").status == "done"
     assert observations(graph) == [
         ("c1", "invalid arguments for refund: amount: '300' is not of type 'integer'", "invalid")

@@ -96,9 +96,7 @@ def test_a_row_that_is_too_long_leaves_the_shared_turn_to_the_next_branch():
 
 
 def test_branches_that_train_nothing_are_counted():
-    rows, left_out = sft_rows(
-        [branch(HumanMessage("hi")), branch(spoken("a", [1], [10], edited=True), leaf="c2")]
-    )
+    rows, left_out = sft_rows([branch(HumanMessage("hi")), branch(spoken("a", [1], [10], edited=True), leaf="c2")])
     assert rows == []
     assert left_out == {"no message of a model": 1, "nothing to train": 1}
 

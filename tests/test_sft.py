@@ -38,7 +38,12 @@ def test_two_steps_move_the_weights_and_leave_a_complete_folder(
     tmp_path: Path, tiny_folder: Path, write_folder: Any
 ) -> None:
     config = SftConfig(
-        write_folder("sft", [ROW] * 4), str(tiny_folder), tmp_path / "out", max_steps=8, batch_size=2, learning_rate=1e-2
+        write_folder("sft", [ROW] * 4),
+        str(tiny_folder),
+        tmp_path / "out",
+        max_steps=8,
+        batch_size=2,
+        learning_rate=1e-2,
     )
     seen: list[tuple[int, int]] = []
     report = train_sft(config, progress=lambda done, total, loss: seen.append((done, total)))
@@ -69,7 +74,12 @@ def test_masked_positions_carry_exactly_no_gradient(tmp_path: Path, tiny_folder:
 
 def test_lora_trains_too_and_is_merged(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     config = SftConfig(
-        write_folder("sft", [ROW] * 2), str(tiny_folder), tmp_path / "out", max_steps=2, batch_size=2, lora_rank=4
+        write_folder("sft", [ROW] * 2),
+        str(tiny_folder),
+        tmp_path / "out",
+        max_steps=2,
+        batch_size=2,
+        lora_rank=4,
     )
     report = train_sft(config)
     assert (report.out / "model.safetensors").exists()
@@ -85,7 +95,7 @@ def test_nothing_is_overwritten(tmp_path: Path, tiny_folder: Path, write_folder:
 
 def test_rows_longer_than_the_context_are_named(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     long = {"input_ids": [300] * 300, "labels": [300] * 300, "logprobs": [None] * 300}
-    with pytest.raises(BadDataset, match="all 1 rows .* are longer than the 256 tokens"):
+    with pytest.raises(BadDataset, match=r"all 1 rows .* are longer than the 256 tokens"):
         train_sft(SftConfig(write_folder("sft", [long]), str(tiny_folder), tmp_path / "out"))
 
 

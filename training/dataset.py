@@ -28,9 +28,7 @@ ALIGNED = {
 Kind = Literal["sft", "pairs"]
 
 
-def write_dataset(
-    out: Path, rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
+def write_dataset(out: Path, rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Write the folder ``out`` in one step and return the manifest, its ``digest`` filled in.
 
     A data set that is already there is replaced.
@@ -133,7 +131,5 @@ def _row(file: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
         raise BadDataset(f"{file}:{number}: {', '.join(missing)} missing; export the data set again")
     for ids, other in ALIGNED[kind]:
         if len(row[ids]) != len(row[other]):
-            raise BadDataset(
-                f"{file}:{number}: {len(row[ids])} {ids} but {len(row[other])} {other}; export again"
-            )
+            raise BadDataset(f"{file}:{number}: {len(row[ids])} {ids} but {len(row[other])} {other}; export again")
     return row

@@ -56,9 +56,7 @@ def find_divergence(chosen: Branch, rejected: Branch) -> Divergence | Refusal:
     return Refusal("no turn differs" if chosen.trajectories else "no message of a model")
 
 
-def _both(
-    ones: Sequence[Trajectory], others: Sequence[Trajectory]
-) -> Sequence[tuple[Trajectory, Trajectory]]:
+def _both(ones: Sequence[Trajectory], others: Sequence[Trajectory]) -> Sequence[tuple[Trajectory, Trajectory]]:
     return list(zip(ones, others, strict=False))
 
 

@@ -87,7 +87,12 @@ def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
     )
     quiet(trainer)
     tokens = sum(tokens_of(row) for row in kept)
-    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, "too_long": len(rows) - len(kept)}
+    data = {
+        "digest": manifest["digest"],
+        "rows": len(kept),
+        "tokens": tokens,
+        "too_long": len(rows) - len(kept),
+    }
     return trainer, tokenizer, data
 
 

@@ -84,9 +84,7 @@ def summarise(episodes: Sequence[Attempt], *, k: int | None = None) -> Summary:
             "tasks": len(tasks),
             "success": _mean([_mean([attempt.success for attempt in task]) for task in tasks]),
             "reward": _mean([_mean([attempt.reward for attempt in task]) for task in tasks]),
-            "pass_hat_k": _mean(
-                [pass_hat_k(len(task), sum(attempt.success for attempt in task), k) for task in tasks]
-            ),
+            "pass_hat_k": _mean([pass_hat_k(len(task), sum(attempt.success for attempt in task), k) for task in tasks]),
         }
     return Summary(
         k=k,
@@ -159,10 +157,7 @@ def _by_task(episodes: Sequence[Attempt]) -> dict[str, list[Attempt]]:
 
 
 def _successes(episodes: Sequence[Attempt]) -> dict[str, list[float]]:
-    return {
-        task: [float(attempt.success) for attempt in attempts]
-        for task, attempts in _by_task(episodes).items()
-    }
+    return {task: [float(attempt.success) for attempt in attempts] for task, attempts in _by_task(episodes).items()}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -69,9 +69,7 @@ class Pairs:
                         made += 1
                         yield row
 
-    def _compare(
-        self, source: str, chosen: Branch, rejected: Branch, *, full: bool = False
-    ) -> dict[str, Any] | None:
+    def _compare(self, source: str, chosen: Branch, rejected: Branch, *, full: bool = False) -> dict[str, Any] | None:
         found = find_divergence(chosen, rejected)
         if isinstance(found, Refusal):
             self.left_out[f"{source}: {found.reason}"] += 1

@@ -175,9 +175,7 @@ def _train(
     models = config.out / "models"
     reports = []
     with timed("train SFT") as progress:
-        sft = SftConfig(
-            data=config.out / "sft", base=str(SEED_POLICY), out=models / "sft", seed=config.seed
-        )
+        sft = SftConfig(data=config.out / "sft", base=str(SEED_POLICY), out=models / "sft", seed=config.seed)
         reports.append(read_report(sft.out) if sft.out.exists() else train_sft(sft, progress=progress))
     with timed("train DPO") as progress:
         dpo = DpoConfig(data=config.out / "pairs", base=str(sft.out), out=models / "dpo", seed=config.seed)
@@ -201,9 +199,7 @@ def _register(store: Store, reports: tuple[TrainingReport, ...], base: str) -> s
     return register_version(store, SLOT, report.out, lineage=lineage_of(*reports), base=base).name
 
 
-def _evaluate(
-    store: Store, config: QuickstartConfig, versions: tuple[str, str], progress: Progress
-) -> Comparison:
+def _evaluate(store: Store, config: QuickstartConfig, versions: tuple[str, str], progress: Progress) -> Comparison:
     tasks = make_tasks("heldout", config.heldout_per_tier, config.seed)
     total = 2 * len(tasks) * config.evaluation_trials
     results = []
@@ -224,9 +220,7 @@ def _evaluate(
     return compare(results[0], results[1], k=config.evaluation_trials, seed=config.seed)
 
 
-def _swap(
-    store: Store, agent: Any, thread: str, candidate: str, promoted: bool
-) -> list[tuple[str, str, str]]:
+def _swap(store: Store, agent: Any, thread: str, candidate: str, promoted: bool) -> list[tuple[str, str, str]]:
     """Move ``live``, answer the thread that waits since before training, give it a new turn, and go back."""
     if promoted and resolve(store, f"{SLOT}@live").name != candidate:
         promote(store, SLOT, candidate, because="better on the held-out tasks")

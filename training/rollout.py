@@ -165,9 +165,7 @@ def review(task: Task, question: dict[str, Any], reviewer: Reviewer) -> dict[str
     return {**answer, "type": "edit", "args": {**args, "amount": due}}
 
 
-def _episode(
-    task: Task, trial: int, thread: str, messages: Sequence[AnyMessage], reward: float
-) -> Episode:
+def _episode(task: Task, trial: int, thread: str, messages: Sequence[AnyMessage], reward: float) -> Episode:
     spoken = [message for message in messages if isinstance(message, AIMessage)]
     results = [message for message in messages if isinstance(message, ToolMessage)]
     kinds = Counter(str(message.additional_kwargs.get("kind")) for message in results)

@@ -1,4 +1,4 @@
-"""TRL's GRPO trainer with episodes from the graph and the logprobs that were recorded; imports torch and TRL."""
+"""TRL's GRPO trainer with episodes from the graph and the logprobs that were recorded; imports TRL."""
 
 import os
 import warnings
@@ -24,7 +24,9 @@ class RolloutGRPOTrainer(GRPOTrainer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             super().__init__(
-                reward_funcs=episode_reward, rollout_func=lambda prompts, _: self._play(prompts, rollout), **kwargs
+                reward_funcs=[episode_reward],
+                rollout_func=lambda prompts, _: self._play(prompts, rollout),
+                **kwargs,
             )
 
     def _play(self, task_ids: list[str], rollout: "Rollout") -> dict[str, Any]:
@@ -36,7 +38,7 @@ class RolloutGRPOTrainer(GRPOTrainer):
             policy,
             self.processing_class,
             version=f"training@{self.state.global_step:04d}",
-            temperature=self.args.temperature,
+            temperature=self.temperature,
             max_new_tokens=128,
         )
         try:
@@ -61,7 +63,7 @@ class RolloutGRPOTrainer(GRPOTrainer):
         return output
 
 
-def episode_reward(episode_reward: list[float], **kwargs: Any) -> list[float]:
+def episode_reward(*, episode_reward: list[float], **kwargs: Any) -> Any:
     """The reward that each episode earned in its world."""
     return episode_reward
 

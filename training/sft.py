@@ -106,7 +106,12 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
     )
     quiet(trainer)
     tokens = sum(len(row["input_ids"]) for row in kept)
-    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, "too_long": len(rows) - len(kept)}
+    data = {
+        "digest": manifest["digest"],
+        "rows": len(kept),
+        "tokens": tokens,
+        "too_long": len(rows) - len(kept),
+    }
     return trainer, tokenizer, data
 
 

@@ -104,9 +104,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> list[Trajectory]:
 
 def _prompt_spans(trace: Trace, edited: Sequence[str | None], message: str | None) -> list[Span]:
     """Given and human spans of one recorded prompt; its human ranges are the last of ``edited``."""
-    authors = [None] * (len(trace.human) - len(edited)) + list(edited)[
-        max(0, len(edited) - len(trace.human)) :
-    ]
+    authors = [None] * (len(trace.human) - len(edited)) + list(edited)[max(0, len(edited) - len(trace.human)) :]
     spans = []
     start = 0
     for (low, high), author in zip(trace.human, authors, strict=True):

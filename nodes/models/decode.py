@@ -60,9 +60,7 @@ class Decoder:
         self._lock = threading.Lock()
         self._closed = False
 
-    def submit(
-        self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int
-    ) -> "Future[Sampled]":
+    def submit(self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int) -> "Future[Sampled]":
         """Queue one request. Temperature 0 takes the likeliest token and records its logprob at temperature 1."""
         future: Future[Sampled] = Future()
         row = _Row(prompt, max_new_tokens, temperature, np.random.default_rng(seed), future)
@@ -200,9 +198,7 @@ class _Batch:
                 self.valid[i] = self.valid[last]
                 self.rows[i] = self.rows[last]
             self.rows.pop()
-            row.future.set_result(
-                Sampled(tuple(row.ids), tuple(row.logprobs), "stop" if stopped else "length")
-            )
+            row.future.set_result(Sampled(tuple(row.ids), tuple(row.logprobs), "stop" if stopped else "length"))
         if not self.rows:
             self.cache.end = 0
             self.valid[:] = False
@@ -272,13 +268,14 @@ class _Columns(Cache):
 
     def put(self, read: DynamicCache, row: int, column: int) -> None:
         """Copy what was just read into the rows from ``row`` on, from ``column`` on."""
-        for (keys, values), layer in zip(self.buffers or self._allocate(read), read.layers, strict=True):
+        layers: list[Any] = read.layers
+        for (keys, values), layer in zip(self.buffers or self._allocate(layers), layers, strict=True):
             count, _, columns, _ = layer.keys.shape
             keys[row : row + count, :, column : column + columns] = layer.keys
             values[row : row + count, :, column : column + columns] = layer.values
 
-    def _allocate(self, read: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        for layer in read.layers:
+    def _allocate(self, layers: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        for layer in layers:
             shapes = [(self.max_rows, t.shape[1], self.capacity, t.shape[3]) for t in (layer.keys, layer.values)]
             self.buffers.append((layer.keys.new_zeros(shapes[0]), layer.values.new_zeros(shapes[1])))
         return self.buffers

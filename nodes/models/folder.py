@@ -39,7 +39,8 @@ def load_model(name_or_path: str, *, device: str | None = None) -> tuple[Any, An
             f"the model {name_or_path!r} has no chat template; add chat_template.jinja, or use an "
             "instruction-tuned model"
         )
-    return model.to(chosen).eval(), tokenizer
+    placed: Any = model
+    return placed.to(chosen).eval(), tokenizer
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

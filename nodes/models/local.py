@@ -54,9 +54,7 @@ class LocalChatModel(BaseChatModel):
             BadModelFolder: weights, tokenizer or chat template are missing or cannot be read.
         """
         model, tokenizer = load_model(name_or_path, device=device)
-        return cls.from_model(
-            model, tokenizer, version=version, temperature=temperature, max_new_tokens=max_new_tokens
-        )
+        return cls.from_model(model, tokenizer, version=version, temperature=temperature, max_new_tokens=max_new_tokens)
 
     @classmethod
     def from_model(
@@ -116,9 +114,7 @@ class LocalChatModel(BaseChatModel):
             )
         heat = self.temperature if temperature is None else temperature
         drawn = random.randrange(2**31) if seed is None else seed
-        future = self._decoder.submit(
-            prompt.full_ids, max_new_tokens=budget, temperature=heat, seed=drawn
-        )
+        future = self._decoder.submit(prompt.full_ids, max_new_tokens=budget, temperature=heat, seed=drawn)
         try:
             sampled = future.result()
         except BaseException:

@@ -168,7 +168,11 @@ def _as_dict(message: BaseMessage) -> dict[str, Any]:
     chat: dict[str, Any] = {"role": "assistant", "content": message.text + broken}
     if message.tool_calls:
         chat["tool_calls"] = [
-            {"type": "function", "id": call["id"], "function": {"name": call["name"], "arguments": call["args"]}}
+            {
+                "type": "function",
+                "id": call["id"],
+                "function": {"name": call["name"], "arguments": call["args"]},
+            }
             for call in message.tool_calls
         ]
     return chat

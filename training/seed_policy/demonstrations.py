@@ -17,7 +17,7 @@ from ..worlds.helpdesk.prompt import SYSTEM
 from ..worlds.helpdesk.tasks import KINDS, TIERS, Task, city, make_task, policy, status, total
 from ..worlds.helpdesk.tools import TOOLS
 
-TOOL_SCHEMAS = [convert_to_openai_tool(tool) for tool in TOOLS]
+TOOL_SCHEMAS: list[Any] = [convert_to_openai_tool(tool) for tool in TOOLS]
 PRETRAINING_SEED = 7
 """Seed of the tasks that the seed policy learnt from; runs and evaluations use others."""
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
@@ -64,7 +65,7 @@ class _Demonstrations(IterableDataset[Row]):
         )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+def build_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
     """The untrained model: 4 layers of width 128, embeddings tied."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(
@@ -91,8 +92,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         for tier in MISTAKE_RATES:
             for mistake in (False, True):
                 corpus += [
-                    str(message["content"])
-                    for message in as_chat(episode(tier, index, mistake=mistake, seed=index))
+                    str(message["content"]) for message in as_chat(episode(tier, index, mistake=mistake, seed=index))
                 ]
     return build_tokenizer(corpus)
 
@@ -131,9 +131,7 @@ def train_phase(
     rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.Muon(hidden, lr=config.muon_learning_rate * scale, weight_decay=0.01),
-        torch.optim.AdamW(
-            rest, lr=config.adamw_learning_rate * scale, betas=(0.9, 0.95), weight_decay=0.01
-        ),
+        torch.optim.AdamW(rest, lr=config.adamw_learning_rate * scale, betas=(0.9, 0.95), weight_decay=0.01),
     ]
 
     def pace(step: int) -> float:
@@ -142,7 +140,7 @@ def train_phase(
         return 1 - 0.95 * max(0.0, (step / steps - 0.4) / 0.6)
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, pace) for optimizer in optimizers]
-    pad = tokenizer.pad_token_id
+    pad: Any = tokenizer.pad_token_id
     loader = DataLoader(
         _Demonstrations(tokenizer, start, rates or {}, config.seed + start, focus, again_rate),
         batch_size=config.batch_size,
@@ -165,7 +163,11 @@ def train_phase(
         if step % 25 == 24:
             recent = sum(value for _, value in losses[-25:]) / 25
             pace_s = (time.monotonic() - began) / (step + 1)
-            print(f"{name} {step + 1}/{steps}  loss {recent:.4f}  {pace_s:.2f} s/step", file=sys.stderr, flush=True)
+            print(
+                f"{name} {step + 1}/{steps}  loss {recent:.4f}  {pace_s:.2f} s/step",
+                file=sys.stderr,
+                flush=True,
+            )
     return losses
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from ...nodes.calls import args_schema
 from ..worlds.helpdesk.names import CITIES, FIRST, ITEMS, LAST, ORDERS, STATUSES
 from ..worlds.helpdesk.tools import TOOLS
 
@@ -45,16 +46,13 @@ def build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     bpe.train_from_iterator(corpus, trainer)
-    parameters = {name for tool in TOOLS for name in tool.tool_call_schema.model_json_schema()["properties"]}
+    parameters = {name for tool in TOOLS for name in args_schema(tool)["properties"]}
     words = {tool.name for tool in TOOLS} | parameters | {*CITIES, *FIRST, *ITEMS, *LAST, *ORDERS, *STATUSES}
     numbers = {*range(61), *range(65, 605, 5)}
     bpe.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL])
     bpe.add_tokens([AddedToken(text, normalized=False) for text in GLUE])
     bpe.add_tokens(
-        [
-            AddedToken(text, single_word=True, normalized=False)
-            for text in [*sorted(words), *map(str, sorted(numbers))]
-        ]
+        [AddedToken(text, single_word=True, normalized=False) for text in [*sorted(words), *map(str, sorted(numbers))]]
     )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,

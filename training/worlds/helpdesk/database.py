@@ -106,9 +106,7 @@ def write_world(world: World, path: Path) -> None:
             "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(o.id, o.email, o.item, o.amount, o.shipping, o.status, o.days, o.city) for o in world.orders],
         )
-        connection.executemany(
-            "INSERT INTO policies (text) VALUES (?)", [(text,) for text in world.policies.values()]
-        )
+        connection.executemany("INSERT INTO policies (text) VALUES (?)", [(text,) for text in world.policies.values()])
         connection.commit()
     finally:
         connection.close()

@@ -46,9 +46,7 @@ def demonstrate(task: Task, world: Path, *, mistake: str | None = None, seed: in
             results = [task.reply or ""]
         else:
             first = sum(isinstance(message, ToolMessage) for message in messages)
-            calls = [
-                {"name": name, "args": args, "id": f"call-{first + i}"} for i, (name, args) in enumerate(step)
-            ]
+            calls = [{"name": name, "args": args, "id": f"call-{first + i}"} for i, (name, args) in enumerate(step)]
             messages.append(AIMessage("", tool_calls=calls))
             results = [_run(name, args, world) for name, args in step]
             messages += [
