@@ -1,0 +1,182 @@
+"""``threadmill models``: the versions of a slot, which one is live, and where each came from."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .run import DEFAULT_DB, Database
+
+if TYPE_CHECKING:
+    from ..checkpoints.registry import Version
+
+app = typer.Typer(help="Versions: list, promote, roll back, trace.", no_args_is_help=True)
+
+Spec = Annotated[str, typer.Argument(help="slot@alias or slot@0003, such as helpdesk.think@live.")]
+SlotName = Annotated[str, typer.Argument(help="The slot, such as helpdesk.think.")]
+Because = Annotated[str, typer.Option(help="The reason, kept in the history.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command("list")
+def list_command(
+    slot: Annotated[str | None, typer.Argument(help="Only this slot.")] = None,
+    db: Database = DEFAULT_DB,
+    as_json: AsJson = False,
+) -> None:
+    """List versions with their aliases.
+
+    Example: threadmill models list helpdesk.think
+    """
+    from ..checkpoints.registry import aliases_of, list_versions
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        versions = list_versions(store, slot)
+        aliases = {name: aliases_of(store, name) for name in {version.slot for version in versions}}
+    records = [
+        {**_record(version), "aliases": [a for a, name in aliases[version.slot].items() if name == version.name]}
+        for version in versions
+    ]
+    if as_json:
+        typer.echo(json.dumps({"versions": records}))
+        return
+    _table(
+        ("version", "aliases", "base", "size", "made", "folder"),
+        [
+            (
+                record["version"],
+                ", ".join(record["aliases"]),
+                record["base"] or "",
+                f"{record['size_bytes'] / 1e6:.1f} MB",
+                record["created_at"],
+                record["folder"],
+            )
+            for record in records
+        ],
+    )
+
+
+@app.command()
+def show(spec: Spec, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Show one version, its files checked against their digest.
+
+    Example: threadmill models show helpdesk.think@live
+    """
+    from ..checkpoints.registry import resolve
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        record = _record(resolve(store, spec, verify=True))
+    typer.echo(json.dumps(record) if as_json else json.dumps(record, indent=2))
+
+
+@app.command()
+def lineage(spec: Spec, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Show what a version was trained from, back to its first base.
+
+    Example: threadmill models lineage helpdesk.think@live
+    """
+    from ..checkpoints.registry import lineage as line_of
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        line = [_record(version) for version in line_of(store, spec)]
+    if as_json:
+        typer.echo(json.dumps({"lineage": line}))
+        return
+    for depth, record in enumerate(line):
+        typer.echo(f"{'  ' * depth}{record['version']}  {record['created_at']}")
+        for run in record["lineage"].get("runs", []):
+            data = run.get("data") or {}
+            what = f", data {data['digest'][:12]}" if "digest" in data else ""
+            typer.echo(f"{'  ' * depth}  {run['recipe']}: {run['steps']} steps, seed {run.get('seed')}{what}")
+
+
+@app.command()
+def history(slot: SlotName, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Show every move of the alias live.
+
+    Example: threadmill models history helpdesk.think
+    """
+    from dataclasses import asdict
+
+    from ..checkpoints.registry import history as moves_of
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        moves = [asdict(move) for move in moves_of(store, slot)]
+    if as_json:
+        typer.echo(json.dumps({"moves": moves}))
+        return
+    _table(
+        ("when", "what", "from", "to", "because"),
+        [(m["created_at"], m["action"], m["from_version"] or "", m["to_version"], m["because"]) for m in moves],
+    )
+
+
+@app.command()
+def register(
+    slot: SlotName,
+    folder: Annotated[Path, typer.Argument(help="A model folder; it must stay as it is.")],
+    db: Database = DEFAULT_DB,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model folder the next version of a slot.
+
+    Example: threadmill models register helpdesk.think out/models/sft
+    """
+    from ..checkpoints.registry import register_version
+    from ..checkpoints.store import open_store
+
+    with open_store(db) as store:
+        record = _record(register_version(store, slot, folder, lineage={}))
+    typer.echo(json.dumps(record) if as_json else f"{record['version']} is {record['folder']}")
+
+
+@app.command()
+def promote(spec: Spec, because: Because, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Move live to a version; new turns of running agents follow it.
+
+    Example: threadmill models promote helpdesk.think@0002 --because "better on every tier"
+    """
+    from ..checkpoints.registry import promote as move
+    from ..checkpoints.registry import resolve
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        chosen = resolve(store, spec, verify=True)
+        record = _record(move(store, chosen.slot, chosen.name, because=because))
+    typer.echo(json.dumps(record) if as_json else f"live is {record['version']} now")
+
+
+@app.command()
+def rollback(slot: SlotName, because: Because, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Move live back to the version before.
+
+    Example: threadmill models rollback helpdesk.think --because "complaints"
+    """
+    from ..checkpoints.registry import rollback as move_back
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False) as store:
+        record = _record(move_back(store, slot, because=because))
+    typer.echo(json.dumps(record) if as_json else f"live is {record['version']} again")
+
+
+def _record(version: "Version") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    record = asdict(version)
+    return {"version": record.pop("name"), **record}
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
