@@ -1,0 +1,83 @@
+"""InterCode SQL runs (Yang et al. 2023, github.com/princeton-nlp/intercode): actions, observations, rewards.
+
+Every run of one question starts from the same two messages, so trials of it can be paired. An action
+becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall
+
+from .record import BadRow, Record
+
+NAME = "intercode-sql"
+SYSTEM = "Answer the question by running SQL queries against the database, one at a time."
+LONGEST = 2000
+
+
+def fits(row: dict[str, Any]) -> bool:
+    """Does ``row`` look like an InterCode SQL run?"""
+    return "turn_history" in row and row.get("environment", "ic_sql") == "ic_sql"
+
+
+def read(row: dict[str, Any], file: Path) -> Record:
+    """The record of one run.
+
+    Raises:
+        BadRow: a field is missing or not what it should be.
+    """
+    missing = [key for key in ("task_id", "query", "turn_history", "summary") if key not in row]
+    if missing:
+        raise BadRow(f"no {', '.join(missing)}")
+    turns = row["turn_history"]
+    try:
+        actions, observations, rewards = turns["actions"], turns["observations"], turns["rewards"]
+        reward = float(row["summary"]["max_reward"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRow(f"turn_history or summary cannot be read: {error!r}") from error
+    if not len(actions) == len(observations) == len(rewards):
+        raise BadRow(
+            f"{len(actions)} actions, {len(observations)} observations and {len(rewards)} rewards do not fit together"
+        )
+    model = file.name.removeprefix("intercode_").removeprefix("sql.").split(".jsonl")[0]
+    thread = f"intercode-sql-{row['task_id']}-{model}"
+    messages: list[BaseMessage] = [
+        SystemMessage(SYSTEM, id=f"{thread}:system"),
+        HumanMessage(str(row["query"]), id=f"{thread}:query"),
+    ]
+    given: list[tuple[str, float]] = []
+    for turn, (action, observation, value) in enumerate(zip(actions, observations, rewards, strict=True)):
+        if not isinstance(action, str):
+            raise BadRow(f"action {turn} is no text")
+        call = _call(action, f"{thread}:{turn}:call")
+        messages.append(AIMessage("", id=f"{thread}:{turn}", tool_calls=[call]))
+        failed = str(observation).startswith("Error")
+        messages.append(
+            ToolMessage(
+                str(observation)[:LONGEST],
+                id=f"{thread}:{turn}:result",
+                tool_call_id=call["id"] or "",
+                name=call["name"],
+                status="error" if failed else "success",
+                additional_kwargs={"kind": "failed" if failed else "result"},
+            )
+        )
+        given.append((f"{thread}:{turn}", float(value)))
+    return Record(
+        thread=thread,
+        agent="intercode-sql",
+        task=f"intercode-sql-{row['task_id']}",
+        trial=0,
+        model=model,
+        messages=tuple(messages),
+        reward=reward,
+        turn_rewards=tuple(given),
+    )
+
+
+def _call(action: str, id_: str) -> ToolCall:
+    if action.strip().lower() == "submit":
+        return ToolCall(name="submit", args={}, id=id_, type="tool_call")
+    return ToolCall(name="execute", args={"query": action}, id=id_, type="tool_call")
