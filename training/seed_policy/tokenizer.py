@@ -58,7 +58,7 @@ def build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
         pad_token="<|pad|>",
-        model_max_length=1024,
+        model_max_length=16_384,
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
