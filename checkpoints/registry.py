@@ -5,12 +5,13 @@ one transaction. Weights stay where they were trained; the registry keeps their 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ..errors import BadModelFolder, UnknownSlot, UnknownVersion
@@ -58,7 +59,7 @@ def register_version(
     """
     place = Path(folder).expanduser().resolve()
     digest, size = digest_folder(place)
-    with Session(store.engine) as session, session.begin():
+    with _changing(store) as session:
         last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.slot == slot)) or 0
         row = VersionRow(
             slot=slot,
@@ -114,7 +115,7 @@ def promote(store: Store, slot: str, version: str, *, because: str) -> Version:
     Raises:
         UnknownSlot, UnknownVersion
     """
-    with Session(store.engine) as session, session.begin():
+    with _changing(store) as session:
         row = _find(session, slot, version.removeprefix(f"{slot}@"))
         _move(session, slot, row, "promote", because)
         return _version(row)
@@ -126,7 +127,7 @@ def rollback(store: Store, slot: str, *, because: str) -> Version:
     Raises:
         UnknownSlot: the slot has no versions. UnknownVersion: nothing was live before.
     """
-    with Session(store.engine) as session, session.begin():
+    with _changing(store) as session:
         row = _find(session, slot, "previous")
         _move(session, slot, row, "rollback", because)
         return _version(row)
@@ -177,19 +178,36 @@ def digest_folder(folder: Path) -> tuple[str, int]:
     return digest.hexdigest(), sum(file.stat().st_size for file in weights)
 
 
+@contextmanager
+def _changing(store: Store) -> Iterator[Session]:
+    """One transaction that holds the write lock from its first read, so that no one else moves in between."""
+    with Session(store.engine) as session, session.begin():
+        session.execute(text("BEGIN IMMEDIATE"))  # by itself SQLite would begin at the first write
+        yield session
+
+
 def _find(session: Session, slot: str, name: str) -> VersionRow:
-    known = {row.number: row for row in session.scalars(select(VersionRow).where(VersionRow.slot == slot))}
-    if not known:
-        slots = sorted(session.scalars(select(VersionRow.slot).distinct()))
-        raise UnknownSlot(f"no slot {slot!r} is registered; there is {', '.join(slots) or 'none yet'}")
-    aliases = {row.alias: row.version_id for row in session.scalars(select(AliasRow).where(AliasRow.slot == slot))}
-    by_id = {row.id: row for row in known.values()}
-    if name in aliases:
-        return by_id[aliases[name]]
-    if name.isdigit() and int(name) in known:
-        return known[int(name)]
-    there = [*aliases, *(f"{number:04d}" for number in known)]
-    raise UnknownVersion(f"slot {slot!r} has no version or alias {name!r}; there is {', '.join(there)}")
+    query = select(VersionRow).where(VersionRow.slot == slot)
+    if name.isdecimal() and len(name) < 10:
+        query = query.where(VersionRow.number == int(name))
+    else:
+        query = query.join(AliasRow, AliasRow.version_id == VersionRow.id).where(AliasRow.alias == name)
+    row = session.scalars(query).first()
+    if row is None:
+        raise _unknown(session, slot, name)
+    return row
+
+
+def _unknown(session: Session, slot: str, name: str) -> UnknownSlot | UnknownVersion:
+    numbers = session.scalars(
+        select(VersionRow.number).where(VersionRow.slot == slot).order_by(VersionRow.number)
+    ).all()
+    if not numbers:
+        slots = session.scalars(select(VersionRow.slot).distinct().order_by(VersionRow.slot)).all()
+        return UnknownSlot(f"no slot {slot!r} is registered; there is {', '.join(slots) or 'none yet'}")
+    aliases = session.scalars(select(AliasRow.alias).where(AliasRow.slot == slot).order_by(AliasRow.alias))
+    there = [*aliases, *(f"{number:04d}" for number in numbers)]
+    return UnknownVersion(f"slot {slot!r} has no version or alias {name!r}; there is {', '.join(there)}")
 
 
 def _move(session: Session, slot: str, row: VersionRow, action: str, because: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 from ..errors import BadDatabase
 from .saver import BUSY_TIMEOUT_S, ThreadSaver
@@ -23,7 +23,8 @@ class Store:
         self.url = url
         self.path = path
         self.saver = ThreadSaver(path)
-        self.engine: Engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        place = URL.create("sqlite", database=str(path))  # as text it would be decoded to another file's name
+        self.engine: Engine = create_engine(place, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(self.engine, "connect", _set_up_connection)
         Base.metadata.create_all(self.engine)
 
@@ -72,7 +73,7 @@ def _path_of(url: str) -> Path:
 
 def _is_database(path: Path) -> None:
     if path.exists():
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
