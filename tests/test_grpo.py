@@ -49,6 +49,7 @@ def test_two_steps_move_the_weights(tmp_path: Path, tiny_folder: Path) -> None:
 def test_old_logprobs_are_the_recorded_ones_and_the_mask_holds(tmp_path: Path, tiny_folder: Path) -> None:
     trainer, _ = make_trainer(GrpoConfig(str(tiny_folder), tmp_path / "out", **CONFIG), ["a", "b", "c"], play)
     trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1  # set by train() otherwise
     inputs = next(iter(trainer.get_train_dataloader()))
     batch = trainer._generate_and_score_completions(inputs)
     assert batch["tool_mask"].tolist() == [[1, 1, 0, 0, 1]] * 4

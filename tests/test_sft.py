@@ -19,17 +19,17 @@ ROW = {
 
 
 def gradient_by_position(trainer: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Sum of |d loss / d logits| over the vocabulary, (rows, positions)."""
-    seen: dict[str, torch.Tensor] = {}
+    """Sum of |d loss / d last hidden state|, (rows, positions): it feeds the logits of its own position only."""
+    seen: list[torch.Tensor] = []
 
     def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        output.logits.retain_grad()
-        seen["logits"] = output.logits
+        output.retain_grad()
+        seen.append(output)
 
-    hook = trainer.model.register_forward_hook(keep, with_kwargs=True)
+    hook = trainer.model.model.norm.register_forward_hook(keep, with_kwargs=True)
     trainer.compute_loss(trainer.model, inputs).backward()
     hook.remove()
-    gradient = seen["logits"].grad
+    gradient = seen[0].grad
     assert gradient is not None
     return gradient.abs().sum(-1)
 

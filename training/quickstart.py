@@ -231,7 +231,6 @@ def _swap(store: Store, agent: Any, thread: str, candidate: str, promoted: bool)
         run_thread(agent, thread, "What does gift wrapping cost?")
         if promoted:
             rollback(store, SLOT, because="quickstart shows the way back")
-            run_thread(agent, thread, "How many months does the warranty last?")
             promote(store, SLOT, candidate, because="and forward again")
     return [
         (message.response_metadata.get("version", ""), message.type, message.text or _calls(message))

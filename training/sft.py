@@ -5,7 +5,6 @@ SFTTrainer does the work; rows go in as ``input_ids`` and ``labels``, exactly as
 Left out here: packing, mixing, resuming in the middle.
 """
 
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,8 +129,7 @@ def merged(model: Any) -> Any:
 
 
 def quiet(trainer: Any) -> None:
-    """Print nothing to stdout, where data goes, and hide TRL's use of a name that transformers renamed."""
+    """Take the callback away that prints every log line to stdout, where data goes."""
     from transformers.trainer_callback import PrinterCallback
 
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
     trainer.remove_callback(PrinterCallback)

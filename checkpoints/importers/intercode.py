@@ -4,6 +4,7 @@ Every run of one question starts from the same two messages, so trials of it can
 becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def read(row: dict[str, Any], file: Path) -> Record:
         raise BadRow(
             f"{len(actions)} actions, {len(observations)} observations and {len(rewards)} rewards do not fit together"
         )
-    model = file.name.removeprefix("intercode_").removeprefix("sql.").split(".jsonl")[0]
+    named = re.search(r"sql\.(.+?)(\.sample)?\.jsonl", file.name)
+    model = named.group(1) if named else file.name.partition(".")[0]
     thread = f"intercode-sql-{row['task_id']}-{model}"
     messages: list[BaseMessage] = [
         SystemMessage(SYSTEM, id=f"{thread}:system"),

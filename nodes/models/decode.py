@@ -87,6 +87,7 @@ class Decoder:
         batch = _Batch(self.model, self.max_rows)
         waiting: list[_Row] = []
         while self._collect(waiting, idle=not batch.rows):
+            newcomers: list[_Row] = []
             try:
                 if self._admits(batch, waiting):
                     room = self.max_rows - len(batch.rows)
@@ -98,7 +99,7 @@ class Decoder:
                     row.waited += 1
                 batch.leave(self.end_ids)
             except BaseException as error:
-                for row in [*batch.rows, *waiting]:
+                for row in [*batch.rows, *newcomers, *waiting]:
                     if not row.future.done():
                         row.future.set_exception(error)
                 batch, waiting = _Batch(self.model, self.max_rows), []

@@ -1,5 +1,6 @@
 """Open a model folder or hub name: weights, tokenizer and chat template, or say which one is missing."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ def load_model(name_or_path: str, *, device: str | None = None) -> tuple[Any, An
     Raises:
         BadModelFolder: something is missing or cannot be read.
     """
+    # PEFT and TRL still ask for a name that transformers has renamed.
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         _look_at(folder)

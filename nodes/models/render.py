@@ -77,6 +77,8 @@ class Renderer:
     ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]] | None:
         """Recorded ids, what follows them, and its human ranges; None if the record no longer holds."""
         last, trace = traces[-1]
+        if last == 0:  # what it answered is gone
+            return None
         asked = self._text(messages[:last], tools, ask=True)
         if self._digest(asked) != trace.digest:
             return None

@@ -1,0 +1,105 @@
+"""The decode thread: exact logprobs in a crowd, seeds, stopping, failing and closing."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from threadmill.nodes.models.decode import Decoder, Sampled
+
+
+def requests(count: int, vocabulary: int) -> list[dict[str, Any]]:
+    rng = random.Random(0)
+    return [
+        {
+            "prompt": [rng.randrange(vocabulary) for _ in range(rng.randrange(3, 60))],
+            "max_new_tokens": rng.randrange(1, 20),
+            "temperature": rng.choice((0.0, 0.7, 1.0)),
+            "seed": seed,
+        }
+        for seed in range(count)
+    ]
+
+
+def ask(decoder: Decoder, request: dict[str, Any]) -> Sampled:
+    return decoder.submit(**request).result(timeout=60)
+
+
+def plain_logprobs(model: Any, request: dict[str, Any], ids: tuple[int, ...]) -> torch.Tensor:
+    """The logprobs of ``ids`` by one ordinary forward pass over prompt and answer."""
+    with torch.no_grad():
+        logits = model(torch.tensor([[*request["prompt"], *ids]])).logits[0, len(request["prompt"]) - 1 : -1]
+    logits = logits / (request["temperature"] or 1.0)
+    return torch.log_softmax(logits, -1).gather(1, torch.tensor(ids)[:, None])[:, 0]
+
+
+def test_logprobs_are_those_of_a_plain_forward_pass_whoever_else_is_decoded(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset({5}), max_rows=6)  # more callers than rows: they join and leave
+    asked = requests(40, tiny_model.config.vocab_size)
+    with ThreadPoolExecutor(20) as pool:
+        got = list(pool.map(lambda request: ask(decoder, request), asked))
+    for request, sampled in zip(asked, got, strict=True):
+        assert 1 <= len(sampled.ids) <= request["max_new_tokens"]
+        difference = plain_logprobs(tiny_model, request, sampled.ids) - torch.tensor(sampled.logprobs)
+        assert difference.abs().max() < 1e-4
+    alone = [ask(decoder, request) for request in asked[:10]]
+    assert [sampled.ids for sampled in alone] == [sampled.ids for sampled in got[:10]]
+    decoder.close()
+
+
+def test_temperature_0_takes_the_likeliest_token(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    request = {"prompt": [7, 8, 9], "max_new_tokens": 4, "temperature": 0.0, "seed": 0}
+    sampled = ask(decoder, request)
+    expected = [7, 8, 9]
+    for _ in range(4):
+        with torch.no_grad():
+            expected.append(int(tiny_model(torch.tensor([expected])).logits[0, -1].argmax()))
+    assert [7, 8, 9, *sampled.ids] == expected
+    decoder.close()
+
+
+def test_draws_follow_the_distribution(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    with torch.no_grad():
+        wanted = torch.softmax(tiny_model(torch.tensor([[7, 8, 9]])).logits[0, -1], -1)
+    futures = [decoder.submit([7, 8, 9], max_new_tokens=1, temperature=1.0, seed=seed) for seed in range(2000)]
+    drawn = torch.bincount(torch.tensor([future.result().ids[0] for future in futures]), minlength=len(wanted))
+    half = wanted.argsort(descending=True)[: len(wanted) // 2]
+    # 2,000 draws: the standard error of a share is about 0.011
+    assert abs(float(drawn[half].sum() / 2000 - wanted[half].sum())) < 0.05
+    decoder.close()
+
+
+def test_the_end_of_turn_stops_and_is_kept(tiny_model: Any) -> None:
+    free = Decoder(tiny_model, frozenset())
+    request = {"prompt": [7, 8, 9], "max_new_tokens": 6, "temperature": 1.0, "seed": 3}
+    whole = ask(free, request)
+    assert whole.finish == "length"
+    free.close()
+    stopping = Decoder(tiny_model, frozenset({whole.ids[3]}))
+    assert ask(stopping, request) == Sampled(whole.ids[:4], whole.logprobs[:4], "stop")
+    stopping.close()
+
+
+def test_an_error_in_the_model_reaches_every_caller_and_the_next_call_works(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    good = {"prompt": [7, 8, 9], "max_new_tokens": 3, "temperature": 1.0, "seed": 3}
+    bad = {**good, "prompt": [10**6]}  # no such token
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(ask, decoder, bad) for _ in range(3)]:
+            with pytest.raises(IndexError):
+                future.result()
+    assert len(ask(decoder, good).ids) == 3
+    decoder.close()
+
+
+def test_a_closed_model_says_so(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    future = decoder.submit([7, 8, 9], max_new_tokens=10_000, temperature=1.0, seed=0)
+    decoder.close()
+    with pytest.raises(RuntimeError, match="closed while it was decoding"):
+        future.result(timeout=10)
+    with pytest.raises(RuntimeError, match="this model is closed"):
+        decoder.submit([7], max_new_tokens=1, temperature=1.0, seed=0)
