@@ -23,10 +23,10 @@ check: install
 	$(BIN)/basedpyright --warnings=false
 
 test: check
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 docs: install
-	$(OFFLINE) $(BIN)/python -m pytest --doctest-modules nodes graphs checkpoints training/trajectory.py training/statistics.py
+	$(OFFLINE) $(BIN)/python -m pytest tests/test_docs.py
 
 quickstart: install
 	@$(OFFLINE) $(BIN)/threadmill quickstart --out out/quickstart

@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from ..errors import ThreadmillError
@@ -28,17 +27,14 @@ app.add_typer(models.app, name="models")
 def main() -> None:
     """Run the command; our own errors exit with 1, wrong usage with 2, Ctrl-C with 130."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except ThreadmillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+    except SystemExit as stop:
+        if stop.code == 130:
+            print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

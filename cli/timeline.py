@@ -2,21 +2,21 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
-from rich.console import Console
-from rich.text import Text
-
-from ..nodes.models.trace import EDIT_KEY
+if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
 
 STYLES = {"human": "cyan", "ai": "bold", "tool": "dim", "system": "dim"}
 
 
 def print_timeline(
-    thread: str, metadata: dict[str, Any], messages: Sequence[AnyMessage], questions: Sequence[dict[str, Any]]
+    thread: str, metadata: dict[str, Any], messages: Sequence["AnyMessage"], questions: Sequence[dict[str, Any]]
 ) -> None:
     """Print the timeline of one thread to stdout."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(highlight=False)
     about = [f"{key} {metadata[key]}" for key in ("agent", "task", "trial") if key in metadata]
     console.print(f"thread {thread} · {' · '.join(about)}", soft_wrap=True)
@@ -27,8 +27,12 @@ def print_timeline(
         console.print(Text(question_line(thread, question), style="yellow"), soft_wrap=True)
 
 
-def lines_of(message: AnyMessage) -> list[str]:
+def lines_of(message: "AnyMessage") -> list[str]:
     """The lines for one message, the first with its role."""
+    from langchain_core.messages import AIMessage, ToolMessage
+
+    from ..nodes.models.trace import EDIT_KEY
+
     if isinstance(message, ToolMessage):
         notes = message.additional_kwargs
         took = f", {notes['duration_s'] * 1000:.0f} ms" if "duration_s" in notes else ""
