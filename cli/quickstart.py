@@ -27,6 +27,11 @@ def quickstart_command(
 
     console = Console(stderr=True)
     console.print("Loading torch, transformers and TRL …")
+    from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bars()  # ours tells more
+    disable_progress_bar()
     from ..training.quickstart import QuickstartConfig, run_quickstart
     from ..training.quickstart import as_json as to_json
 
