@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --warnings=false
+	$(BIN)/basedpyright
 
 test: check
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
