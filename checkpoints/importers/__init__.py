@@ -6,8 +6,9 @@ only what is missing. No tokens are claimed: such threads are rendered when they
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,19 +25,19 @@ from .write import build_replay, write_record
 FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (tau_bench, intercode)}
 
 
-@dataclass
+@dataclass(frozen=True)
 class ImportReport:
     """What an import did."""
 
     format: str
-    imported: int = 0
-    already: int = 0
-    """Threads that were complete before."""
-    set_aside: list[dict[str, Any]] = field(default_factory=list)
+    imported: int
+    already: int
+    """Rows whose thread was complete before, or came earlier in this import."""
+    set_aside: list[dict[str, Any]]
     """File, line (from 1) and reason of each bad row."""
-    messages: int = 0
-    tool_calls: int = 0
-    labels: int = 0
+    messages: int
+    tool_calls: int
+    labels: int
 
 
 def import_files(
@@ -59,33 +60,41 @@ def import_files(
     chosen = format or _look(lines)
     if chosen not in FORMATS:
         raise BadImport(f"{chosen!r} is no format; there are {', '.join(FORMATS)}")
-    report = ImportReport(chosen)
-    records = []
+    records: list[tuple[Path, int, Record]] = []
+    set_aside: list[dict[str, Any]] = []
     for file, number, line in lines:
         try:
             records.append((file, number, _read(FORMATS[chosen], line, file)))
         except BadRow as error:
-            report.set_aside.append({"file": str(file), "line": number, "reason": str(error)})
-    complete = labels_of(store, [record.thread for _, _, record in records])
+            set_aside.append({"file": str(file), "line": number, "reason": str(error)})
+    complete = set(labels_of(store, [record.thread for _, _, record in records]))
+    written: list[Record] = []
+    labels = 0
     replay = build_replay(store)
     for done, (file, number, record) in enumerate(records, 1):
-        if record.thread in complete:
-            report.already += 1
-        else:
-            report.labels += write_record(store, replay, record, f"{file.name}:{number}", chosen)
-            report.imported += 1
-            report.messages += len(record.messages)
-            report.tool_calls += sum(len(m.tool_calls) for m in record.messages if isinstance(m, AIMessage))
+        if record.thread not in complete:
+            labels += write_record(store, replay, record, f"{file.name}:{number}", chosen)
+            complete.add(record.thread)
+            written.append(record)
         if progress is not None:
             progress(done, len(records))
-    return report
+    said = [message for record in written for message in record.messages]
+    return ImportReport(
+        format=chosen,
+        imported=len(written),
+        already=len(records) - len(written),
+        set_aside=set_aside,
+        messages=len(said),
+        tool_calls=sum(len(message.tool_calls) for message in said if isinstance(message, AIMessage)),
+        labels=labels,
+    )
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         text = content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadImport(f"{file} cannot be read: {error}; check the path, or unpack it again") from error
     return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 

@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from .record import BadRow, Record
+from .record import BadRow, Record, read_number
 
 NAME = "intercode-sql"
 SYSTEM = "Answer the question by running SQL queries against the database, one at a time."
@@ -35,9 +35,13 @@ def read(row: dict[str, Any], file: Path) -> Record:
     turns = row["turn_history"]
     try:
         actions, observations, rewards = turns["actions"], turns["observations"], turns["rewards"]
-        reward = float(row["summary"]["max_reward"])
-    except (KeyError, TypeError, ValueError) as error:
+        reward = read_number(row["summary"]["max_reward"], "max_reward")
+    except (KeyError, TypeError) as error:
         raise BadRow(f"turn_history or summary cannot be read: {error!r}") from error
+    if not isinstance(row["query"], str):
+        raise BadRow(f"query is no text: {row['query']!r}")
+    if not all(isinstance(turn, list) for turn in (actions, observations, rewards)) or not actions:
+        raise BadRow("turn_history holds no lists of actions, observations and rewards")
     if not len(actions) == len(observations) == len(rewards):
         raise BadRow(
             f"{len(actions)} actions, {len(observations)} observations and {len(rewards)} rewards do not fit together"
@@ -47,7 +51,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
     thread = f"intercode-sql-{row['task_id']}-{model}"
     messages: list[BaseMessage] = [
         SystemMessage(SYSTEM, id=f"{thread}:system"),
-        HumanMessage(str(row["query"]), id=f"{thread}:query"),
+        HumanMessage(row["query"], id=f"{thread}:query"),
     ]
     given: list[tuple[str, float]] = []
     for turn, (action, observation, value) in enumerate(zip(actions, observations, rewards, strict=True)):
@@ -66,7 +70,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
                 additional_kwargs={"kind": "failed" if failed else "result"},
             )
         )
-        given.append((f"{thread}:{turn}", float(value)))
+        given.append((f"{thread}:{turn}", read_number(value, f"reward {turn}")))
     return Record(
         thread=thread,
         agent="intercode-sql",

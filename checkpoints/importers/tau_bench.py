@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from .record import BadRow, Record
+from .record import BadRow, Record, read_number
 
 NAME = "tau-bench"
 
@@ -34,18 +34,14 @@ def read(row: dict[str, Any], file: Path) -> Record:
         raise BadRow("traj is no list of messages")
     domain = "retail" if "retail" in file.name else "airline"
     thread = f"tau-{domain}-{row['task_id']}-{row['trial']}"
-    try:
-        reward, trial = float(row["reward"]), int(row["trial"])
-    except (TypeError, ValueError) as error:
-        raise BadRow(f"reward or trial is no number: {error}") from error
     return Record(
         thread=thread,
         agent=f"tau-bench-{domain}",
         task=f"tau-{domain}-{row['task_id']}",
-        trial=trial,
+        trial=int(read_number(row["trial"], "trial")),
         model="gpt-4o" if "gpt-4o" in file.name else "",
         messages=tuple(_messages(row["traj"], thread)),
-        reward=reward,
+        reward=read_number(row["reward"], "reward"),
     )
 
 
@@ -58,12 +54,17 @@ def _messages(trajectory: list[Any], thread: str) -> list[BaseMessage]:
         role, content, id_ = message["role"], message.get("content") or "", f"{thread}:{place}"
         if not isinstance(content, str):
             raise BadRow(f"the content of message {place} is no text")
+        if waiting and role != "tool":
+            raise BadRow(f"message {place} comes before the result of the call of {waiting[0]['name']!r}")
         if role == "system":
             messages.append(SystemMessage(content, id=id_))
         elif role == "user":
             messages.append(HumanMessage(content, id=id_))
         elif role == "assistant":
-            calls = [_call(call, f"{id_}:{i}", place) for i, call in enumerate(message.get("tool_calls") or [])]
+            asked = message.get("tool_calls") or []
+            if not isinstance(asked, list):
+                raise BadRow(f"the tool_calls of message {place} are no list")
+            calls = [_call(call, f"{id_}:{i}", place) for i, call in enumerate(asked)]
             waiting += calls
             messages.append(AIMessage(content, id=id_, tool_calls=calls))
         elif role == "tool":
@@ -92,6 +93,8 @@ def _call(call: Any, id_: str, place: int) -> ToolCall:
         args = json.loads(raw) if isinstance(raw, str) else raw
     except (KeyError, TypeError, ValueError) as error:
         raise BadRow(f"a call of message {place} cannot be read: {error!r}") from error
+    if not isinstance(name, str):
+        raise BadRow(f"a call of message {place} names no tool: {name!r}")
     if not isinstance(args, dict):
         raise BadRow(f"the arguments of a call of message {place} are no object")
     return ToolCall(name=name, args=args, id=id_, type="tool_call")

@@ -1,0 +1,94 @@
+"""Rows and files that are damaged in less common ways: set aside or refused, never a crash, never doubled."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from threadmill.checkpoints.importers import import_files
+from threadmill.checkpoints.labels import labels_of
+from threadmill.checkpoints.store import Store, open_store
+from threadmill.errors import BadImport
+
+DATA = Path(__file__).parent / "data"
+TAU = DATA / "tau_airline.gpt-4o.sample.jsonl.gz"
+USER = {"role": "user", "content": "Cancel my flight."}
+CALL = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]}
+RUN = {"task_id": 1, "trial": 0, "reward": 1.0, "traj": [USER, CALL, {"role": "tool", "content": "ok"}]}
+TURNS = {"actions": ["SELECT 1"], "observations": ["[(1,)]"], "rewards": [1.0]}
+QUERY = {"task_id": 1, "query": "How many?", "turn_history": TURNS, "summary": {"max_reward": 1.0}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as opened:
+        yield opened
+
+
+def asks(calls: Any) -> dict[str, Any]:
+    return {**RUN, "traj": [USER, {"role": "assistant", "content": "", "tool_calls": calls}]}
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "reason"),
+    [
+        ("tau-bench", {**RUN, "reward": None}, "reward is no number: None"),
+        ("tau-bench", {**RUN, "reward": float("nan")}, "reward is no finite number: nan"),
+        ("tau-bench", {**RUN, "trial": float("inf")}, "trial is no finite number: inf"),
+        ("tau-bench", asks(3), "the tool_calls of message 1 are no list"),
+        ("tau-bench", asks([{"function": {"name": 3, "arguments": "{}"}}]), "a call of message 1 names no tool: 3"),
+        (
+            "tau-bench",
+            {**RUN, "traj": [USER, CALL, USER, CALL, {"role": "tool", "content": "of the second"}]},
+            "message 2 comes before the result of the call of 'look'",
+        ),
+        ("intercode-sql", {**QUERY, "query": None}, "query is no text: None"),
+        ("intercode-sql", {**QUERY, "turn_history": {**TURNS, "rewards": [None]}}, "reward 0 is no number: None"),
+        (
+            "intercode-sql",
+            {**QUERY, "turn_history": {**TURNS, "actions": 3}},
+            "turn_history holds no lists of actions, observations and rewards",
+        ),
+        (
+            "intercode-sql",
+            {**QUERY, "turn_history": {"actions": [], "observations": [], "rewards": []}},
+            "turn_history holds no lists of actions, observations and rewards",
+        ),
+    ],
+)
+def test_a_damaged_row_is_set_aside_beside_a_good_one(
+    store: Store, tmp_path: Path, format: str, row: dict[str, Any], reason: str
+) -> None:
+    file = tmp_path / "runs.jsonl"
+    good = {**(RUN if format == "tau-bench" else QUERY), "task_id": 2}
+    file.write_text(f"{json.dumps(row)}\n{json.dumps(good)}\n")
+    report = import_files(store, [file], format=format)
+    assert report.set_aside == [{"file": str(file), "line": 1, "reason": reason}]
+    assert report.imported == 1
+
+
+def test_a_file_named_twice_is_imported_once(store: Store) -> None:
+    report = import_files(store, [TAU, TAU])
+    assert (report.imported, report.already, report.messages, report.labels) == (12, 12, 280, 24)
+    assert sum(len(labels) for labels in labels_of(store).values()) == 24
+
+
+def test_a_call_at_the_end_may_lack_its_result(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_text(json.dumps({**RUN, "traj": [USER, CALL]}) + "\n")
+    report = import_files(store, [file])
+    assert (report.imported, report.tool_calls, report.set_aside) == (1, 1, [])
+
+
+def test_damaged_gzip_and_folders_are_refused(store: Store, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.jsonl.gz"
+    whole = gzip.compress(b'{"traj": []}\n', mtime=0)
+    damaged.write_bytes(whole[:10] + b"\xff" * 8 + whole[18:])  # zlib's own error, not one of gzip
+    with pytest.raises(BadImport, match=r"damaged[.]jsonl[.]gz cannot be read"):
+        import_files(store, [damaged])
+    with pytest.raises(BadImport, match=r"cannot be read.*directory"):
+        import_files(store, [tmp_path])
+    with pytest.raises(BadImport, match="no file was named"):
+        import_files(store, [])
