@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from ..errors import StoreFull
 from .store import Store
 from .tables import LabelRow
 
@@ -35,7 +37,11 @@ def add_label(store: Store, label: Label) -> None:
 
 
 def add_labels(store: Store, labels: Iterable[Label]) -> None:
-    """Add labels, all or none."""
+    """Add labels, all or none.
+
+    Raises:
+        StoreFull: the disk is full.
+    """
     rows = [
         LabelRow(
             thread=label.thread,
@@ -47,8 +53,15 @@ def add_labels(store: Store, labels: Iterable[Label]) -> None:
         )
         for label in labels
     ]
-    with Session(store.engine) as session, session.begin():
-        session.add_all(rows)
+    try:
+        with Session(store.engine) as session, session.begin():
+            session.add_all(rows)
+    except OperationalError as error:
+        if "disk is full" not in str(error):
+            raise
+        raise StoreFull(
+            f"no room for labels in {store.path}; what was finished is kept, make room and go on"
+        ) from error
 
 
 def labels_of(store: Store, threads: Sequence[str] | None = None) -> dict[str, list[Label]]:

@@ -50,9 +50,11 @@ def list_command(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("thread", "agent", "status", "turns", "versions", "labels", "updated")
+    table = Table()
+    for column in ("thread", "agent", "status", "turns", "versions", "labels", "updated"):
+        table.add_column(column, overflow="fold")
     for thread in threads:
-        labels = ", ".join(f"{label.kind} {label.value}" for label in thread.labels)
+        labels = ", ".join(f"{label.kind} {_short(label.value)}" for label in thread.labels)
         row = (thread.thread, thread.agent, thread.status, str(thread.turns), ", ".join(thread.versions), labels)
         table.add_row(*row, thread.updated_at[:19])
     Console().print(table)
@@ -285,6 +287,10 @@ def make_answers(
             whole["args"] = {**question["args"], **answer["args"]}
         made.append(whole)
     return made
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def _record(thread: "ThreadSummary") -> dict[str, Any]:
