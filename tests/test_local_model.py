@@ -136,8 +136,10 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(tiny_mode
 
 
 def test_folders_that_lack_something_are_named(
-    tmp_path: Path, tiny_folder: Path, tiny_model: Any, tiny_tokenizer: Any
+    tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
     def open_folder(folder: Path | str) -> None:
         LocalChatModel.from_folder(str(folder), version="t@0001")
 
