@@ -94,7 +94,7 @@ def resolve(store: Store, spec: str, *, verify: bool = False) -> Version:
 
 
 def list_versions(store: Store, slot: str | None = None) -> list[Version]:
-    """All versions, or those of ``slot``, oldest first."""
+    """All versions, or those of ``slot``, oldest first; empty if there are none."""
     query = select(VersionRow).order_by(VersionRow.slot, VersionRow.number)
     if slot is not None:
         query = query.where(VersionRow.slot == slot)

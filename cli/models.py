@@ -29,10 +29,12 @@ def list_command(
 
     Example: threadmill models list helpdesk.think
     """
-    from ..checkpoints.registry import aliases_of, list_versions
+    from ..checkpoints.registry import aliases_of, list_versions, resolve
     from ..checkpoints.store import open_store
 
     with open_store(db, create=False) as store:
+        if slot is not None:
+            resolve(store, f"{slot}@0001")
         versions = list_versions(store, slot)
         aliases = {name: aliases_of(store, name) for name in {version.slot for version in versions}}
     records = [
@@ -103,9 +105,11 @@ def history(slot: SlotName, db: Database = DEFAULT_DB, as_json: AsJson = False) 
     from dataclasses import asdict
 
     from ..checkpoints.registry import history as moves_of
+    from ..checkpoints.registry import resolve
     from ..checkpoints.store import open_store
 
     with open_store(db, create=False) as store:
+        resolve(store, f"{slot}@0001")  # an unknown slot is an error, not an empty list
         moves = [asdict(move) for move in moves_of(store, slot)]
     if as_json:
         typer.echo(json.dumps({"moves": moves}))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Threads: look at them, answer them, label and import them.", no_args_is_help=True)
 
 ThreadId = Annotated[str, typer.Argument(help="The thread's id.")]
-CallId = Annotated[str | None, typer.Option("--call", help="Which call, if several are asked about.")]
+CallId = Annotated[str | None, typer.Option("--call", help="The call that is meant, to be sure.")]
 By = Annotated[str | None, typer.Option(help="Who answers (default: the user of this machine).")]
 Model = Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -25,8 +25,8 @@ def list_command(
     agent: Annotated[str | None, typer.Option(help="Only threads of this agent.")] = None,
     task: Annotated[str | None, typer.Option(help="Only threads of this task.")] = None,
     status: Annotated[str | None, typer.Option(help="done, paused, failed or running.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
-    offset: Annotated[int, typer.Option(help="Leave out so many first.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many first.")] = 0,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
@@ -177,6 +177,7 @@ def label(
 
     Example: threadmill threads label helpdesk-1a2b3c4d success 1
     """
+    from math import isfinite
     from typing import get_args
 
     from ..checkpoints.labels import Kind, Label, add_label
@@ -190,6 +191,8 @@ def label(
         meant: float | str = float(value)
     except ValueError:
         meant = value
+    if isinstance(meant, float) and not isfinite(meant):
+        raise typer.BadParameter(f"{value!r} is no finite number", param_hint="VALUE")
     with open_store(db, create=False) as store:
         latest_checkpoint(store, thread)
         add_label(store, Label(thread, None, None, known, meant, source))
