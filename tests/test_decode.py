@@ -103,3 +103,12 @@ def test_a_closed_model_says_so(tiny_model: Any) -> None:
         future.result(timeout=10)
     with pytest.raises(RuntimeError, match="this model is closed"):
         decoder.submit([7], max_new_tokens=1, temperature=1.0, seed=0)
+
+
+def test_closing_also_fails_those_that_wait_for_a_row(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset(), max_rows=1)
+    futures = [decoder.submit([7, 8, 9], max_new_tokens=10_000, temperature=1.0, seed=seed) for seed in range(3)]
+    decoder.close()
+    for future in futures:
+        with pytest.raises(RuntimeError, match="closed while it was decoding"):
+            future.result(timeout=10)
