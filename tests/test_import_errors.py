@@ -10,6 +10,7 @@ import pytest
 from threadmill.checkpoints.importers import import_files
 from threadmill.checkpoints.labels import labels_of
 from threadmill.checkpoints.store import Store, open_store
+from threadmill.checkpoints.threads import latest_metadata, list_threads, read_messages
 from threadmill.errors import BadImport
 
 DATA = Path(__file__).parent / "data"
@@ -44,6 +45,19 @@ def asks(calls: Any) -> dict[str, Any]:
             {**RUN, "traj": [USER, CALL, USER, CALL, {"role": "tool", "content": "of the second"}]},
             "message 2 comes before the result of the call of 'look'",
         ),
+        ("tau-bench", {**RUN, "task_id": None}, "task_id is neither a whole number nor text: None"),
+        ("tau-bench", {**RUN, "trial": 0.5}, "trial is no whole number: 0.5"),
+        ("intercode-sql", {**QUERY, "environment": "ic_bash"}, "environment is 'ic_bash', not 'ic_sql'"),
+        (
+            "intercode-sql",
+            {**QUERY, "turn_history": {**TURNS, "observations": [None]}},
+            "observation 0 is no text",
+        ),
+        (
+            "intercode-sql",
+            {**QUERY, "turn_history": {**TURNS, "valid_action": [True, True]}},
+            "valid_action is no list of 1",
+        ),
         ("intercode-sql", {**QUERY, "query": None}, "query is no text: None"),
         ("intercode-sql", {**QUERY, "turn_history": {**TURNS, "rewards": [None]}}, "reward 0 is no number: None"),
         (
@@ -67,6 +81,54 @@ def test_a_damaged_row_is_set_aside_beside_a_good_one(
     report = import_files(store, [file], format=format)
     assert report.set_aside == [{"file": str(file), "line": 1, "reason": reason}]
     assert report.imported == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"amount": 123456789012345678901234567890}',
+        '{"amount": NaN}',
+        '{"name": "\\ud83d"}',
+        '{"deep": ' + "[" * 600 + "]" * 600 + "}",
+        '{"deep": ' + "[" * 99_999 + "]" * 99_999 + "}",
+    ],
+    ids=["65 bits", "NaN", "half a character", "deep", "deeper"],
+)
+def test_a_call_that_cannot_be_stored_as_it_is_is_set_aside(store: Store, tmp_path: Path, arguments: str) -> None:
+    file = tmp_path / "runs.jsonl"
+    odd = asks([{"function": {"name": "look", "arguments": arguments}}])
+    file.write_text(f"{json.dumps(odd)}\n{json.dumps({**RUN, 'task_id': 2})}\n")
+    report = import_files(store, [file])
+    assert [row["line"] for row in report.set_aside] == [1]
+    assert [thread.thread for thread in list_threads(store)] == ["tau-airline-2-0"]
+
+
+def test_a_row_nested_without_end_is_set_aside(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_text("[" * 99_999 + "\n" + json.dumps(RUN) + "\n")
+    report = import_files(store, [file])
+    assert (report.imported, [row["line"] for row in report.set_aside]) == (1, [1])
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(RUN).encode() + b"\r\n")
+    assert import_files(store, [file]).imported == 1
+
+
+def test_what_intercode_refused_to_run_is_a_failed_call(store: Store, tmp_path: Path) -> None:
+    turns = {
+        "actions": ["USE shop;", "SELECT x", "SELECT 1"],
+        "observations": ["No SQL code was found in your last response.", "Error executing query: x", "[(1,)]"],
+        "rewards": [0, 0, 1.0],
+        "valid_action": [False, False, True],
+    }
+    file = tmp_path / "runs.jsonl"
+    file.write_text(json.dumps({**QUERY, "turn_history": turns}) + "\n")
+    import_files(store, [file])
+    messages = read_messages(store, "intercode-sql-1-runs")
+    assert [m.status for m in messages if m.type == "tool"] == ["error", "error", "success"]
+    assert latest_metadata(store, "intercode-sql-1-runs")["format"] == "intercode-sql"
 
 
 def test_a_file_named_twice_is_imported_once(store: Store) -> None:

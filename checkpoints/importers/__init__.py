@@ -19,7 +19,7 @@ from ...errors import BadImport
 from ..labels import labels_of
 from ..store import Store
 from . import intercode, tau_bench
-from .record import BadRow, Record
+from .record import BadRow, Record, check_storable
 from .write import build_replay, write_record
 
 FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (tau_bench, intercode)}
@@ -93,7 +93,7 @@ def import_files(
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadImport(f"{file} cannot be read: {error}; check the path, or unpack it again") from error
     return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
@@ -103,7 +103,7 @@ def _look(lines: Sequence[tuple[Path, int, str]]) -> str:
     for _, _, line in lines:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         for name, module in FORMATS.items():
             if isinstance(row, dict) and module.fits(row):
@@ -117,8 +117,10 @@ def _look(lines: Sequence[tuple[Path, int, str]]) -> str:
 def _read(module: ModuleType, line: str, file: Path) -> Record:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRow(f"not JSON: {error}") from error
     if not isinstance(row, dict):
         raise BadRow("the row is no JSON object")
-    return module.read(row, file)
+    record = module.read(row, file)
+    check_storable(record.messages)
+    return record

@@ -1,7 +1,8 @@
 """InterCode SQL runs (Yang et al. 2023, github.com/princeton-nlp/intercode): actions, observations, rewards.
 
 Every run of one question starts from the same two messages, so trials of it can be paired. An action
-becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters.
+becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters. What
+InterCode refused to run (``valid_action`` false: no SQL in it, or SQL that fails) is a failed call.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from .record import BadRow, Record, read_number
+from .record import BadRow, Record, read_id, read_number
 
 NAME = "intercode-sql"
 SYSTEM = "Answer the question by running SQL queries against the database, one at a time."
@@ -32,6 +33,8 @@ def read(row: dict[str, Any], file: Path) -> Record:
     missing = [key for key in ("task_id", "query", "turn_history", "summary") if key not in row]
     if missing:
         raise BadRow(f"no {', '.join(missing)}")
+    if not fits(row):
+        raise BadRow(f"environment is {row['environment']!r}, not 'ic_sql'")
     turns = row["turn_history"]
     try:
         actions, observations, rewards = turns["actions"], turns["observations"], turns["rewards"]
@@ -48,21 +51,27 @@ def read(row: dict[str, Any], file: Path) -> Record:
         )
     named = re.search(r"sql\.(.+?)(\.sample)?\.jsonl", file.name)
     model = named.group(1) if named else file.name.partition(".")[0]
-    thread = f"intercode-sql-{row['task_id']}-{model}"
+    task = f"intercode-sql-{read_id(row['task_id'], 'task_id')}"
+    thread = f"{task}-{model}"
     messages: list[BaseMessage] = [
         SystemMessage(SYSTEM, id=f"{thread}:system"),
         HumanMessage(row["query"], id=f"{thread}:query"),
     ]
+    valid = turns.get("valid_action", [True] * len(actions))
+    if not isinstance(valid, list) or len(valid) != len(actions):
+        raise BadRow(f"valid_action is no list of {len(actions)}")
     given: list[tuple[str, float]] = []
     for turn, (action, observation, value) in enumerate(zip(actions, observations, rewards, strict=True)):
         if not isinstance(action, str):
             raise BadRow(f"action {turn} is no text")
         call = _call(action, f"{thread}:{turn}:call")
         messages.append(AIMessage("", id=f"{thread}:{turn}", tool_calls=[call]))
-        failed = str(observation).startswith("Error")
+        if not isinstance(observation, str):
+            raise BadRow(f"observation {turn} is no text")
+        failed = observation.startswith("Error") or not valid[turn]
         messages.append(
             ToolMessage(
-                str(observation)[:LONGEST],
+                observation[:LONGEST],
                 id=f"{thread}:{turn}:result",
                 tool_call_id=call["id"] or "",
                 name=call["name"],
@@ -74,7 +83,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
     return Record(
         thread=thread,
         agent="intercode-sql",
-        task=f"intercode-sql-{row['task_id']}",
+        task=task,
         trial=0,
         model=model,
         messages=tuple(messages),

@@ -1,10 +1,15 @@
 """What an importer makes of one row: a conversation with its task, its outcome, and where it came from."""
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+_SERDE = JsonPlusSerializer()
 
 
 class BadRow(ValueError):
@@ -39,3 +44,30 @@ def read_number(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise BadRow(f"{name} is no finite number: {value!r}")
     return number
+
+
+def read_id(value: Any, name: str) -> str:
+    """``value`` as a part of a thread's id.
+
+    Raises:
+        BadRow: it is neither a whole number nor text.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise BadRow(f"{name} is neither a whole number nor text: {value!r}")
+    return str(value)
+
+
+def check_storable(messages: Sequence[BaseMessage]) -> None:
+    """Nothing, if every message comes back from a database and from a JSON file as it was.
+
+    Raises:
+        BadRow: one holds NaN, half a character, an integer beyond 64 bits, or is nested too deeply.
+    """
+    for place, message in enumerate(messages):
+        calls = message.tool_calls if isinstance(message, AIMessage) else []
+        held = [message.content, *(call["name"] for call in calls), *(call["args"] for call in calls)]
+        try:
+            json.dumps(held, ensure_ascii=False, allow_nan=False).encode()
+            _SERDE.dumps_typed(held)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadRow(f"message {place} cannot be stored: {error}") from error

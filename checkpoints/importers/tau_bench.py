@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from .record import BadRow, Record, read_number
+from .record import BadRow, Record, read_id, read_number
 
 NAME = "tau-bench"
 
@@ -33,12 +33,16 @@ def read(row: dict[str, Any], file: Path) -> Record:
     if not isinstance(row["traj"], list) or not row["traj"]:
         raise BadRow("traj is no list of messages")
     domain = "retail" if "retail" in file.name else "airline"
-    thread = f"tau-{domain}-{row['task_id']}-{row['trial']}"
+    task = f"tau-{domain}-{read_id(row['task_id'], 'task_id')}"
+    trial = read_number(row["trial"], "trial")
+    if not trial.is_integer():
+        raise BadRow(f"trial is no whole number: {row['trial']!r}")
+    thread = f"{task}-{int(trial)}"
     return Record(
         thread=thread,
         agent=f"tau-bench-{domain}",
-        task=f"tau-{domain}-{row['task_id']}",
-        trial=int(read_number(row["trial"], "trial")),
+        task=task,
+        trial=int(trial),
         model="gpt-4o" if "gpt-4o" in file.name else "",
         messages=tuple(_messages(row["traj"], thread)),
         reward=read_number(row["reward"], "reward"),
@@ -91,7 +95,7 @@ def _call(call: Any, id_: str, place: int) -> ToolCall:
     try:
         name, raw = call["function"]["name"], call["function"]["arguments"]
         args = json.loads(raw) if isinstance(raw, str) else raw
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadRow(f"a call of message {place} cannot be read: {error!r}") from error
     if not isinstance(name, str):
         raise BadRow(f"a call of message {place} names no tool: {name!r}")

@@ -33,7 +33,7 @@ def build_replay(store: Store) -> Any:
     return graph.compile(checkpointer=store.saver)
 
 
-def write_record(store: Store, replay: Any, record: Record, source: str, label_source: str) -> int:
+def write_record(store: Store, replay: Any, record: Record, source: str, format: str) -> int:
     """Write the thread, then its labels; how many labels. A half-written thread is begun anew."""
     store.saver.delete_thread(record.thread)
     first, *left = record.messages
@@ -43,16 +43,15 @@ def write_record(store: Store, replay: Any, record: Record, source: str, label_s
         "trial": record.trial,
         "model": record.model,
         "source_file": source,
+        "format": format,
     }
     replay.invoke(
         {"messages": [first], "versions": {}},
         {"configurable": {"thread_id": record.thread, "left": deque(left)}, "metadata": metadata},
         durability="sync",
     )
-    labels = [
-        Label(record.thread, None, message, "reward", value, label_source) for message, value in record.turn_rewards
-    ]
-    labels.append(Label(record.thread, None, None, "reward", record.reward, label_source))
-    labels.append(Label(record.thread, None, None, "success", float(record.reward == 1.0), label_source))
+    labels = [Label(record.thread, None, message, "reward", value, format) for message, value in record.turn_rewards]
+    labels.append(Label(record.thread, None, None, "reward", record.reward, format))
+    labels.append(Label(record.thread, None, None, "success", float(record.reward == 1.0), format))
     add_labels(store, labels)
     return len(labels)
