@@ -18,6 +18,9 @@ from ..errors import BadModelFolder, UnknownSlot, UnknownVersion
 from .store import Store
 from .tables import AliasRow, MoveRow, VersionRow
 
+DESCRIBING = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+"""The files beside the weights that decide what a model reads and says: config, tokenizer, template."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -56,10 +59,14 @@ def register_version(
 
     Raises:
         BadModelFolder: the folder is missing or holds no safetensors.
+        UnknownSlot, UnknownVersion: ``base`` (a version, or an alias of one) is not in the registry.
     """
     place = Path(folder).expanduser().resolve()
     digest, size = digest_folder(place)
     with _changing(store) as session:
+        if base is not None:  # an alias would name another version once it has moved, this one even
+            row = _find(session, *_parts(base))
+            base = _name(row.slot, row.number)
         last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.slot == slot)) or 0
         row = VersionRow(
             slot=slot,
@@ -82,9 +89,8 @@ def resolve(store: Store, spec: str, *, verify: bool = False) -> Version:
         UnknownSlot: the slot has no versions. UnknownVersion: it has, but not this one.
         BadModelFolder: with ``verify``, the files are not those that were registered.
     """
-    slot, _, name = spec.partition("@")
     with Session(store.engine) as session:
-        row = _find(session, slot, name)
+        row = _find(session, *_parts(spec))
     version = _version(row)
     if verify and digest_folder(Path(version.folder))[0] != version.digest:
         raise BadModelFolder(
@@ -172,9 +178,11 @@ def digest_folder(folder: Path) -> tuple[str, int]:
     if not weights:
         raise BadModelFolder(f"{str(folder)!r} holds no *.safetensors; register a folder that was trained or saved")
     digest = hashlib.sha256()
-    for file in sorted({*weights, *folder.glob("*.json"), *folder.glob("*.jinja")}):
+    for file in sorted({*weights, *(file for pattern in DESCRIBING for file in folder.glob(pattern))}):
         digest.update(file.name.encode() + b"\0")
-        digest.update(file.read_bytes())
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest(), sum(file.stat().st_size for file in weights)
 
 
@@ -184,6 +192,11 @@ def _changing(store: Store) -> Iterator[Session]:
     with Session(store.engine) as session, session.begin():
         session.execute(text("BEGIN IMMEDIATE"))  # by itself SQLite would begin at the first write
         yield session
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    slot, _, name = spec.partition("@")
+    return slot, name
 
 
 def _find(session: Session, slot: str, name: str) -> VersionRow:
@@ -213,7 +226,7 @@ def _unknown(session: Session, slot: str, name: str) -> UnknownSlot | UnknownVer
 def _move(session: Session, slot: str, row: VersionRow, action: str, because: str) -> None:
     live = session.get(AliasRow, (slot, "live"))
     before = None if live is None else session.get_one(VersionRow, live.version_id)
-    if before is not None:
+    if before is not None and before.id != row.id:  # promoting what is live must not lose the way back
         session.merge(AliasRow(slot=slot, alias="previous", version_id=before.id))
     session.merge(AliasRow(slot=slot, alias="live", version_id=row.id))
     number = None if before is None else before.number

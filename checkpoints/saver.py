@@ -7,6 +7,7 @@ last moments (``synchronous=NORMAL``).
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ class ThreadSaver(SqliteSaver):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
         # An empty allow-list: LangChain's messages and plain data are known to be safe, nothing else is read.
         super().__init__(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
-        connection.execute("PRAGMA synchronous=NORMAL")
-        self.setup()
+        try:
+            _switch_to_wal(connection)
+            connection.execute("PRAGMA synchronous=NORMAL")
+            self.setup()
+        except sqlite3.Error:
+            connection.close()
+            raise
 
     def put(
         self,
@@ -70,3 +76,16 @@ class ThreadSaver(SqliteSaver):
                 "checkpoint_id": checkpoint["id"],
             }
         }
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Wait for others that switch the same new file: for this lock SQLite itself does not wait."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)

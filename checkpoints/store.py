@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..errors import BadDatabase
 from .saver import BUSY_TIMEOUT_S, ThreadSaver
@@ -22,11 +24,19 @@ class Store:
     def __init__(self, url: str, path: Path) -> None:
         self.url = url
         self.path = path
-        self.saver = ThreadSaver(path)
         place = URL.create("sqlite", database=str(path))  # as text it would be decoded to another file's name
         self.engine: Engine = create_engine(place, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(self.engine, "connect", _set_up_connection)
-        Base.metadata.create_all(self.engine)
+        self.saver = ThreadSaver(path)
+        try:
+            with self.engine.begin() as connection:
+                for table in Base.metadata.sorted_tables:  # create_all fails if another process is faster
+                    connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in table.indexes:
+                        connection.execute(CreateIndex(index, if_not_exists=True))
+        except DBAPIError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -80,9 +90,10 @@ def _is_database(path: Path) -> None:
 def _looking(path: Path, look: Callable[[], Any]) -> Any:
     try:
         return look()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, DBAPIError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise BadDatabase(
-            f"{str(path)!r} cannot be opened as an SQLite database: {error}; name another file with --db"
+            f"{str(path)!r} cannot be opened as an SQLite database: {reason}; name another file with --db"
         ) from error
 
 

@@ -208,8 +208,15 @@ def _status(store: Store, thread: str, checkpoint: str, kind: str, content: byte
         return "paused", at
     if "__error__" in special:
         return "failed", at
-    pending = any(name.startswith("branch:to:") or name == "__start__" for name in state["channel_values"])
-    return ("running" if pending or state["channel_values"].get("__pregel_tasks") else "done"), at
+    return ("running" if any(_waits(*channel) for channel in state["channel_values"].items()) else "done"), at
+
+
+def _waits(channel: str, value: Any) -> bool:
+    """Whether a step is pending because of ``value`` in ``channel``, by the names LangGraph gives its channels."""
+    if channel.startswith("join:"):  # join:a+b:c holds those of a and b that have ended; c waits for all of them
+        ended = value[0] if isinstance(value, (tuple, list)) else value
+        return len(ended) == channel.removeprefix("join:").count("+") + 1
+    return channel.startswith("branch:to:") or channel == "__start__" or (channel == "__pregel_tasks" and bool(value))
 
 
 def _whole(stored: Any) -> Sequence[AnyMessage]:

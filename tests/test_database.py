@@ -1,9 +1,11 @@
 """The database file: which are opened and refused, and one file under many threads."""
 
+import gc
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -129,3 +131,23 @@ def test_threads_and_labels_share_a_file_whatever_its_name(tmp_path: Path, name:
     assert [file.name for file in tmp_path.iterdir()] == [name]
     with open_store(f"sqlite:///{tmp_path}/{name}", create=False) as store:
         assert [(thread.thread, thread.labels) for thread in list_threads(store)] == [("t", (label,))]
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path):
+    for round in range(8):
+        together = Barrier(8)
+
+        def opens(_: int, url: str = f"sqlite:///{tmp_path}/{round}.db", together: Barrier = together) -> None:
+            together.wait()
+            open_store(url).close()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(opens, range(8)))
+
+
+def test_the_tables_of_another_program_are_refused_and_let_go(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "mail.db")) as connection:
+        connection.execute("CREATE TABLE labels (colour TEXT)")
+    with pytest.raises(BadDatabase, match=r"mail\.db' cannot be opened as an SQLite database: no such column: thread"):
+        open_store(f"sqlite:///{tmp_path}/mail.db")
+    gc.collect()  # a connection left open would warn here

@@ -139,3 +139,41 @@ def test_48_threads_resolve_at_once(tmp_path: Path):
         with ThreadPoolExecutor(48) as pool:
             names = set(pool.map(lambda _: resolve(store, f"{SLOT}@live").name, range(480)))
     assert names == {"bank.think@0002"}
+
+
+def test_promoting_what_is_live_again_keeps_the_way_back(tmp_path: Path):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        three_versions(store, tmp_path)
+        promote(store, SLOT, "0001", because="first")
+        promote(store, SLOT, "0002", because="better")
+        promote(store, SLOT, "0002", because="said twice")
+        assert aliases_of(store, SLOT) == {"live": "bank.think@0002", "previous": "bank.think@0001"}
+        assert rollback(store, SLOT, because="complaints").name == "bank.think@0001"
+
+
+def test_a_base_named_by_its_alias_is_kept_as_the_version_it_stood_for(tmp_path: Path):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        register_version(store, SLOT, weights(tmp_path / "m1"), lineage={})
+        promote(store, SLOT, "0001", because="first")
+        made = register_version(store, SLOT, weights(tmp_path / "m2"), lineage={}, base=f"{SLOT}@live")
+        assert made.base == "bank.think@0001"
+        promote(store, SLOT, made.name, because="better")
+        line = [version.name for version in lineage(store, f"{SLOT}@live")]
+    assert line == ["bank.think@0002", "bank.think@0001"]
+
+
+def test_an_unknown_base_is_refused(tmp_path: Path):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        with pytest.raises(UnknownSlot, match="no slot 'shop' is registered"):
+            register_version(store, SLOT, weights(tmp_path / "m"), lineage={}, base="shop@0001")
+        assert list_versions(store) == []
+
+
+@pytest.mark.parametrize("name", ["merges.txt", "vocab.txt", "tokenizer.model", "chat_template.jinja"])
+def test_a_changed_tokenizer_is_noticed(tmp_path: Path, name: str):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        (weights(tmp_path / "m") / name).write_text("a b")
+        register_version(store, SLOT, tmp_path / "m", lineage={})
+        (tmp_path / "m" / name).write_text("b a")
+        with pytest.raises(BadModelFolder, match="are not those that were registered"):
+            resolve(store, f"{SLOT}@0001", verify=True)

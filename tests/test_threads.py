@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import tool
+from langgraph.graph import START, StateGraph
 from threadmill.checkpoints.labels import Label, add_label
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.threads import (
@@ -20,6 +21,7 @@ from threadmill.checkpoints.threads import (
 )
 from threadmill.errors import UnknownThread
 from threadmill.graphs import answer_thread, build_react, run_thread
+from threadmill.graphs.state import AgentState
 from threadmill.nodes import ScriptedModel, Slot
 
 
@@ -160,3 +162,17 @@ def test_an_unknown_thread_says_where_it_looked(store: Store):
     with pytest.raises(UnknownThread, match="thread 't' has no checkpoint 'c9'"):
         read_messages(store, "t", "c9")
     assert list_threads(store, agent="nobody") == []
+
+
+def test_a_thread_stopped_where_branches_join_is_running(store: Store):
+    builder = StateGraph(AgentState)
+    for name in ("left", "right", "both"):
+        builder.add_node(name, lambda state: {"messages": []})
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    builder.add_edge(["left", "right"], "both")
+    place: Any = {"configurable": {"thread_id": "t"}}
+    builder.compile(checkpointer=store.saver, interrupt_before=["both"]).invoke({"messages": []}, place)
+    assert [thread.status for thread in list_threads(store)] == ["running"]
+    builder.compile(checkpointer=store.saver).invoke(None, place)
+    assert [thread.status for thread in list_threads(store)] == ["done"]
