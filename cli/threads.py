@@ -57,7 +57,7 @@ def list_command(
         labels = ", ".join(f"{label.kind} {_short(label.value)}" for label in thread.labels)
         row = (thread.thread, thread.agent, thread.status, str(thread.turns), ", ".join(thread.versions), labels)
         table.add_row(*row, thread.updated_at[:19])
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     if len(threads) == limit:
         typer.echo(f"more may follow: --offset {offset + limit}", err=True)
 

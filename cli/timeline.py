@@ -17,14 +17,14 @@ def print_timeline(
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     about = [f"{key} {metadata[key]}" for key in ("agent", "task", "trial") if key in metadata]
     console.print(f"thread {thread} · {' · '.join(about)}", soft_wrap=True)
     for message in messages:
         for line in lines_of(message):
-            console.print(Text(line, style=STYLES.get(message.type, "")), soft_wrap=True)
+            console.print(Text(_visible(line), style=STYLES.get(message.type, "")), soft_wrap=True)
     for question in questions:
-        console.print(Text(question_line(thread, question), style="yellow"), soft_wrap=True)
+        console.print(Text(_visible(question_line(thread, question)), style="yellow"), soft_wrap=True)
 
 
 def lines_of(message: "AnyMessage") -> list[str]:
@@ -49,6 +49,11 @@ def lines_of(message: "AnyMessage") -> list[str]:
         proposed = ", ".join(call_text(call) for call in edit["proposal"]["tool_calls"])
         lines.append(f"         edited by {edit['by']} at {edit['at']}; the model proposed {proposed}")
     return lines
+
+
+def _visible(line: str) -> str:
+    """``line`` with control characters written out: what a tool returned must not steer the terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in line)
 
 
 def call_text(call: Any) -> str:
