@@ -49,6 +49,7 @@ def test_every_turn_continues_the_exact_tokens_of_the_thread(tiny_model: Any, ti
         assert trace is not None
         assert not trace.restart
         assert seen[-1] == recorded_ids([*traced(messages)]) + trace.prompt_ids
+        assert answer.usage_metadata is not None
         assert answer.usage_metadata["input_tokens"] == len(seen[-1])
         messages += [answer, ToolMessage(f"O{turn}", tool_call_id="x", name="look"), HumanMessage("And now?")]
     assert [len(trace.prompt_ids) for _, trace in traced(messages)][1:] == [
@@ -149,7 +150,7 @@ def test_folders_that_lack_something_are_named(
     tiny_model.save_pretrained(tmp_path / "weights")
     with pytest.raises(BadModelFolder, match=r"lacks a tokenizer"):
         open_folder(tmp_path / "weights")
-    tiny_tokenizer.save_pretrained(tmp_path / "weights")
+    tiny_tokenizer.save_pretrained(str(tmp_path / "weights"))
     (tmp_path / "weights" / "chat_template.jinja").unlink()
     with pytest.raises(BadModelFolder, match="has no chat template"):
         open_folder(tmp_path / "weights")
@@ -163,7 +164,7 @@ def test_an_adapter_folder_is_merged_into_its_base(tmp_path: Path, tiny_folder: 
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(tiny_folder)
-    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path)
+    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(str(tmp_path))
     tiny_tokenizer.save_pretrained(tmp_path)
     model = LocalChatModel.from_folder(str(tmp_path), version="t@0001", max_new_tokens=2)
     assert read_trace(model.invoke("Hello")) is not None

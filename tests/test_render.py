@@ -5,8 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.messages.tool import InvalidToolCall, ToolCall
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, read_trace, write_trace
 
@@ -179,4 +186,6 @@ def test_recorded_tokens_joined_are_the_next_prompt(renderer: Renderer, turns: l
         prompt = renderer.prompt(messages, TOOLS)
         assert prompt.full_ids == row + prompt.delta_ids
         assert bool(prompt.human) == (edited is not None)
+        closed_here = cut and edited is None
+        assert (prompt.delta_ids[0] == renderer.tokenizer.eos_token_id) == closed_here
         assert prompt.digest != trace.digest
