@@ -72,7 +72,9 @@ class LocalChatModel(BaseChatModel):
             context=int(model.config.max_position_embeddings),
         )
         chat._renderer = Renderer(tokenizer)
-        chat._decoder = Decoder(model, end_token_ids(model, tokenizer))
+        end_of_turn = chat._renderer.end_of_turn
+        closing = {tokenizer.convert_tokens_to_ids(end_of_turn)} if end_of_turn else set[int]()
+        chat._decoder = Decoder(model, end_token_ids(model, tokenizer) | closing)
         return chat
 
     @property

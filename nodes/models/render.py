@@ -5,17 +5,21 @@ turns before it, and only what was added since is rendered. Where the template n
 same text for the past (trimmed context, dropped thinking), the prompt starts anew: a restart.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from ...errors import BadModelFolder
 from .hermes import CLOSE, OPEN
 from .trace import EDIT_KEY, Trace, read_trace
+
+_MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,15 @@ class Renderer:
                 "add chat_template.jinja to the folder, or use an instruction-tuned model"
             )
         self.tokenizer = tokenizer
-        self.end_of_turn: str = tokenizer.eos_token
+
+    @cached_property
+    def end_of_turn(self) -> str:
+        """The token with which the template ends the assistant's turn, often not eos; empty if there is none."""
+        said = "the answer"
+        after = self._text([HumanMessage("a question"), AIMessage(said)], None, ask=False).rpartition(said)[2]
+        special = [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        found = [token for token in special if token in after]
+        return min(found, key=lambda token: (after.index(token), -len(token)), default="")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -86,6 +98,8 @@ class Renderer:
         if not past.startswith(asked) or not text.startswith(past):
             return None
         before = recorded_ids([(messages[i], t) for i, t in traces])
+        if not self.end_of_turn or self.end_of_turn not in past[len(asked) :]:
+            return None  # nothing in the text says where the answer ends
         spoken, end, tail = past[len(asked) :].rpartition(self.end_of_turn)
         added = tail + text[len(past) :]
         if EDIT_KEY in messages[last].response_metadata:
@@ -103,7 +117,7 @@ class Renderer:
             BadModelFolder: neither the template nor TRL knows which tokens the assistant wrote.
         """
         template = self.tokenizer.chat_template
-        if "generation" not in template:
+        if not _MARKER.search(template):
             from trl.chat_template_utils import get_training_chat_template
 
             try:
@@ -120,7 +134,25 @@ class Renderer:
             return_assistant_tokens_mask=True,
             return_dict=True,
         )
-        return list(out["input_ids"]), list(out["assistant_masks"])
+        ids, mask = list(out["input_ids"]), list(out["assistant_masks"])
+        self._spare_glue(ids, mask)
+        return ids, mask
+
+    def _spare_glue(self, ids: list[int], mask: list[int]) -> None:
+        """Unmark what frames an answer: TRL's Qwen templates mark the line breaks around it."""
+        question = [HumanMessage("a question")]
+        asking = self._text(question, None, ask=True).removeprefix(self._text(question, None, ask=False))
+        opening = list(self._ids(asking))
+        end = self.tokenizer.convert_tokens_to_ids(self.end_of_turn) if self.end_of_turn else None
+        edges = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
+        for low, high in pairwise(edges):
+            if not mask[low]:
+                continue
+            marked = next((k for k in range(1, len(opening)) if ids[: low + k][-len(opening) :] == opening), 0)
+            mask[low : low + marked] = [0] * marked
+            if end in ids[low:high]:
+                after = high - ids[low:high][::-1].index(end)
+                mask[after:high] = [0] * (high - after)
 
     def _text(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, *, ask: bool) -> str:
         return self.tokenizer.apply_chat_template(
