@@ -1,12 +1,14 @@
 """The decode thread: exact logprobs in a crowd, seeds, stopping, failing and closing."""
 
 import random
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from threadmill.nodes.models.decode import Decoder, Sampled
+from threadmill.nodes.models.decode import Decoder, Sampled, _Batch, _Row
 
 
 def requests(count: int, vocabulary: int) -> list[dict[str, Any]]:
@@ -112,3 +114,32 @@ def test_closing_also_fails_those_that_wait_for_a_row(tiny_model: Any) -> None:
     for future in futures:
         with pytest.raises(RuntimeError, match="closed while it was decoding"):
             future.result(timeout=10)
+
+
+def test_logprobs_are_exact_with_eager_attention_too(tiny_model: Any) -> None:
+    tiny_model.set_attn_implementation("eager")  # it adds the mask to the scores, where others select by it
+    decoder = Decoder(tiny_model, frozenset())
+    asked = requests(6, tiny_model.config.vocab_size)
+    futures = [decoder.submit(**request) for request in asked]
+    for request, future in zip(asked, futures, strict=True):
+        sampled = future.result(timeout=60)
+        difference = plain_logprobs(tiny_model, request, sampled.ids) - torch.tensor(sampled.logprobs)
+        assert difference.abs().max() < 1e-4
+    decoder.close()
+
+
+def test_a_caller_that_gives_up_frees_its_row(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset(), max_rows=1)
+    endless = decoder.submit([7, 8, 9], max_new_tokens=10**9, temperature=1.0, seed=0)
+    time.sleep(0.2)  # it is being decoded by now
+    assert endless.cancel()
+    assert len(ask(decoder, {"prompt": [7], "max_new_tokens": 3, "temperature": 1.0, "seed": 0}).ids) == 3
+    decoder.close()
+
+
+def test_one_caller_takes_the_memory_of_one_row(tiny_model: Any) -> None:
+    batch = _Batch(tiny_model, max_rows=64)
+    with torch.inference_mode():
+        for count, rows in ((1, 1), (1, 2), (1, 4), (60, 64)):
+            batch.join([_Row([7, 8, 9], 9, 1.0, np.random.default_rng(0), Future()) for _ in range(count)])
+            assert [keys.shape[0] for keys, _ in batch.cache.buffers] == [rows, rows]

@@ -8,7 +8,8 @@ token over the full vocabulary is recorded as it is drawn.
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -61,7 +62,10 @@ class Decoder:
         self._closed = False
 
     def submit(self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float, seed: int) -> "Future[Sampled]":
-        """Queue one request. Temperature 0 takes the likeliest token and records its logprob at temperature 1."""
+        """Queue one request. Temperature 0 takes the likeliest token and records its logprob at temperature 1.
+
+        The future can be cancelled until it is done; its row is then free for others.
+        """
         future: Future[Sampled] = Future()
         row = _Row(prompt, max_new_tokens, temperature, np.random.default_rng(seed), future)
         with self._lock:
@@ -99,13 +103,9 @@ class Decoder:
                     row.waited += 1
                 batch.leave(self.end_ids)
             except BaseException as error:
-                for row in [*batch.rows, *newcomers, *waiting]:
-                    if not row.future.done():
-                        row.future.set_exception(error)
+                _fail([*batch.rows, *newcomers, *waiting], error)
                 batch, waiting = _Batch(self.model, self.max_rows), []
-        for row in [*batch.rows, *waiting]:
-            if not row.future.done():
-                row.future.set_exception(RuntimeError("the model was closed while it was decoding"))
+        _fail([*batch.rows, *waiting], RuntimeError("the model was closed while it was decoding"))
 
     def _collect(self, waiting: list[_Row], *, idle: bool) -> bool:
         """Move queued requests into ``waiting``; False when the thread must end."""
@@ -133,13 +133,14 @@ class _Batch:
         self.model = model
         self.device = model.device
         self.rows: list[_Row] = []
-        self.cache = _Columns(max_rows)
-        self.valid = torch.zeros((max_rows, 0), dtype=torch.bool, device=self.device)
+        self.max_rows = max_rows
+        self.cache = _Columns()
+        self.valid = torch.zeros((0, 0), dtype=torch.bool, device=self.device)
         """Which columns of the buffer a row uses."""
 
     def join(self, newcomers: list[_Row]) -> None:
         """Read the prompts of ``newcomers`` in one padded batch and sample their first token."""
-        newcomers = [row for row in newcomers if row.future.set_running_or_notify_cancel()]
+        newcomers = [row for row in newcomers if not row.future.cancelled()]
         if not newcomers:
             return
         longest = max(len(row.prompt) for row in newcomers)
@@ -159,7 +160,7 @@ class _Batch:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        self._make_room(longest)
+        self._make_room(len(newcomers), longest)
         begin, end, n = self.cache.end - longest, self.cache.end, len(self.rows)
         self.cache.put(read, n, begin)
         self.valid[n : n + len(newcomers)] = False
@@ -169,7 +170,7 @@ class _Batch:
 
     def step(self) -> None:
         """Feed every row its last token and sample the next."""
-        self._make_room(0)
+        self._make_room(0, 0)
         n, column = len(self.rows), self.cache.end
         self.valid[:n, column] = True
         begin = int(self.valid[:n].any(0).long().argmax())
@@ -178,7 +179,7 @@ class _Batch:
         positions = torch.tensor([[row.length - 1] for row in self.rows], device=self.device)
         logits = self.model(
             input_ids=ids,
-            attention_mask=self.valid[:n, None, None, begin : column + 1],
+            attention_mask=self._mask(begin, column + 1),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
@@ -186,12 +187,20 @@ class _Batch:
         self.cache.end += 1
         _sample(self.rows, logits)
 
+    def _mask(self, begin: int, end: int) -> torch.Tensor:
+        """What each row may attend to, as numbers added to the scores: every attention understands that."""
+        dtype = self.model.dtype
+        allowed = self.valid[: len(self.rows), None, None, begin:end]
+        return torch.zeros(allowed.shape, dtype=dtype, device=self.device).masked_fill_(
+            ~allowed, torch.finfo(dtype).min
+        )
+
     def leave(self, end_ids: frozenset[int]) -> None:
-        """Hand finished rows back; the last row moves into each gap."""
+        """Hand finished rows back and drop those of callers that gave up; the last row moves into each gap."""
         for i in reversed(range(len(self.rows))):
             row = self.rows[i]
             stopped = row.ids[-1] in end_ids
-            if not stopped and len(row.ids) < row.budget:
+            if not stopped and len(row.ids) < row.budget and not row.future.cancelled():
                 continue
             last = len(self.rows) - 1
             if i != last:
@@ -199,26 +208,35 @@ class _Batch:
                 self.valid[i] = self.valid[last]
                 self.rows[i] = self.rows[last]
             self.rows.pop()
-            row.future.set_result(Sampled(tuple(row.ids), tuple(row.logprobs), "stop" if stopped else "length"))
+            with suppress(InvalidStateError):  # the caller gave up
+                row.future.set_result(Sampled(tuple(row.ids), tuple(row.logprobs), "stop" if stopped else "length"))
         if not self.rows:
             self.cache.end = 0
             self.valid[:] = False
 
-    def _make_room(self, longest: int) -> None:
-        """Make ``longest`` columns fit before the common end and one after it."""
+    def _make_room(self, newcomers: int, longest: int) -> None:
+        """Make ``newcomers`` rows fit, ``longest`` columns before the common end and one after it."""
         end, n = self.cache.end, len(self.rows)
         used = end - int(self.valid[:n].any(0).long().argmax()) if n else 0
         size = max(used, longest)
-        capacity = self.valid.shape[1]
-        if size <= end and end + 1 <= capacity:
+        rows, capacity = self.valid.shape
+        if n + newcomers <= rows and size <= end and end + 1 <= capacity:
             return
-        grown = max(capacity, 256)
+        rows, grown = max(rows, 1), max(capacity, 256)
+        while rows < n + newcomers:
+            rows = min(2 * rows, self.max_rows)
         while grown < 2 * size + 1:
             grown *= 2
-        valid = torch.zeros((self.valid.shape[0], grown), dtype=torch.bool, device=self.device)
+        valid = torch.zeros((rows, grown), dtype=torch.bool, device=self.device)
         valid[:n, size - used : size] = self.valid[:n, end - used : end]
         self.valid = valid
-        self.cache.shift(n, end - used, end, size, grown)
+        self.cache.shift(n, end - used, end, size, (rows, grown))
+
+
+def _fail(rows: list[_Row], error: BaseException) -> None:
+    for row in rows:
+        with suppress(InvalidStateError):  # it was answered already, or its caller gave up
+            row.future.set_exception(error)
 
 
 def _sample(rows: list[_Row], logits: torch.Tensor) -> None:
@@ -239,12 +257,12 @@ def _sample(rows: list[_Row], logits: torch.Tensor) -> None:
 class _Columns(Cache):
     """Keys and values of all rows, (rows, heads, columns, width) a layer, written at one column."""
 
-    def __init__(self, max_rows: int) -> None:
+    def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=DynamicLayer)
-        self.max_rows = max_rows
         self.end = 0
         """The common column at which every row ends (exclusive)."""
-        self.capacity = 0
+        self.capacity = (0, 0)
+        """Rows and columns of the buffers."""
         self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._n = 0
         self._begin = 0
@@ -277,8 +295,7 @@ class _Columns(Cache):
 
     def _allocate(self, layers: list[Any]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         for layer in layers:
-            shapes = [(self.max_rows, t.shape[1], self.capacity, t.shape[3]) for t in (layer.keys, layer.values)]
-            self.buffers.append((layer.keys.new_zeros(shapes[0]), layer.values.new_zeros(shapes[1])))
+            self.buffers.append((self._empty(layer.keys), self._empty(layer.values)))
         return self.buffers
 
     def move(self, source: int, target: int) -> None:
@@ -287,15 +304,16 @@ class _Columns(Cache):
             for tensor in buffer:
                 tensor[target, :, : self.end] = tensor[source, :, : self.end]
 
-    def shift(self, n: int, begin: int, end: int, new_end: int, capacity: int) -> None:
+    def shift(self, n: int, begin: int, end: int, new_end: int, capacity: tuple[int, int]) -> None:
         """Move the columns [begin, end) of the first ``n`` rows so that they end at ``new_end``."""
         self.capacity = capacity
-        moved = []
-        for pair in self.buffers:
-            keys, values = (t.new_zeros((*t.shape[:2], capacity, t.shape[3])) for t in pair)
-            new = (keys, values)
-            for old, fresh in zip(pair, new, strict=True):
+        for i, pair in enumerate(self.buffers):  # layer by layer, so that only one is there twice
+            keys, values = (self._empty(t) for t in pair)
+            for old, fresh in zip(pair, (keys, values), strict=True):
                 fresh[:n, :, new_end - (end - begin) : new_end] = old[:n, :, begin:end]
-            moved.append(new)
-        self.buffers = moved
+            self.buffers[i] = (keys, values)
         self.end = new_end
+
+    def _empty(self, like: torch.Tensor) -> torch.Tensor:
+        rows, columns = self.capacity
+        return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))
