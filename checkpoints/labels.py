@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, get_args
 
 from sqlalchemy import select
@@ -13,6 +14,8 @@ from .store import Store
 from .tables import LabelRow
 
 Kind = Literal["reward", "success", "preference", "feedback"]
+NUMERIC = ("reward", "success")
+"""Kinds that are compared and averaged, so their values must be numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Label:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"{self.kind!r} is no kind of label; there are {', '.join(get_args(Kind))}")
+        if self.kind in NUMERIC and not (isinstance(self.value, (int, float)) and isfinite(self.value)):
+            raise ValueError(f"a label of kind {self.kind!r} needs a finite number, not {self.value!r}")
 
 
 def add_label(store: Store, label: Label) -> None:

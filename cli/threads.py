@@ -180,7 +180,7 @@ def label(
     from math import isfinite
     from typing import get_args
 
-    from ..checkpoints.labels import Kind, Label, add_label
+    from ..checkpoints.labels import NUMERIC, Kind, Label, add_label
     from ..checkpoints.store import open_store
     from ..checkpoints.threads import latest_checkpoint
 
@@ -193,6 +193,8 @@ def label(
         meant = value
     if isinstance(meant, float) and not isfinite(meant):
         raise typer.BadParameter(f"{value!r} is no finite number", param_hint="VALUE")
+    if isinstance(meant, str) and kind in NUMERIC:
+        raise typer.BadParameter(f"{value!r} is no number, and {kind} needs one", param_hint="VALUE")
     with open_store(db, create=False) as store:
         latest_checkpoint(store, thread)
         add_label(store, Label(thread, None, None, known, meant, source))
@@ -247,8 +249,6 @@ def _answer(
     as_json: bool,
 ) -> None:
     """Give one answer to the question about ``call``, or to every question if there is no ``call``."""
-    from getpass import getuser
-
     from ..checkpoints.store import open_store
     from ..checkpoints.threads import latest_metadata, read_questions
     from ..graphs.run import answer_thread
@@ -256,7 +256,7 @@ def _answer(
 
     with open_store(db, create=False) as store:
         metadata = latest_metadata(store, thread)
-        answers = make_answers(thread, read_questions(store, thread), answer, call, by or getuser())
+        answers = make_answers(thread, read_questions(store, thread), answer, call, by or _user())
         agent = open_agent(store, str(metadata.get("agent")), model=model)
         outcome = answer_thread(agent, thread, answers)
     record = {"thread": thread, "status": outcome.status, "answer": outcome.answer}
@@ -290,6 +290,15 @@ def make_answers(
             whole["args"] = {**question["args"], **answer["args"]}
         made.append(whole)
     return made
+
+
+def _user() -> str:
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "human"
 
 
 def _short(value: float | str) -> str:

@@ -39,11 +39,18 @@ def test_an_unknown_kind_is_refused():
         Label("a", None, None, kind, 1.0, "check")
 
 
+@pytest.mark.parametrize("value", ["maybe", "1", float("nan"), float("inf"), None])
+def test_a_reward_that_is_no_finite_number_is_refused(value: Any):
+    for kind in ("reward", "success"):
+        with pytest.raises(ValueError, match=rf"a label of kind '{kind}' needs a finite number, not {value!r}"):
+            Label("a", None, None, kind, value, "check")
+
+
 def test_labels_are_added_all_or_none(tmp_path: Path):
     bad: Any = {1, 2}
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
         with pytest.raises(Exception, match="not JSON serializable"):
-            add_labels(store, [REWARD, Label("b", None, None, "reward", bad, "check")])
+            add_labels(store, [REWARD, Label("b", None, None, "feedback", bad, "check")])
         assert labels_of(store) == {}
 
 
