@@ -17,10 +17,10 @@ Data = Annotated[Path, typer.Option("--data", help="A folder that `threadmill ex
 Base = Annotated[str, typer.Option(help="SPEC: a folder, a hub name, 'seed', or slot@alias of the registry.")]
 Out = Annotated[Path, typer.Option(help="The new model folder; must not exist.")]
 Steps = Annotated[int, typer.Option(help="Steps; overrides --epochs if positive.")]
-Epochs = Annotated[float, typer.Option(help="Passes over the data.")]
-Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
-Batch = Annotated[int, typer.Option(help="Rows (or pairs) a step.")]
-Lora = Annotated[int, typer.Option(help="LoRA rank; 0 trains all weights.")]
+Epochs = Annotated[float, typer.Option(min=0, help="Passes over the data.")]
+Rate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
+Batch = Annotated[int, typer.Option(min=1, help="Rows (or pairs) a step.")]
+Lora = Annotated[int, typer.Option(min=0, help="LoRA rank; 0 trains all weights.")]
 Seed = Annotated[int, typer.Option(help="Of shuffling.")]
 Register = Annotated[str | None, typer.Option(help="Register the result as a version of this slot.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -48,10 +48,11 @@ def sft(
     from ..training.sft import SftConfig, train_sft
     from .progress import progress_bar
 
-    config = SftConfig(data, _folder(base, db), out, learning_rate, epochs, steps, batch_size, lora, seed)
+    folder, version = _open_base(base, db)
+    config = SftConfig(data, folder, out, learning_rate, epochs, steps, batch_size, lora, seed)
     with progress_bar("train sft") as progress:
         report = train_sft(config, progress=progress)
-    _finish(report, base, register, db, as_json)
+    _finish(report, version, register, db, as_json)
 
 
 @app.command()
@@ -62,7 +63,7 @@ def dpo(
     steps: Steps = -1,
     epochs: Epochs = 1.0,
     learning_rate: Rate = 5e-5,
-    beta: Annotated[float, typer.Option(help="How strongly the reference holds.")] = 0.1,
+    beta: Annotated[float, typer.Option(min=0, help="How strongly the reference holds.")] = 0.1,
     batch_size: Batch = 8,
     lora: Lora = 0,
     seed: Seed = 0,
@@ -77,10 +78,11 @@ def dpo(
     from ..training.dpo import DpoConfig, train_dpo
     from .progress import progress_bar
 
-    config = DpoConfig(data, _folder(base, db), out, learning_rate, beta, epochs, steps, batch_size, lora, seed)
+    folder, version = _open_base(base, db)
+    config = DpoConfig(data, folder, out, learning_rate, beta, epochs, steps, batch_size, lora, seed)
     with progress_bar("train dpo") as progress:
         report = train_dpo(config, progress=progress)
-    _finish(report, base, register, db, as_json)
+    _finish(report, version, register, db, as_json)
 
 
 @app.command()
@@ -88,9 +90,9 @@ def grpo(
     world: Annotated[str, typer.Argument(help="The world whose tasks are played; built in: helpdesk.")],
     out: Out,
     base: Base = "seed",
-    steps: Annotated[int, typer.Option(help="Optimiser steps, each with fresh episodes.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, each with fresh episodes.")] = 4,
     learning_rate: Rate = 5e-5,
-    tasks: Annotated[int, typer.Option(help="Training tasks per tier to draw from.")] = 60,
+    tasks: Annotated[int, typer.Option(min=1, help="Training tasks per tier to draw from.")] = 60,
     seed: Seed = 0,
     register: Register = None,
     db: Database = DEFAULT_DB,
@@ -108,26 +110,32 @@ def grpo(
     from .rollout import check_suite
 
     check_suite(world)
-    config = GrpoConfig(_folder(base, db), out, steps=steps, learning_rate=learning_rate, seed=seed)
+    folder, version = _open_base(base, db)
+    config = GrpoConfig(folder, out, steps=steps, learning_rate=learning_rate, seed=seed)
     with open_store(db) as store, progress_bar("train grpo") as progress:
         rollout = HelpdeskRollout(store, make_tasks("train", tasks, seed), seed=seed, prefix=f"grpo-{out.name}")
         report = train_grpo(config, list(rollout.tasks), rollout, progress=progress)
-    _finish(report, base, register, db, as_json)
+    _finish(report, version, register, db, as_json)
 
 
-def _folder(spec: str, db: str) -> str:
-    """The folder or hub name that ``spec`` stands for; the database is opened only if it is needed."""
+def _open_base(spec: str, db: str) -> tuple[str, str | None]:
+    """The folder or hub name that ``spec`` stands for, and the registered version that it is, if any.
+
+    An alias is followed once, here: it may have moved on when training is done.
+    """
     from ..training.slots import model_folder
 
-    if "@" not in spec:
-        return model_folder(None, spec)
+    if "@" not in spec or "://" in spec:
+        return model_folder(None, spec), None
+    from ..checkpoints.registry import resolve
     from ..checkpoints.store import open_store
 
     with open_store(db, create=False) as store:
-        return model_folder(store, spec)
+        version = resolve(store, spec)
+    return version.folder, version.name
 
 
-def _finish(report: "TrainingReport", base: str, register: str | None, db: str, as_json: bool) -> None:
+def _finish(report: "TrainingReport", base: str | None, register: str | None, db: str, as_json: bool) -> None:
     version = None
     if register is not None:
         from ..checkpoints.registry import register_version
@@ -135,9 +143,7 @@ def _finish(report: "TrainingReport", base: str, register: str | None, db: str, 
         from ..training.lineage import lineage_of
 
         with open_store(db) as store:
-            version = register_version(
-                store, register, report.out, lineage=lineage_of(report), base=base if "@" in base else None
-            ).name
+            version = register_version(store, register, report.out, lineage=lineage_of(report), base=base).name
     record = {
         "version": version,
         "steps": report.steps,

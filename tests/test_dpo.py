@@ -1,11 +1,14 @@
 """DPO: the first loss is ln 2, only marked tokens get a gradient, with all weights and with LoRA."""
 
 import math
+import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from threadmill.training import usable
 from threadmill.training.dpo import DpoConfig, make_trainer, train_dpo
 
 PAIR = {
@@ -33,6 +36,28 @@ def test_the_first_loss_is_ln_2(tmp_path: Path, tiny_folder: Path, write_folder:
     assert report.loss_first == pytest.approx(math.log(2), abs=1e-6)
     assert report.loss_last < 0.69
     assert (report.out / "model.safetensors").exists()
+
+
+def test_the_first_loss_is_ln_2_in_several_passes(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usable, "TOKENS_AT_ONCE", 20)
+    config = DpoConfig(write_folder("pairs", [PAIR] * 4), str(tiny_folder), tmp_path / "out", max_steps=1, batch_size=4)
+    report = train_dpo(config)
+    assert report.loss_first == pytest.approx(math.log(2), abs=1e-6)
+    assert report.tokens == 4 * (9 + 7)
+
+
+def test_a_tokenizer_without_a_padding_token_will_do(
+    tmp_path: Path, tiny_folder: Path, tiny_tokenizer: Any, write_folder: Any
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "base")
+    tokenizer = deepcopy(tiny_tokenizer)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    short = {**PAIR, "prompt_ids": [300]}
+    config = DpoConfig(write_folder("pairs", [PAIR, short]), str(folder), tmp_path / "out", max_steps=1, batch_size=2)
+    assert train_dpo(config).loss_first == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_the_collator_marks_our_tokens_and_no_others(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:

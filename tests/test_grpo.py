@@ -79,6 +79,8 @@ def test_old_logprobs_are_the_recorded_ones_and_the_mask_holds(tmp_path: Path, t
     assert (gradient.abs().sum(-1) > 0).int().tolist() == [[0, 0, 1, 1, 0, 0, 1, 0]] * 4
 
 
-def test_no_task_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
-    with pytest.raises(BadDataset, match="at least one task"):
-        train_grpo(GrpoConfig(str(tiny_folder), tmp_path / "out"), [], play)
+@pytest.mark.parametrize("tasks", [[], ["a", "b", "c"]])
+def test_fewer_tasks_than_a_step_draws_are_refused(tmp_path: Path, tiny_folder: Path, tasks: list[str]) -> None:
+    with pytest.raises(BadDataset, match=rf"draws 12 tasks for each step, but {len(tasks)} were given"):
+        train_grpo(GrpoConfig(str(tiny_folder), tmp_path / "out"), tasks, play)
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 from threadmill.errors import BadDataset, TrainingFailed
-from threadmill.training.report import read_report
+from threadmill.training import usable
+from threadmill.training.report import TrainingReport, read_report, save_folder
 from threadmill.training.sft import SftConfig, train_sft
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -95,8 +96,70 @@ def test_nothing_is_overwritten(tmp_path: Path, tiny_folder: Path, write_folder:
 
 def test_rows_longer_than_the_context_are_named(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     long = {"input_ids": [300] * 300, "labels": [300] * 300, "logprobs": [None] * 300}
-    with pytest.raises(BadDataset, match=r"all 1 rows .* are longer than the 256 tokens"):
+    with pytest.raises(BadDataset, match=r"of 1, 1 are longer than the 256 tokens"):
         train_sft(SftConfig(write_folder("sft", [long]), str(tiny_folder), tmp_path / "out"))
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    config = SftConfig(
+        write_folder("sft", [ROW] * 4),
+        str(tiny_folder),
+        tmp_path / "out",
+        max_steps=8,
+        batch_size=2,
+        learning_rate=1e30,
+    )
+    with pytest.raises(TrainingFailed, match="the loss became nan at step"):
+        train_sft(config)
+    assert not config.out.exists()
+
+
+def test_weights_that_are_not_numbers_are_not_saved(tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any) -> None:
+    with torch.no_grad():
+        tiny_model.model.norm.weight[3] = float("nan")
+    report = TrainingReport("sft", tmp_path / "out", 1, [(1, 0.5)], 1.0, 10, {})
+    with pytest.raises(TrainingFailed, match=r"the weight model\.norm\.weight holds values that are not numbers"):
+        save_folder(tiny_model, tiny_tokenizer, report)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_step_leaves_no_model(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    config = SftConfig(write_folder("sft", [ROW] * 4), str(tiny_folder), tmp_path / "out", epochs=0)
+    with pytest.raises(TrainingFailed, match="training took no step"):
+        train_sft(config)
+    assert not config.out.exists()
+
+
+def test_rows_that_train_nothing_are_counted(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    masked = {**ROW, "labels": [-100] * 10}
+    long = {"input_ids": [300] * 300, "labels": [300] * 300, "logprobs": [None] * 300}
+    data = write_folder("sft", [ROW, masked, long])
+    report = train_sft(SftConfig(data, str(tiny_folder), tmp_path / "out", max_steps=1))
+    counts = {key: report.config["data"][key] for key in ("rows", "tokens", "too_long", "nothing_trained")}
+    assert counts == {"rows": 1, "tokens": 10, "too_long": 1, "nothing_trained": 1}
+
+
+def test_tokens_of_a_short_last_batch_are_counted_once(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    config = SftConfig(write_folder("sft", [ROW] * 5), str(tiny_folder), tmp_path / "out", epochs=2, batch_size=4)
+    assert train_sft(config).tokens == 2 * 5 * 10
+
+
+def test_a_step_in_several_passes_is_the_same_step(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"input_ids": [300, 310, 311], "labels": [-100, 310, 311], "logprobs": [None, -1.0, -1.0]}
+    data = write_folder("sft", [ROW, short, ROW, short])
+
+    def trained(name: str, tokens_at_once: int) -> tuple[list[tuple[int, float]], dict[str, torch.Tensor]]:
+        monkeypatch.setattr(usable, "TOKENS_AT_ONCE", tokens_at_once)
+        config = SftConfig(data, str(tiny_folder), tmp_path / name, max_steps=8, batch_size=4, learning_rate=1e-2)
+        report = train_sft(config)
+        return report.losses, AutoModelForCausalLM.from_pretrained(report.out).state_dict()
+
+    losses, weights = trained("whole", 40)
+    losses_in_parts, weights_in_parts = trained("parts", 10)
+    assert [loss for _, loss in losses_in_parts] == pytest.approx([loss for _, loss in losses], rel=1e-4)
+    assert all(torch.allclose(weights[name], weights_in_parts[name], atol=1e-3) for name in weights)
 
 
 def test_a_missing_data_set_is_named(tmp_path: Path, tiny_folder: Path) -> None:

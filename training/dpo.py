@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadDataset
 from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
 from .sft import lora_config, merged, quiet
+from .usable import rows_at_once, split_usable
 
 COLUMNS = ("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask")
 
@@ -44,14 +44,13 @@ def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> Trainin
     trainer, tokenizer, data = make_trainer(config)
     trainer.add_callback(watch)
     result = trainer.train()
-    passes = trainer.state.global_step * config.batch_size / data["rows"]
     report = TrainingReport(
         method="dpo",
         out=config.out,
         steps=trainer.state.global_step,
         losses=watch.losses,
         seconds=result.metrics["train_runtime"],
-        tokens=int(data["tokens"] * passes),
+        tokens=round(data["tokens"] * trainer.state.epoch),
         config={**asdict(config), "data": data},
     )
     save_folder(merged(trainer.model), tokenizer, report)
@@ -69,38 +68,32 @@ def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
 
     rows, manifest = read_rows(config.data, "pairs")
     model, tokenizer = load_model(config.base)
-    context = model.config.max_position_embeddings
-    kept = [row for row in rows if longest(row) <= context]
-    if not kept:
-        raise BadDataset(
-            f"all {len(rows)} pairs of {config.data} are longer than the {context} tokens of {config.base}; "
-            "export with --max-length, or use a model with a longer context"
-        )
+    kept, left_out = split_usable(
+        rows,
+        sequences=both_sides,
+        trains=lambda row: any(row["chosen_mask"]) or any(row["rejected_mask"]),
+        context=model.config.max_position_embeddings,
+        vocabulary=model.get_input_embeddings().num_embeddings,
+        base=config.base,
+    )
+    longest = max(len(ids) for row in kept for ids in both_sides(row))
+    at_once = rows_at_once(config.batch_size, 2 * longest)
+    padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     trainer = MaskedDPOTrainer(
         model=model,
         ref_model=None if config.lora_rank else deepcopy(model),
-        args=make_arguments(config, gpu=torch.cuda.is_available()),
-        data_collator=MaskedPreferenceCollator(pad_token_id=tokenizer.pad_token_id),
+        args=make_arguments(config, at_once, gpu=torch.cuda.is_available()),
+        data_collator=MaskedPreferenceCollator(pad_token_id=padding),
         train_dataset=Dataset.from_list([{key: row[key] for key in COLUMNS} for row in kept]),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
     )
     quiet(trainer)
-    tokens = sum(tokens_of(row) for row in kept)
-    data = {
-        "digest": manifest["digest"],
-        "rows": len(kept),
-        "tokens": tokens,
-        "too_long": len(rows) - len(kept),
-    }
+    tokens = sum(len(ids) for row in kept for ids in both_sides(row))
+    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, **left_out}
     return trainer, tokenizer, data
 
 
-def longest(row: dict[str, Any]) -> int:
-    """Tokens of the longer side of a pair, prompt included."""
-    return len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-
-
-def tokens_of(row: dict[str, Any]) -> int:
-    """Tokens of both sides of a pair, prompt counted twice as it is read twice."""
-    return 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+def both_sides(row: dict[str, Any]) -> list[list[int]]:
+    """The chosen and the rejected side of a pair, each with the prompt, as the model reads them."""
+    return [row["prompt_ids"] + row["chosen_ids"], row["prompt_ids"] + row["rejected_ids"]]

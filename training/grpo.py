@@ -55,7 +55,7 @@ def train_grpo(
     """Train on ``tasks`` (their ids) and write a complete model folder.
 
     Raises:
-        BadDataset: no task was given.
+        BadDataset: fewer tasks than one step draws.
         BadModelFolder, TrainingFailed: as ``train_sft``.
     """
     refuse_overwriting(config.out)
@@ -84,8 +84,11 @@ def make_trainer(config: GrpoConfig, tasks: Sequence[str], rollout: Rollout) -> 
     from ..nodes.models.folder import load_model
     from .rollout_grpo import RolloutGRPOTrainer, make_arguments
 
-    if not tasks:
-        raise BadDataset("GRPO needs at least one task; give it the ids of a suite's training tasks")
+    if len(tasks) < config.tasks_per_step:
+        raise BadDataset(
+            f"GRPO draws {config.tasks_per_step} tasks for each step, but {len(tasks)} were given; "
+            "give more of a suite's training tasks, or a smaller tasks_per_step"
+        )
     model, tokenizer = load_model(config.base)
     trainer = RolloutGRPOTrainer(
         model=model,

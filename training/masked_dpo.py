@@ -36,8 +36,8 @@ class MaskedDPOTrainer(DPOTrainer):
         self._signature_columns = ["prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"]
 
 
-def make_arguments(config: "DpoConfig", *, gpu: bool) -> DPOConfig:
-    """TRL's arguments for our config."""
+def make_arguments(config: "DpoConfig", at_once: int, *, gpu: bool) -> DPOConfig:
+    """TRL's arguments for our config; a step reads its pairs in passes of ``at_once``."""
     return DPOConfig(
         output_dir=str(config.out.with_name(f".{config.out.name}.trainer")),
         learning_rate=config.learning_rate,
@@ -46,10 +46,12 @@ def make_arguments(config: "DpoConfig", *, gpu: bool) -> DPOConfig:
         warmup_steps=5,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps,
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=config.batch_size // at_once,
         max_length=None,
         seed=config.seed,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log 0 in place of a loss that is not a number
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

@@ -84,7 +84,16 @@ def refuse_overwriting(out: Path) -> None:
 
 
 def save_folder(model: Any, tokenizer: Any, report: TrainingReport) -> None:
-    """Write weights, config, tokenizer, template and report into ``report.out`` in one step."""
+    """Write weights, config, tokenizer, template and report into ``report.out`` in one step.
+
+    Raises:
+        TrainingFailed: nothing was trained, or a weight is not a number any more; nothing is written.
+    """
+    if not report.losses:
+        raise TrainingFailed("training took no step; give it more epochs or steps")
+    for name, weight in model.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise TrainingFailed(f"the weight {name} holds values that are not numbers; lower the learning rate")
     fresh = report.out.with_name(f".{report.out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

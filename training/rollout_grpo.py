@@ -81,6 +81,7 @@ def make_arguments(config: "GrpoConfig", *, gpu: bool) -> GRPOConfig:
         lr_scheduler_type="constant",
         seed=config.seed,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log 0 in place of a loss that is not a number
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadDataset
 from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
+from .rows import IGNORED
+from .usable import rows_at_once, split_usable
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,20 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
     Raises:
         BadDataset: no usable row.
         BadModelFolder: the base cannot be opened.
-        TrainingFailed: ``out`` exists, or the loss is not a number any more.
+        TrainingFailed: ``out`` exists, no step was taken, or loss or weights are not numbers any more.
     """
     refuse_overwriting(config.out)
     watch = Watch(progress)
     trainer, tokenizer, data = make_trainer(config)
     trainer.add_callback(watch)
     result = trainer.train()
-    passes = trainer.state.global_step * config.batch_size / data["rows"]
     report = TrainingReport(
         method="sft",
         out=config.out,
         steps=trainer.state.global_step,
         losses=watch.losses,
         seconds=result.metrics["train_runtime"],
-        tokens=int(data["tokens"] * passes),
+        tokens=round(data["tokens"] * trainer.state.epoch),
         config={**asdict(config), "data": data},
     )
     save_folder(merged(trainer.model), tokenizer, report)
@@ -71,12 +71,15 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
     rows, manifest = read_rows(config.data, "sft")
     model, tokenizer = load_model(config.base)
     context = model.config.max_position_embeddings
-    kept = [row for row in rows if len(row["input_ids"]) <= context]
-    if not kept:
-        raise BadDataset(
-            f"all {len(rows)} rows of {config.data} are longer than the {context} tokens of {config.base}; "
-            "export with --max-length, or use a model with a longer context"
-        )
+    kept, left_out = split_usable(
+        rows,
+        sequences=lambda row: [row["input_ids"]],
+        trains=lambda row: any(label != IGNORED for label in row["labels"][1:]),  # the first has no prediction
+        context=context,
+        vocabulary=model.get_input_embeddings().num_embeddings,
+        base=config.base,
+    )
+    at_once = rows_at_once(config.batch_size, max(len(row["input_ids"]) for row in kept))
     gpu = torch.cuda.is_available()
     trainer = SFTTrainer(
         model=model,
@@ -87,10 +90,12 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
             warmup_steps=5,
             num_train_epochs=config.epochs,
             max_steps=config.max_steps,
-            per_device_train_batch_size=config.batch_size,
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=config.batch_size // at_once,
             max_length=context,
             seed=config.seed,
             logging_steps=1,
+            logging_nan_inf_filter=False,  # it would log 0 in place of a loss that is not a number
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -105,12 +110,7 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
     )
     quiet(trainer)
     tokens = sum(len(row["input_ids"]) for row in kept)
-    data = {
-        "digest": manifest["digest"],
-        "rows": len(kept),
-        "tokens": tokens,
-        "too_long": len(rows) - len(kept),
-    }
+    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, **left_out}
     return trainer, tokenizer, data
 
 

@@ -1,0 +1,125 @@
+"""``threadmill train sft`` and ``dpo``: one JSON document, registered versions, clear refusals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from threadmill.checkpoints.registry import lineage, promote, register_version, resolve
+from threadmill.checkpoints.store import open_store
+from threadmill.cli import main as command
+
+ROW = {
+    "input_ids": [300, 301, 310, 311],
+    "labels": [-100, -100, 310, 311],
+    "logprobs": [None, None, -1.0, -1.0],
+}
+PAIR = {
+    "prompt_ids": [300, 301],
+    "chosen_ids": [310, 320, 311],
+    "chosen_mask": [1, 0, 1],
+    "rejected_ids": [340],
+    "rejected_mask": [1],
+}
+
+
+@pytest.fixture
+def threadmill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs the command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["threadmill", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            command.main()
+        printed = capsys.readouterr()
+        return int(stop.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_sft_prints_one_document_and_registers_what_it_wrote(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, threadmill: Any
+) -> None:
+    db = f"sqlite:///{tmp_path / 'runs.db'}"
+    with open_store(db) as store:
+        first = register_version(store, "shop.think", tiny_folder, lineage={})
+        promote(store, "shop.think", first.name, because="the first")
+    data, out = write_folder("sft", [ROW] * 4), tmp_path / "out"
+    options = ["--steps", 2, "--batch-size", 2, "--seed", 7, "--register", "shop.think", "--db", db, "--json"]
+    code, printed, errors = threadmill(
+        "train", "sft", "--data", data, "--base", "shop.think@live", "--out", out, *options
+    )
+    assert code == 0, errors
+    record = json.loads(printed)
+    assert sorted(record) == ["loss_first", "loss_last", "out", "steps", "tokens_per_second", "version"]
+    assert (record["version"], record["steps"], record["out"]) == ("shop.think@0002", 2, str(out))
+    with open_store(db) as store:
+        made = resolve(store, "shop.think@0002")
+        assert (made.folder, made.base) == (str(out), "shop.think@0001")
+        (run,) = made.lineage["runs"]
+        assert (run["recipe"], run["steps"], run["seed"]) == ("sft", 2, 7)
+        assert run["data"]["digest"] == json.loads((data / "manifest.json").read_text())["digest"]
+        assert sorted(made.lineage["libraries"]) == ["peft", "torch", "transformers", "trl"]
+
+
+def test_a_version_trained_from_live_is_not_its_own_base_once_it_is_live(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, threadmill: Any
+) -> None:
+    db = f"sqlite:///{tmp_path / 'runs.db'}"
+    with open_store(db) as store:
+        promote(
+            store, "shop.think", register_version(store, "shop.think", tiny_folder, lineage={}).name, because="first"
+        )
+    options = ["--steps", 1, "--batch-size", 2, "--lora", 4, "--register", "shop.think", "--db", db]
+    code, printed, errors = threadmill(
+        *("train", "dpo", "--data", write_folder("pairs", [PAIR] * 2), "--base", "shop.think@live"),
+        *("--out", tmp_path / "out", *options),
+    )
+    assert code == 0, errors
+    assert "dpo: 1 steps, loss 0.6931 → 0.6931" in printed
+    assert printed.splitlines()[-1] == "registered as shop.think@0002"
+    with open_store(db) as store:
+        promote(store, "shop.think", "shop.think@0002", because="better")
+        line = [version.name for version in lineage(store, "shop.think@live")]
+    assert line == ["shop.think@0002", "shop.think@0001"]
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "complaint"),
+    [
+        ("sft", {"--data": "nowhere"}, "nowhere holds no manifest.json"),
+        ("dpo", {}, "holds sft, not pairs"),
+        ("sft", {"--base": "./nothing"}, "the model folder './nothing' does not exist"),
+        ("sft", {"--base": "http://host/v1#name@x"}, "is an endpoint"),
+        ("sft", {"--base": "shop.think@live"}, "does not exist"),
+        ("sft", {"--out": "sft"}, "sft exists already; versions are never overwritten"),
+        ("sft", {"--epochs": "0"}, "training took no step"),
+    ],
+)
+def test_refusals_are_one_line_and_leave_nothing(
+    tmp_path: Path,
+    tiny_folder: Path,
+    write_folder: Any,
+    threadmill: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    change: dict[str, str],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder("sft", [ROW])
+    options = {"--data": "sft", "--base": str(tiny_folder), "--out": "out", "--db": "sqlite:///none.db", **change}
+    code, printed, errors = threadmill("train", method, *(part for pair in options.items() for part in pair), "--json")
+    assert (code, printed) == (1, "")
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert complaint in last
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("wrong", [("--batch-size", 0), ("--lora", -1), ("--learning-rate", -1), ("--steps", "many")])
+def test_wrong_usage_exits_with_2(tmp_path: Path, threadmill: Any, wrong: tuple[str, object]) -> None:
+    code, printed, _ = threadmill("train", "sft", "--data", tmp_path, "--out", tmp_path / "out", *wrong)
+    assert (code, printed) == (2, "")
