@@ -153,13 +153,14 @@ def test_the_tables_of_another_program_are_refused_and_let_go(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["mail.db"]  # a connection left open would keep mail.db-wal
 
 
-def test_opening_waits_for_a_reader_of_a_database_that_is_not_yet_in_wal_mode(tmp_path: Path):
-    with closing(sqlite3.connect(tmp_path / "runs.db", check_same_thread=False)) as reader:
-        reader.executescript("CREATE TABLE notes (text); INSERT INTO notes VALUES ('x')")
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM notes").fetchall()
-        leave = Timer(0.3, reader.rollback)
+def test_opening_waits_for_the_writer_of_a_database_that_is_not_yet_in_wal_mode(tmp_path: Path):
+    file = tmp_path / "runs.db"
+    with closing(sqlite3.connect(file, check_same_thread=False, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE notes (text)")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO notes VALUES ('x')")
+        leave = Timer(0.3, writer.execute, ["COMMIT"])
         leave.start()
-        with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        with open_store(f"sqlite:///{file}") as store:
             assert store.saver.conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         leave.join()
