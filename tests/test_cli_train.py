@@ -8,6 +8,7 @@ import pytest
 from threadmill.checkpoints.registry import lineage, promote, register_version, resolve
 from threadmill.checkpoints.store import open_store
 from threadmill.cli import main as command
+from threadmill.training import sft
 
 ROW = {
     "input_ids": [300, 301, 310, 311],
@@ -83,6 +84,32 @@ def test_a_version_trained_from_live_is_not_its_own_base_once_it_is_live(
         promote(store, "shop.think", "shop.think@0002", because="better")
         line = [version.name for version in lineage(store, "shop.think@live")]
     assert line == ["shop.think@0002", "shop.think@0001"]
+
+
+def test_the_base_is_the_version_that_was_opened_though_live_moves_while_training_runs(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, threadmill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = f"sqlite:///{tmp_path / 'runs.db'}"
+    with open_store(db) as store:
+        for _ in range(2):
+            register_version(store, "shop.think", tiny_folder, lineage={})
+        promote(store, "shop.think", "shop.think@0001", because="first")
+    train_sft = sft.train_sft
+
+    def train_while_live_moves(*arguments: Any, **options: Any) -> Any:
+        with open_store(db) as store:
+            promote(store, "shop.think", "shop.think@0002", because="meanwhile")
+        return train_sft(*arguments, **options)
+
+    monkeypatch.setattr(sft, "train_sft", train_while_live_moves)
+    options = ["--steps", 1, "--batch-size", 1, "--register", "shop.think", "--db", db]
+    code, _, errors = threadmill(
+        *("train", "sft", "--data", write_folder("sft", [ROW]), "--base", "shop.think@live"),
+        *("--out", tmp_path / "out", *options),
+    )
+    assert code == 0, errors
+    with open_store(db) as store:
+        assert resolve(store, "shop.think@0003").base == "shop.think@0001"
 
 
 @pytest.mark.parametrize(
