@@ -12,6 +12,18 @@ class BadDatabase(ThreadmillError, ValueError):
     """The database URL or file cannot be used."""
 
 
+class UnknownType(ThreadmillError, TypeError):
+    """A checkpoint holds a type that is not on the allow-list."""
+
+
+class BadKey(ThreadmillError, ValueError):
+    """The encryption key is missing, malformed or the wrong one."""
+
+
+class ReadOnly(ThreadmillError, PermissionError):
+    """Something was to be written to a database that was opened to be read."""
+
+
 class UnknownThread(ThreadmillError, KeyError):
     """No thread, or no checkpoint of it, has this id."""
 
@@ -38,6 +50,18 @@ class NotPaused(ThreadmillError, ValueError):
 
 class StillPaused(ThreadmillError, ValueError):
     """New input was given to a thread that waits for an answer."""
+
+
+class CannotTravel(ThreadmillError, ValueError):
+    """A fork or a replay that this graph, or this checkpoint, does not allow."""
+
+
+class ThreadBusy(ThreadmillError, RuntimeError):
+    """A thread that somebody else drives at this moment."""
+
+
+class LeaseLost(ThreadmillError, RuntimeError):
+    """A run whose thread was taken over by somebody else; it may not write any more."""
 
 
 class BadAnswer(ThreadmillError, ValueError):
