@@ -11,6 +11,9 @@ from uuid import NAMESPACE_OID, uuid5
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
 from langgraph.channels import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from pydantic import TypeAdapter
+
+_WHOLE: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 
 
 def merge_messages(state: Sequence[AnyMessage], writes: Sequence[Any]) -> list[AnyMessage]:
@@ -22,7 +25,8 @@ def merge_messages(state: Sequence[AnyMessage], writes: Sequence[Any]) -> list[A
     A message without an id gets one made from its place and text, the same on every replay.
     """
     merged: dict[str, Any] = {}
-    for message in state:
+    typed = not state or isinstance(state[0], BaseMessage)
+    for message in state if typed else _as_messages(list(state)):
         merged[_id(message, len(merged))] = message
     for write in writes:
         for message in _as_messages(write):
@@ -37,11 +41,19 @@ def merge_messages(state: Sequence[AnyMessage], writes: Sequence[Any]) -> list[A
 
 
 def _as_messages(write: Any) -> Sequence[BaseMessage]:
-    if isinstance(write, BaseMessage):
-        return (write,)
-    if isinstance(write, list) and all(isinstance(item, BaseMessage) for item in write):
-        return write
-    return convert_to_messages(write if isinstance(write, list) else [write])
+    items = write if isinstance(write, list) else [write]
+    if all(isinstance(item, BaseMessage) for item in items):
+        return items
+    return [_WHOLE.validate_python(item) if _is_whole(item) else convert_to_messages([item])[0] for item in items]
+
+
+def _is_whole(item: Any) -> bool:
+    """Is this all of a message as a plain dict? LangGraph's server reads stored messages so, and sends them so.
+
+    ``convert_to_messages`` takes such a dict for a sketch of a message, and its unreadable calls are lost.
+    """
+    parts = {"type", "content", "additional_kwargs", "response_metadata"}
+    return isinstance(item, dict) and item.keys() >= parts and item["type"] != "remove"
 
 
 def _id(message: BaseMessage, position: int) -> str:
@@ -50,5 +62,23 @@ def _id(message: BaseMessage, position: int) -> str:
     return message.id
 
 
-Messages = Annotated[list[AnyMessage], DeltaChannel(merge_messages, snapshot_frequency=1000)]
+class MessagesChannel(DeltaChannel[Any]):
+    """A delta channel that stores the whole list again whenever it has grown by an eighth.
+
+    With a fixed number of updates between snapshots either long threads cost O(n²) bytes or short ones load
+    slowly. Here all snapshots of a thread together are about nine times its last one, and loading
+    replays about an eighth of the messages at most.
+    """
+
+    @property
+    def snapshot_frequency(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How many updates after the last snapshot the next one is due."""
+        return max(4, len(self.value) // 8) if isinstance(self.value, list) else 4
+
+    @snapshot_frequency.setter
+    def snapshot_frequency(self, fixed: int) -> None:
+        """LangGraph hands a number from copy to copy; there is none to keep."""
+
+
+Messages = Annotated[list[AnyMessage], MessagesChannel(merge_messages)]
 """State annotation for a list of messages that is stored as deltas."""

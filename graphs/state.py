@@ -1,6 +1,6 @@
 """The state that every Threadmill agent keeps: the messages and the versions that speak in this run."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict  # typing's own has no JSON Schema in Python 3.11, so Studio would show no form
 
 from ..checkpoints.messages import Messages
 
