@@ -1,7 +1,7 @@
 # Four verbs locally and in CI: install, check, test, docs. And quickstart, for the first five minutes.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*.py' -o -name '*.jinja' -o -name '*.safetensors' | LC_ALL=C sort)
+SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*.py' -o -name '*.jinja' -o -name '*.mako' -o -name '*.safetensors' | LC_ALL=C sort)
 # The editable install links file by file, so it is repeated when the list of files changes.
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .labels import Label, add_label, labels_of
+    from .reading import read_messages, read_questions
     from .store import Store, open_store
-    from .threads import list_threads, read_messages, read_questions
+    from .threads import list_threads
 
 __all__ = [
     "Label",
@@ -25,7 +26,8 @@ __all__ = [
 _MODULE_OF = (
     dict.fromkeys(("Label", "add_label", "labels_of"), "labels")
     | dict.fromkeys(("Store", "open_store"), "store")
-    | dict.fromkeys(("list_threads", "read_messages", "read_questions"), "threads")
+    | dict.fromkeys(("read_messages", "read_questions"), "reading")
+    | {"list_threads": "threads"}
 )
 
 

@@ -65,13 +65,15 @@ def add_labels(store: Store, labels: Iterable[Label]) -> None:
         if "disk is full" not in str(error):
             raise
         raise StoreFull(
-            f"no room for labels in {store.path}; what was finished is kept, make room and go on"
+            f"no room for labels in {store.name}; what was finished is kept, make room and go on"
         ) from error
 
 
 def labels_of(store: Store, threads: Sequence[str] | None = None) -> dict[str, list[Label]]:
     """Thread to its labels, oldest first; all threads if None. Threads without labels are missing."""
     found: dict[str, list[Label]] = {}
+    if not store.has_labels:
+        return {}
     query = select(LabelRow).order_by(LabelRow.id)
     with Session(store.engine) as session:
         if threads is None:

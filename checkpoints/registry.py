@@ -190,7 +190,10 @@ def digest_folder(folder: Path) -> tuple[str, int]:
 def _changing(store: Store) -> Iterator[Session]:
     """One transaction that holds the write lock from its first read, so that no one else moves in between."""
     with Session(store.engine) as session, session.begin():
-        session.execute(text("BEGIN IMMEDIATE"))  # by itself SQLite would begin at the first write
+        if store.engine.dialect.name == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))  # by itself SQLite would begin at the first write
+        else:
+            session.execute(text("LOCK TABLE versions, aliases, alias_history IN EXCLUSIVE MODE"))
         yield session
 
 

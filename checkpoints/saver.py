@@ -1,91 +1,165 @@
-"""LangGraph's SQLite saver with our settings: WAL, one connection for all threads, strict types, versions.
+"""What our savers add to LangGraph's: versions in the metadata, no lost question, leases, async, copy and prune.
 
-Every checkpoint's metadata carries the slot versions of its run, so that listing threads by version
-needs no checkpoint to be decoded. A SIGKILL loses nothing that was committed; a power cut may lose the
-last moments (``synchronous=NORMAL``).
+A saver works from many threads at once, and in sync and async graphs alike: the async methods run the sync
+ones in a worker thread, as every SQLite driver does.
 """
 
-import json
-import sqlite3
-import time
-from pathlib import Path
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
-    get_checkpoint_metadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
+from sqlalchemy import delete, exists, insert, literal, select
 
-BUSY_TIMEOUT_S = 60.0
+from ..errors import ReadOnly, StillPaused
+from .lease import Leases
+from .prune import keep_only
+from .rows import ThreadTables
 
 
-class ThreadSaver(SqliteSaver):
-    """The saver of a ``Store``; may be used from many threads at once."""
+class ThreadSaver(BaseCheckpointSaver[str]):
+    """The part that both databases share; put before one of LangGraph's savers."""
 
-    def __init__(self, path: Path) -> None:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-        # An empty allow-list: LangChain's messages and plain data are known to be safe, nothing else is read.
-        super().__init__(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
-        try:
-            _switch_to_wal(connection)
-            connection.execute("PRAGMA synchronous=NORMAL")
-            self.setup()
-        except sqlite3.Error:
-            connection.close()
-            raise
+    tables: ThreadTables
+    leases: Leases
+    read_only: bool = False
 
-    def put(
+    def noted(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> dict[str, Any]:
+        """The metadata to store with ``checkpoint``: LangGraph's, and the versions that speak in this run.
+
+        Raises:
+            StillPaused: new input, though the thread waits for an answer.
+            LeaseLost: another process drives the thread by now.
+            ReadOnly: the database was opened to be read.
+        """
+        self.check_may_write(config)
+        noted: dict[str, Any] = {**get_serializable_checkpoint_metadata(config, metadata)}
+        versions = checkpoint["channel_values"].get("versions")
+        if isinstance(versions, dict):
+            noted["versions"] = versions
+        if noted.get("source") == "input":
+            self._check_asks_nothing(config)
+        return noted
+
+    def check_may_write(self, config: RunnableConfig) -> None:
+        """Raises ReadOnly or LeaseLost if this process must not write to the thread."""
+        if self.read_only:
+            raise ReadOnly("this database was opened to be read; open it with open_store(url) to run threads in it")
+        self.leases.check(str(config.get("configurable", {})["thread_id"]))
+
+    def _check_asks_nothing(self, config: RunnableConfig) -> None:
+        """LangGraph lets new input drop an open question without a word; here it is refused."""
+        place: dict[str, Any] = config.get("configurable", {})
+        thread, parent, namespace = str(place["thread_id"]), place.get("checkpoint_id"), place.get("checkpoint_ns", "")
+        if parent is None:
+            return
+        table, writes = self.tables.checkpoints, self.tables.writes
+        here = (writes.c.thread_id == thread, writes.c.checkpoint_ns == namespace, writes.c.checkpoint_id == parent)
+        asked = select(writes.c.channel).where(*here, writes.c.channel.in_(("__interrupt__", "__resume__")))
+        if {channel for (channel,) in self.tables.read(asked)} != {"__interrupt__"}:
+            return
+        followed = exists().where(
+            table.c.thread_id == thread, table.c.checkpoint_ns == namespace, table.c.parent_checkpoint_id == parent
+        )
+        if not self.tables.read(select(followed))[0][0]:
+            raise StillPaused(
+                f"thread {thread!r} waits for an answer, and new input would drop its question; answer it "
+                f"(threadmill threads approve|edit|reject|respond {thread}), or fork the thread before it"
+            )
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy every checkpoint and write of a thread, in one transaction; a missing source copies nothing."""
+        with self.tables.engine.begin() as connection:
+            for table in self.tables.all:
+                columns = [column for column in table.c if column.key != "thread_id"]
+                rows = select(literal(target_thread_id), *columns).where(table.c.thread_id == source_thread_id)
+                connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete every checkpoint and write of a thread."""
+        with self.tables.engine.begin() as connection:
+            for table in self.tables.all:
+                connection.execute(delete(table).where(table.c.thread_id == str(thread_id)))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep only the newest checkpoint of each namespace (``keep_latest``), or nothing (``delete``).
+
+        Raises:
+            ValueError: an unknown strategy.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"{strategy!r} is no strategy; choose 'keep_latest' or 'delete'")
+        for thread in thread_ids:
+            if strategy == "delete":
+                self.delete_thread(thread)
+            else:
+                keep_only(self, thread, {ns: {newest} for ns, newest in self._newest(thread)})
+
+    def _newest(self, thread: str) -> list[tuple[str, str]]:
+        table = self.tables.checkpoints
+        query = select(table.c.checkpoint_ns, table.c.checkpoint_id).where(table.c.thread_id == thread)
+        newest: dict[str, str] = {}
+        for namespace, checkpoint in self.tables.read(query):
+            newest[namespace] = max(checkpoint, newest.get(namespace, ""))
+        return list(newest.items())
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await asyncio.to_thread(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        def collect() -> list[CheckpointTuple]:
+            found: Iterator[CheckpointTuple] = self.list(config, filter=filter, before=before, limit=limit)
+            return [*found]
+
+        for found in await asyncio.to_thread(collect):
+            yield found
+
+    async def aput(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint, its metadata completed by the versions that speak in this run."""
-        place: dict[str, Any] = config.get("configurable", {})
-        thread, namespace = str(place["thread_id"]), place["checkpoint_ns"]
-        noted: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
-        versions = checkpoint["channel_values"].get("versions")
-        if isinstance(versions, dict):
-            noted["versions"] = versions
-        kind, content = self.serde.dumps_typed(checkpoint)
-        row = (
-            thread,
-            namespace,
-            checkpoint["id"],
-            place.get("checkpoint_id"),
-            kind,
-            content,
-            json.dumps(noted, ensure_ascii=False).encode("utf-8", "ignore"),
+        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await asyncio.to_thread(self.delete_thread, thread_id)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        await asyncio.to_thread(lambda: self.prune(thread_ids, strategy=strategy))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return await asyncio.to_thread(
+            lambda: cast(Any, self).get_delta_channel_history(config=config, channels=channels)
         )
-        with self.cursor() as cursor:
-            cursor.execute(
-                "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, "
-                "parent_checkpoint_id, type, checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
-        return {
-            "configurable": {
-                "thread_id": thread,
-                "checkpoint_ns": namespace,
-                "checkpoint_id": checkpoint["id"],
-            }
-        }
 
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Wait for others that switch the same new file: for this lock SQLite itself does not wait."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
+    def close(self) -> None:
+        """Close the saver's own connections."""
+        raise NotImplementedError

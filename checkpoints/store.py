@@ -1,47 +1,60 @@
 """One URL opens everything that a database holds: threads, labels and the registry."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateIndex, CreateTable
+from langgraph.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ..errors import BadDatabase
-from .saver import BUSY_TIMEOUT_S, ThreadSaver
-from .tables import Base
+from .lease import open_leases
+from .migrations import upgrade
+from .rows import ThreadTables
+from .saver import ThreadSaver
+from .serializer import Allowed, key_from_environment, make_serializer
+from .sqlite import BUSY_TIMEOUT_S, SqliteThreadReader, SqliteThreadSaver
 
 PREFIX = "sqlite:///"
+POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 class Store:
-    """An open database. Use it as a context manager, or ``close`` it."""
+    """An open database. Use it in ``with`` or ``async with``, or ``close`` it.
 
-    def __init__(self, url: str, path: Path) -> None:
+    ``saver`` is a LangGraph checkpointer for sync and async graphs alike.
+    """
+
+    def __init__(self, url: str, name: str, engine: Engine, saver: ThreadSaver, reader: SerializerProtocol) -> None:
         self.url = url
-        self.path = path
-        place = URL.create("sqlite", database=str(path))  # as text it would be decoded to another file's name
-        self.engine: Engine = create_engine(place, connect_args={"timeout": BUSY_TIMEOUT_S})
-        event.listen(self.engine, "connect", _set_up_connection)
-        self.saver = ThreadSaver(path)
-        try:
-            with self.engine.begin() as connection:
-                for table in Base.metadata.sorted_tables:  # create_all fails if another process is faster
-                    connection.execute(CreateTable(table, if_not_exists=True))
-                    for index in table.indexes:
-                        connection.execute(CreateIndex(index, if_not_exists=True))
-        except DBAPIError:
-            self.close()
-            raise
+        self.name = name
+        """How messages call this database: its file, or its URL without the password."""
+        self.engine = engine
+        self.saver = saver
+        self.tables = saver.tables
+        self.leases = saver.leases
+        self.read_only = saver.read_only
+        self.serde = reader
+        """For looking: types that are not on the allow-list come as their plain content."""
+        self.reader = copy(saver)
+        self.reader.serde = maybe_add_typed_methods(reader)
+        self.has_labels = not saver.read_only or inspect(engine).has_table("labels")
+
+    @property
+    def place(self) -> Path:
+        """What files that belong to this database are named after: its own file, or one in the current folder."""
+        return Path(self.url.removeprefix(PREFIX) if self.url.startswith(PREFIX) else "threadmill.db")
 
     def close(self) -> None:
-        """Close all connections."""
+        """Give up held leases and close all connections."""
+        self.leases.close()
+        self.saver.close()
         self.engine.dispose()
-        self.saver.conn.close()
 
     def __enter__(self) -> "Store":
         return self
@@ -51,49 +64,155 @@ class Store:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> "Store":
+        return self
 
-def open_store(url: str, *, create: bool = True) -> Store:
-    """The database at ``url``, such as ``sqlite:///runs.db`` (four slashes for an absolute path).
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str, *, create: bool = True, read_only: bool = False, allow: Allowed = ()) -> Store:
+    """The database at ``url``: ``sqlite:///runs.db`` (four slashes for an absolute path) or ``postgresql://…``.
+
+    Our tables are added or upgraded, unless it is opened ``read_only``: then nothing is changed, and any
+    database that LangGraph's savers wrote can be looked at. ``allow`` names types of your own that
+    checkpoints may hold. With ``THREADMILL_KEY`` in the environment what is written is encrypted.
 
     Raises:
-        BadDatabase: the URL names no SQLite file, the folder or (without ``create``) the file does not exist,
-            or the file is no SQLite database.
+        BadDatabase: the URL names no database, or (without ``create``) one that does not exist, or no database at all.
+        BadKey: ``THREADMILL_KEY`` is malformed.
     """
+    if url.split(":", 1)[0] in POSTGRES:
+        return _open_postgres(url, read_only, allow)
     path = _path_of(url)
     if path.is_dir():
         raise BadDatabase(f"{str(path)!r} is a folder; name a file in it, as in sqlite:///{path}/runs.db")
     if not path.parent.is_dir():
         raise BadDatabase(f"the folder of {str(path)!r} does not exist; make it, or name another file")
-    if not path.exists() and not create:
+    if not path.exists() and (read_only or not create):
         raise BadDatabase(
             f"the database {str(path)!r} does not exist; name one with --db sqlite:///FILE, or make threads "
             "with `threadmill rollout helpdesk`"
         )
-    _looking(path, lambda: _is_database(path))
-    return _looking(path, lambda: Store(url, path))
+    key = key_from_environment()
+    serde, reader = make_serializer(allow, key=key), make_serializer(allow, key=key, refuse=False)
+    _looking(str(path), lambda: _is_database(path))
+    if read_only:
+        return _looking(str(path), lambda: _read_sqlite(url, path, reader))
+    return _looking(str(path), lambda: _open_sqlite(url, path, serde, reader))
 
 
 def _path_of(url: str) -> Path:
-    if url.startswith("postgres"):
-        raise BadDatabase(f"{url.split('@')[-1]!r}: PostgreSQL comes later; use sqlite:///FILE")
     if not url.startswith(PREFIX) or url in (PREFIX, PREFIX + ":memory:"):
-        raise BadDatabase(f"{url!r} is no database URL; write it as sqlite:///runs.db")
+        hidden = f"{url.split('://')[0]}://…{url.split('@')[-1]}" if "@" in url else url
+        raise BadDatabase(f"{hidden!r} is no database URL; write it as sqlite:///runs.db or postgresql://user@host/name")
     return Path(url.removeprefix(PREFIX))
+
+
+def _open_sqlite(url: str, path: Path, serde: SerializerProtocol, reader: SerializerProtocol) -> Store:
+    place = URL.create("sqlite", database=str(path))  # as text it would be decoded to another file's name
+    engine = create_engine(place, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _set_up_connection)
+    saver = SqliteThreadSaver(path, ThreadTables(engine), open_leases(engine), serde)
+    try:
+        upgrade(engine)
+    except BaseException:
+        saver.close()
+        engine.dispose()
+        raise
+    return Store(url, str(path), engine, saver, reader)
+
+
+def _read_sqlite(url: str, path: Path, reader: SerializerProtocol) -> Store:
+    address = _readable(path)
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False))
+    columns = _columns(engine, "writes", str(path))
+    tables = ThreadTables(engine, task_path="task_path" in columns)
+    saver = SqliteThreadReader(address, tables, open_leases(engine), reader)
+    return Store(url, str(path), engine, saver, reader)
+
+
+def _readable(path: Path) -> str:
+    """An address to read ``path`` by; in a folder that cannot be written, SQLite needs to know that nobody writes."""
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        return f"{address}&immutable=1"
+    return address
+
+
+def _columns(engine: Engine, table: str, name: str) -> set[str]:
+    seen = inspect(engine)
+    if not seen.has_table(table) or not seen.has_table("checkpoints"):
+        raise BadDatabase(f"{name!r} holds no threads: it has none of the tables that LangGraph's savers make")
+    return {column["name"] for column in seen.get_columns(table)}
+
+
+def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
+    try:
+        place = make_url(url).set(drivername="postgresql+psycopg")
+    except ArgumentError as error:
+        raise BadDatabase(f"{url.split('@')[-1]!r} is no database URL: {error}") from error
+    name = place.set(drivername="postgresql").render_as_string(hide_password=True)
+    key = key_from_environment()
+    serde, reader = make_serializer(allow, key=key), make_serializer(allow, key=key, refuse=False)
+
+    def connect() -> Store:
+        from .postgres import PostgresThreadSaver
+
+        options: Mapping[str, Any] = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+        engine = create_engine(place, connect_args={**options}, pool_pre_ping=True)
+        leases = open_leases(engine)
+        try:
+            if read_only:
+                _columns(engine, "checkpoint_writes", name)
+            else:
+                engine.connect().close()  # says at once what is wrong; a pool would try for a minute
+            address = place.set(drivername="postgresql").render_as_string(hide_password=False)
+            saver = PostgresThreadSaver(
+                address,
+                ThreadTables(engine),
+                leases,
+                reader if read_only else serde,
+                sealed=key is not None,
+                read_only=read_only,
+            )
+        except BaseException:
+            engine.dispose()
+            raise
+        try:
+            if not read_only:
+                upgrade(engine, also=None if saver.is_set_up() else saver.setup)
+        except BaseException:
+            saver.close()
+            engine.dispose()
+            raise
+        return Store(url, name, engine, saver, reader)
+
+    return _looking(name, connect)
 
 
 def _is_database(path: Path) -> None:
     if path.exists():
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(_readable(path), uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
-def _looking(path: Path, look: Callable[[], Any]) -> Any:
+def _looking(name: str, look: Callable[[], Any]) -> Any:
     try:
         return look()
     except (sqlite3.DatabaseError, DBAPIError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        kind = "a PostgreSQL" if "://" in name else "an SQLite"
         raise BadDatabase(
-            f"{str(path)!r} cannot be opened as an SQLite database: {reason}; name another file with --db"
+            f"{name!r} cannot be opened as {kind} database: {reason}; name another one with --db"
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""Our own tables, beside LangGraph's in the same database: labels, versions, aliases and their history."""
+"""Our own tables, beside LangGraph's in the same database; ``migrations/`` creates them and must say the same."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -40,7 +40,7 @@ class VersionRow(Base):
     number: Mapped[int]
     folder: Mapped[str]
     digest: Mapped[str]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     base: Mapped[str | None]
     lineage: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[str] = mapped_column(default=now)
@@ -67,3 +67,39 @@ class MoveRow(Base):
     to_number: Mapped[int]
     because: Mapped[str]
     created_at: Mapped[str] = mapped_column(default=now)
+
+
+class DataSetRow(Base):
+    """A data set that was exported from this database."""
+
+    __tablename__ = "data_sets"
+    __table_args__ = (UniqueConstraint("digest", "folder"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    kind: Mapped[str]
+    folder: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
+class DataSetThreadRow(Base):
+    """A thread that a data set holds rows of."""
+
+    __tablename__ = "data_set_threads"
+    data_set_id: Mapped[int] = mapped_column(ForeignKey("data_sets.id"), primary_key=True)
+    thread: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class LeaseRow(Base):
+    """Who drives a thread in SQLite; PostgreSQL has locks of its own for that."""
+
+    __tablename__ = "leases"
+    thread: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str]
+    holder: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    started: Mapped[str]
+    """When the holder's process began, so that a recycled pid is not taken for it."""
+    acquired_at: Mapped[float]
+    """Seconds since the epoch, by the holder's clock; ``beats_at`` too."""
+    beats_at: Mapped[float]

@@ -24,8 +24,8 @@ def run_command(
     """
     from uuid import uuid4
 
+    from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import latest_metadata
     from ..errors import UnknownThread
     from ..graphs.run import run_thread
     from ..training.rollout import worlds_folder

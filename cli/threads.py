@@ -70,8 +70,8 @@ def show(thread: ThreadId, db: Database = DEFAULT_DB, as_json: AsJson = False) -
     """
     from langchain_core.messages import message_to_dict
 
+    from ..checkpoints.reading import latest_metadata, read_messages, read_questions
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import latest_metadata, read_messages, read_questions
 
     with open_store(db, create=False) as store:
         messages = read_messages(store, thread)
@@ -181,8 +181,8 @@ def label(
     from typing import get_args
 
     from ..checkpoints.labels import NUMERIC, Kind, Label, add_label
+    from ..checkpoints.reading import latest_checkpoint
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import latest_checkpoint
 
     if kind not in get_args(Kind):
         raise typer.BadParameter(f"{kind!r} is none of {', '.join(get_args(Kind))}", param_hint="KIND")
@@ -249,8 +249,8 @@ def _answer(
     as_json: bool,
 ) -> None:
     """Give one answer to the question about ``call``, or to every question if there is no ``call``."""
+    from ..checkpoints.reading import latest_metadata, read_questions
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import latest_metadata, read_questions
     from ..graphs.run import answer_thread
     from .agents import open_agent
 

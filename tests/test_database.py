@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 from threadmill.checkpoints.labels import Label, add_label, labels_of
+from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.threads import list_threads, read_messages
+from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import BadDatabase
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import ScriptedModel, Slot
@@ -96,7 +97,7 @@ def test_two_stores_share_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgresql://me:secret@host/runs", "PostgreSQL comes later"),
+        ("mysql://me:secret@host/runs", "is no database URL"),
         ("runs.db", "write it as sqlite:///runs.db"),
         ("sqlite:///", "write it as sqlite:///runs.db"),
         ("sqlite:///:memory:", "write it as sqlite:///runs.db"),

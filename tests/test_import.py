@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from threadmill.checkpoints.importers import import_files
 from threadmill.checkpoints.labels import labels_of
+from threadmill.checkpoints.reading import checkpoint_tree, latest_metadata, read_messages
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.threads import checkpoint_tree, latest_metadata, list_threads, read_messages
+from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import BadImport
 from threadmill.training.dataset import read_rows
 from threadmill.training.export import export_pairs, export_sft

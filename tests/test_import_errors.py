@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from threadmill.checkpoints.importers import import_files
 from threadmill.checkpoints.labels import labels_of
+from threadmill.checkpoints.reading import latest_metadata, read_messages
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.threads import latest_metadata, list_threads, read_messages
+from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import BadImport
 
 DATA = Path(__file__).parent / "data"

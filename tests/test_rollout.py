@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from threadmill.checkpoints.labels import labels_of
+from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.store import open_store
-from threadmill.checkpoints.threads import list_threads, read_messages
+from threadmill.checkpoints.threads import list_threads
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.rollout import run_tasks, worlds_folder

@@ -1,7 +1,5 @@
 """The store: threads, labels and registry in one SQLite file."""
 
-import json
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +10,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 from threadmill.checkpoints.labels import Label, add_label, add_labels, labels_of
+from threadmill.checkpoints.reading import (
+    checkpoint_tree,
+    latest_checkpoint,
+    leaf_checkpoints,
+    read_messages,
+    read_questions,
+)
 from threadmill.checkpoints.registry import (
     aliases_of,
     history,
@@ -23,15 +28,8 @@ from threadmill.checkpoints.registry import (
     rollback,
 )
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.threads import (
-    checkpoint_tree,
-    latest_checkpoint,
-    leaf_checkpoints,
-    list_threads,
-    read_messages,
-    read_questions,
-)
-from threadmill.errors import BadDatabase, BadModelFolder, UnknownSlot, UnknownThread, UnknownVersion
+from threadmill.checkpoints.threads import list_threads
+from threadmill.errors import BadDatabase, BadModelFolder, UnknownSlot, UnknownThread, UnknownType, UnknownVersion
 from threadmill.graphs import answer_thread, build_react, run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
@@ -46,8 +44,8 @@ def pay(amount: int) -> str:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as opened:
+def store(url: str) -> Iterator[Store]:
+    with open_store(url) as opened:
         yield opened
 
 
@@ -131,7 +129,9 @@ def test_many_threads_write_at_once_and_nothing_is_lost(store: Store) -> None:
 
 def test_a_type_that_is_not_on_the_allow_list_is_not_built(store: Store) -> None:
     kind, content = store.saver.serde.dumps_typed({"value": Stranger(number=3)})
-    assert not isinstance(store.saver.serde.loads_typed((kind, content))["value"], Stranger)
+    with pytest.raises(UnknownType, match=r"holds a tests\.test_store\.Stranger, which is not on the allow-list"):
+        store.saver.serde.loads_typed((kind, content))
+    assert store.serde.loads_typed((kind, content)) == {"value": {"number": 3}}
 
 
 def test_labels_are_added_all_or_none(store: Store) -> None:
@@ -191,7 +191,7 @@ def test_bad_databases_are_named(tmp_path: Path) -> None:
         f"sqlite:///{tmp_path / 'text.db'}": "cannot be opened as an SQLite database",
         f"sqlite:///{tmp_path}": "is a folder",
         f"sqlite:///{tmp_path / 'no' / 'runs.db'}": "the folder of",
-        "postgresql://u:secret@host/db": "PostgreSQL comes later",
+        "postgresql://u:secret@localhost:1/db": "cannot be opened as a PostgreSQL database: .*efused",
         "runs.db": "is no database URL",
     }.items():
         with pytest.raises(BadDatabase, match=complaint) as raised:
@@ -199,10 +199,7 @@ def test_bad_databases_are_named(tmp_path: Path) -> None:
         assert "secret" not in str(raised.value)
 
 
-def test_metadata_carries_the_versions_of_the_run(store: Store, tmp_path: Path) -> None:
+def test_metadata_carries_the_versions_of_the_run(store: Store) -> None:
     run_thread(agent_of(store, AIMessage("Hi.")), "a", "Hello.")
-    with sqlite3.connect(store.path) as db:
-        rows = db.execute("SELECT metadata FROM checkpoints ORDER BY checkpoint_id").fetchall()
-    db.close()
-    noted = [json.loads(row[0]).get("versions") for row in rows]
+    noted = [node.metadata.get("versions") for node in checkpoint_tree(store, "a")]
     assert noted[-1] == {SLOT: f"{SLOT}@0001"}

@@ -1,7 +1,7 @@
 """Looking at threads: how they stand, who spoke, what they ask, and the tree of their checkpoints."""
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,16 +9,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 from threadmill.checkpoints.labels import Label, add_label
-from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.threads import (
+from threadmill.checkpoints.reading import (
     checkpoint_tree,
     latest_checkpoint,
     latest_metadata,
     leaf_checkpoints,
-    list_threads,
     read_messages,
     read_questions,
 )
+from threadmill.checkpoints.store import Store, open_store
+from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import UnknownThread
 from threadmill.graphs import answer_thread, build_react, run_thread
 from threadmill.graphs.state import AgentState
@@ -35,8 +35,8 @@ PAY = AIMessage("", tool_calls=[{"name": "pay", "args": {"amount": 300}, "id": "
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+def store(url: str) -> Iterator[Store]:
+    with open_store(url) as store:
         yield store
 
 
@@ -154,7 +154,7 @@ def test_a_fork_adds_a_leaf_with_its_own_end(store: Store):
 
 
 def test_an_unknown_thread_says_where_it_looked(store: Store):
-    says = rf"thread 'x7' has no checkpoints in {store.path}; try `threadmill threads list`"
+    says = rf"thread 'x7' has no checkpoints in {re.escape(store.name)}; try `threadmill threads list`"
     for look in (read_messages, read_questions, latest_metadata, latest_checkpoint, checkpoint_tree, leaf_checkpoints):
         with pytest.raises(UnknownThread, match=says):
             look(store, "x7")

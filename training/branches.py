@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ..checkpoints.labels import Label
+from ..checkpoints.reading import checkpoint_tree, leaf_checkpoints, read_messages
 from ..checkpoints.store import Store
-from ..checkpoints.threads import checkpoint_tree, leaf_checkpoints, read_messages
 from ..errors import BadTrace
 from ..nodes.models.trace import EDIT_KEY
 from .trajectory import Span, Trajectory, read_trajectory

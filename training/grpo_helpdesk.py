@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
-from ..checkpoints.threads import read_messages
 from ..nodes.models.local import LocalChatModel
 from ..nodes.models.slot import Slot
 from .grpo import GroupRow

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.reading import read_messages
 from ..checkpoints.registry import list_versions, promote, register_version, resolve, rollback
 from ..checkpoints.store import Store, open_store
-from ..checkpoints.threads import read_messages
 from ..errors import ThreadmillError
 from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
 from .dpo import DpoConfig, train_dpo

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
 from ..checkpoints.labels import Label, add_labels, labels_of
+from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
-from ..checkpoints.threads import read_messages
 from ..graphs.run import Outcome, answer_thread, run_thread
 from ..nodes.models.slot import Slot
 from ..nodes.models.trace import EDIT_KEY, read_trace
@@ -135,7 +135,7 @@ def run_tasks(
 
 def worlds_folder(store: Store) -> Path:
     """Where the episodes' databases lie while they run: beside the store's file."""
-    return Path(store.url.removeprefix("sqlite:///")).with_suffix(".worlds")
+    return store.place.with_suffix(".worlds")
 
 
 def _to_the_end(graph: Any, task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:

@@ -1,0 +1,169 @@
+"""How values become bytes in a database: LangGraph's msgpack, read strictly, and sealed if there is a key.
+
+Reading a checkpoint never makes an object of a type that is not on the allow-list: messages, LangGraph's own
+records and plain data are on it, and what the caller adds. See CVE-2026-28277 for why.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import ormsgpack
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
+from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.jsonplus import (
+    EXT_DELTA_SNAPSHOT,
+    EXT_NUMPY_ARRAY,
+    JsonPlusSerializer,
+    _create_msgpack_ext_hook,
+)
+
+from ..errors import BadKey, UnknownType
+
+KEY = "THREADMILL_KEY"
+"""The environment variable with the key: 64 hexadecimal digits."""
+Allowed = Iterable[type | tuple[str, str]]
+
+
+def make_serializer(allow: Allowed = (), *, key: bytes | None = None, refuse: bool = True) -> SerializerProtocol:
+    """A serializer for savers and readers.
+
+    ``allow`` adds types, or (module, name) of types, to those that may be read. Of other types it raises, or
+    without ``refuse`` (for looking at threads of others) gives their plain content. With ``key``
+    (16, 24 or 32 bytes) what is written is encrypted; what was written without a key can still be read.
+    """
+    names = {(kind.__module__, kind.__name__) if isinstance(kind, type) else kind for kind in allow}
+    strict = StrictSerializer(names, refuse=refuse)
+    return EncryptedSerializer(_Aes(key), strict) if key else strict
+
+
+class StrictSerializer(JsonPlusSerializer):
+    """LangGraph's serializer, but a type that is not allowed is an error and not silently plain data."""
+
+    def __init__(self, allow: Collection[tuple[str, ...]], *, refuse: bool) -> None:
+        self._allow = {tuple(name) for name in allow}
+        self._refuse = refuse
+        self._read = _create_msgpack_ext_hook(self._allow)
+        super().__init__(allowed_msgpack_modules=list(self._allow), __unpack_ext_hook__=self._checked)
+
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> "StrictSerializer":
+        """A serializer that allows these too; LangGraph asks for one for the types of a graph's state."""
+        names = {(kind.__module__, kind.__name__) if isinstance(kind, type) else kind for kind in extra_allowlist}
+        return StrictSerializer(self._allow | names, refuse=self._refuse)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """The value.
+
+        Raises:
+            UnknownType, BadKey
+        """
+        kind = data[0]
+        if "+" in kind:
+            raise BadKey(f"the content is encrypted ({kind}); set {KEY} to the key that it was written with")
+        if kind == "pickle":
+            raise UnknownType("the content is a pickle, which can run any code when read; it is not opened")
+        try:
+            return super().loads_typed(data)
+        except ValueError as error:
+            if refused := self._refused(data):  # msgpack does not say why its hook failed
+                raise refused from None
+            raise error
+
+    def _checked(self, code: int, data: bytes) -> Any:
+        if code in (EXT_NUMPY_ARRAY, EXT_DELTA_SNAPSHOT):
+            return self._read(code, data)
+        name = _type_name(data)
+        if name in SAFE_MSGPACK_TYPES or name in self._allow:
+            if self._refuse and not name[0].startswith("langchain_core.messages."):  # a Send may hold anything
+                _unpack(data, self._checked)
+            return self._read(code, data)
+        if self._refuse:
+            raise ValueError(name)
+        return _unpack(data, self._checked)[2]
+
+    def _refused(self, data: tuple[str, bytes]) -> UnknownType | None:
+        found: list[tuple[str, str]] = []
+
+        def look(code: int, content: bytes) -> None:
+            if code != EXT_NUMPY_ARRAY:
+                name = None if code == EXT_DELTA_SNAPSHOT else _type_name(content)
+                if name is not None and name not in SAFE_MSGPACK_TYPES and name not in self._allow:
+                    found.append(name)
+                _unpack(content, look)
+
+        if data[0] != "msgpack" or not self._refuse:
+            return None
+        _unpack(data[1], look)
+        if not found:
+            return None
+        module, kind = found[0]
+        return UnknownType(
+            f"a checkpoint holds a {module}.{kind}, which is not on the allow-list; if you trust it, open the "
+            f"database with open_store(url, allow=[({module!r}, {kind!r})])"
+        )
+
+
+def _unpack(data: bytes, hook: Callable[[int, bytes], Any]) -> Any:
+    return ormsgpack.unpackb(data, ext_hook=hook, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+def _type_name(data: bytes) -> tuple[str, str]:
+    """Module and name at the head of an extension value, without reading what follows."""
+    place, parts = 1, []
+    while len(parts) < 2 and data[0] >> 4 == 0x9:  # a msgpack array of up to 15
+        head = data[place]
+        if head >> 5 == 0b101:  # a string of up to 31 bytes
+            size, start = head & 0x1F, place + 1
+        elif head == 0xD9:  # a string of up to 255 bytes
+            size, start = data[place + 1], place + 2
+        else:
+            break
+        place = start + size
+        parts.append(data[start:place].decode())
+    if len(parts) < 2:
+        parts = [str(part) for part in _unpack(data, lambda code, content: None)[:2]]
+    return parts[0], parts[1]
+
+
+def key_from_environment() -> bytes | None:
+    """The key in ``THREADMILL_KEY``, or None if it is not set.
+
+    Raises:
+        BadKey: it is set, but is not 64 hexadecimal digits.
+    """
+    text = os.environ.get(KEY)
+    if not text:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise BadKey(f"{KEY} must hold 64 hexadecimal digits, not {len(text)} characters; try `openssl rand -hex 32`")
+    return key
+
+
+class _Aes(CipherProtocol):
+    """AES-EAX as LangGraph's ``EncryptedSerializer`` lays it out, so that either reads what the other wrote."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        from Crypto.Cipher import AES
+
+        cipher = AES.new(self._key, AES.MODE_EAX)
+        content, tag = cipher.encrypt_and_digest(plaintext)
+        return "aes", cipher.nonce + tag + content
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        from Crypto.Cipher import AES
+
+        if ciphername != "aes":
+            raise BadKey(f"the content is encrypted by {ciphername!r}; only 'aes' can be read")
+        try:
+            cipher = AES.new(self._key, AES.MODE_EAX, nonce=ciphertext[:16])
+            return cipher.decrypt_and_verify(ciphertext[32:], ciphertext[16:32])
+        except ValueError as error:
+            raise BadKey(f"the content was encrypted with another key than the one in {KEY}") from error
