@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .react import build_react
-    from .run import Outcome, answer_thread, continue_thread, read_outcome, run_thread
+    from .run import (
+        Outcome,
+        aanswer_thread,
+        acontinue_thread,
+        answer_thread,
+        arun_thread,
+        continue_thread,
+        read_outcome,
+        run_thread,
+    )
     from .state import AgentState
 
 __all__ = [
     "AgentState",
     "Outcome",
+    "aanswer_thread",
+    "acontinue_thread",
     "answer_thread",
+    "arun_thread",
     "build_react",
     "continue_thread",
     "read_outcome",

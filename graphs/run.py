@@ -5,7 +5,7 @@ Every run says in its checkpoints' metadata who ran: agent and graph digest. Wha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, StateSnapshot
 
@@ -50,17 +51,13 @@ def run_thread(
     What the model raises passes through; the thread keeps every finished step and can be continued.
 
     Raises:
-        StillPaused: the thread waits for an answer, or stopped in the middle of its calls.
+        StillPaused: the thread waits for an answer, or stopped where a new turn would push aside what it has done.
+        ThreadBusy: another process, or another Python thread, drives the thread.
         StoreFull: the disk is full.
     """
-    before = graph.get_state(_named(thread))
-    if before.interrupts:
-        raise StillPaused(_waiting(thread, _questions(before.interrupts)))
-    if {"act", "tool"} & set(before.next):
-        raise StillPaused(f"thread {thread!r} stopped in the middle of its calls; continue it first (continue_thread)")
-    message = HumanMessage(text, id=str(uuid4()))
-    config = _config(graph, thread, before, metadata, configurable)
-    return _go(graph, thread, {"messages": [message]}, config)
+    with driving(graph, thread):
+        before = graph.get_state(_named(thread))
+        return _go(graph, thread, *_new_turn(graph, thread, before, text, metadata, configurable))
 
 
 def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]]) -> Outcome:
@@ -70,19 +67,12 @@ def answer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]
     or respond; ``by`` and ``at`` (ISO 8601; the present time if missing).
 
     Raises:
-        UnknownThread, NotPaused, StoreFull
+        UnknownThread, NotPaused, ThreadBusy, StoreFull
         BadAnswer: an answer does not fit; the thread stays paused.
     """
-    before = _known(graph, thread)
-    asked = before.interrupts
-    if not asked and before.next:
-        raise NotPaused(f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)")
-    if not asked:
-        raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
-    check_answers(_questions(asked), answers, asked[0].response_schema)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    signed = [{"by": "human", "at": now, **answer} for answer in answers]
-    return _go(graph, thread, Command(resume={"answers": signed}), _config(graph, thread, before))
+    with driving(graph, thread):
+        before = _known(thread, graph.get_state(_named(thread)))
+        return _go(graph, thread, *_answered(graph, thread, before, answers))
 
 
 def continue_thread(graph: Agent, thread: str) -> Outcome:
@@ -91,12 +81,43 @@ def continue_thread(graph: Agent, thread: str) -> Outcome:
     A thread that is done or paused is left as it is.
 
     Raises:
-        UnknownThread, StoreFull
+        UnknownThread, ThreadBusy, StoreFull
     """
-    before = _known(graph, thread)
-    if before.interrupts or not before.next:
-        return _outcome(thread, before.values, before.interrupts)
-    return _go(graph, thread, None, _config(graph, thread, before))
+    with driving(graph, thread):
+        before = _known(thread, graph.get_state(_named(thread)))
+        if before.interrupts or not before.tasks:
+            return _outcome(thread, before.values, before.interrupts)
+        return _go(graph, thread, None, _config(graph, thread, before))
+
+
+async def arun_thread(
+    graph: Agent,
+    thread: str,
+    text: str,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    configurable: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """``run_thread`` for async agents."""
+    with driving(graph, thread):
+        before = await graph.aget_state(_named(thread))
+        return await _ago(graph, thread, *_new_turn(graph, thread, before, text, metadata, configurable))
+
+
+async def aanswer_thread(graph: Agent, thread: str, answers: Sequence[Mapping[str, Any]]) -> Outcome:
+    """``answer_thread`` for async agents."""
+    with driving(graph, thread):
+        before = _known(thread, await graph.aget_state(_named(thread)))
+        return await _ago(graph, thread, *_answered(graph, thread, before, answers))
+
+
+async def acontinue_thread(graph: Agent, thread: str) -> Outcome:
+    """``continue_thread`` for async agents."""
+    with driving(graph, thread):
+        before = _known(thread, await graph.aget_state(_named(thread)))
+        if before.interrupts or not before.tasks:
+            return _outcome(thread, before.values, before.interrupts)
+        return await _ago(graph, thread, None, _config(graph, thread, before))
 
 
 def read_outcome(graph: Agent, thread: str) -> Outcome:
@@ -105,8 +126,8 @@ def read_outcome(graph: Agent, thread: str) -> Outcome:
     Raises:
         UnknownThread
     """
-    state = _known(graph, thread)
-    return _outcome(thread, state.values, state.interrupts, failed=bool(state.next))
+    state = _known(thread, graph.get_state(_named(thread)))
+    return _outcome(thread, state.values, state.interrupts, failed=bool(state.tasks))
 
 
 def graph_digest(graph: Agent) -> str:
@@ -117,9 +138,55 @@ def graph_digest(graph: Agent) -> str:
     return sha256(dumps([nodes, sorted(builder.edges), routes]).encode()).hexdigest()[:12]
 
 
+def driving(graph: Agent, thread: str) -> AbstractContextManager[None]:
+    """The lease on ``thread`` of the graph's saver; savers that are not a Store's know no leases.
+
+    Raises:
+        ThreadBusy: on entering, if somebody else drives the thread.
+    """
+    leases = getattr(graph.checkpointer, "leases", None)
+    return nullcontext() if leases is None else leases.hold(thread)
+
+
+def _new_turn(
+    graph: Agent,
+    thread: str,
+    before: StateSnapshot,
+    text: str,
+    metadata: Mapping[str, Any] | None,
+    configurable: Mapping[str, Any] | None,
+) -> tuple[Any, RunnableConfig]:
+    if before.interrupts:
+        raise StillPaused(_waiting(thread, _questions(before.interrupts)))
+    if any(task.result is not None or task.name in _NOT_PUSHED_ASIDE for task in before.tasks):
+        raise StillPaused(f"thread {thread!r} stopped half-way; continue it first (continue_thread)")
+    message = HumanMessage(text, id=str(uuid4()))
+    return {"messages": [message]}, _config(graph, thread, before, metadata, configurable)
+
+
+def _answered(
+    graph: Agent, thread: str, before: StateSnapshot, answers: Sequence[Mapping[str, Any]]
+) -> tuple[Any, RunnableConfig]:
+    asked = before.interrupts
+    if not asked and before.tasks:
+        raise NotPaused(f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)")
+    if not asked:
+        raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
+    check_answers(_questions(asked), answers, asked[0].response_schema)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    signed = [{"by": "human", "at": now, **answer} for answer in answers]
+    return Command(resume={"answers": signed}), _config(graph, thread, before)
+
+
 def _go(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
     with _full_disk_named(thread):
         values = graph.invoke(given, config, durability="sync")
+    return _outcome(thread, values, values.get("__interrupt__", ()))
+
+
+async def _ago(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
+    with _full_disk_named(thread):
+        values = await graph.ainvoke(given, config, durability="sync")
     return _outcome(thread, values, values.get("__interrupt__", ()))
 
 
@@ -135,8 +202,7 @@ def _full_disk_named(thread: str) -> Iterator[None]:
         ) from error
 
 
-def _known(graph: Agent, thread: str) -> StateSnapshot:
-    state = graph.get_state(_named(thread))
+def _known(thread: str, state: StateSnapshot) -> StateSnapshot:
     if state.created_at is None:
         raise UnknownThread(f"thread {thread!r} has no checkpoints; try `threadmill threads list`")
     return state
@@ -173,6 +239,13 @@ def _waiting(thread: str, questions: Sequence[Mapping[str, Any]]) -> str:
 def _named(thread: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread}}
 
+
+_NOT_PUSHED_ASIDE = {START, "act", "tool"}
+"""Steps that a new turn must not take the place of, even unfinished: an accepted turn, proposed calls.
+
+Nor that of any finished step that a crash kept from being saved as a checkpoint. LangGraph drops the writes of pending
+tasks when it gets new input, and its ``next`` leaves finished tasks out: ``tasks`` has them all.
+"""
 
 _OF_ONE_STEP = {"source", "step", "run_id", "as_node", "editor", "agent", "graph"}
 """Metadata that says how one checkpoint came about, so it is not handed on to the next run."""

@@ -142,7 +142,7 @@ def test_a_new_turn_for_a_thread_that_stopped_amid_its_calls_is_refused(saver: S
     graph = bank(saver, DONE, ask=None)
     with pytest.raises(NotPaused, match="thread 't' asks nothing: its run stopped half-way; continue it"):
         answer_thread(graph, "t", APPROVE)
-    with pytest.raises(StillPaused, match="thread 't' stopped in the middle of its calls; continue it first"):
+    with pytest.raises(StillPaused, match="thread 't' stopped half-way; continue it first"):
         run_thread(graph, "t", "Hello?")
     assert continue_thread(graph, "t").answer == "Done."
 
