@@ -271,11 +271,24 @@ def pause_about(message: AIMessage, answer: Any) -> Pause:
 
 
 def test_messages_that_already_say_it_stay_as_they_are():
+    """As those of our own threads do, with their traces and with who edited them."""
     proposal = AIMessage("", id="a", tool_calls=[{"name": "pay", "args": {"amount": 900}, "id": "c1"}])
     paid = ToolMessage("paid 20", id="t", tool_call_id="c1", additional_kwargs={"kind": "result"})
-    once = apply_decisions([proposal, paid], [pause_about(proposal, edit("c1", amount=20))])
-    assert apply_decisions(once, [pause_about(proposal, edit("c1", amount=20))]) == once
-    assert note_kinds(once) == once
+    edited = AIMessage(
+        "",
+        id="a",
+        tool_calls=[{"name": "pay", "args": {"amount": 20}, "id": "c1"}],
+        response_metadata={"trace": {"version": "bank.think@0001"}, "edit": {"by": "ann", "at": "", "proposal": {}}},
+    )
+    messages = [edited, paid]
+    assert note_kinds(apply_decisions(messages, [pause_about(proposal, edit("c1", amount=20))])) == messages
+
+
+def test_applying_decisions_twice_is_applying_them_once():
+    proposal = AIMessage("", id="a", tool_calls=[{"name": "pay", "args": {"amount": 900}, "id": "c1"}])
+    given = [pause_about(proposal, edit("c1", amount=20))]
+    once = apply_decisions([proposal], given)
+    assert apply_decisions(once, given) == once
 
 
 def test_older_middleware_that_stored_the_edited_call_loses_its_proposal_no_longer():
