@@ -246,7 +246,7 @@ def test_the_repositorys_config_serves_the_helpdesk_in_a_world_of_the_threads_ow
     assert said(state)[2:] == ["tool: gift wrapping costs 35", "ai: It is 35."]
     assert state["versions"] == {"helpdesk.think": "seed"}
     assert "trace" in state["messages"][-1]["response_metadata"]
-    assert [path.name for path in (helpdesk_folder / ".langgraph_api" / "worlds").iterdir()] == [f"{thread}.db"]
+    assert (helpdesk_folder / ".langgraph_api" / "worlds" / f"{thread}.db").exists()
 
 
 def test_a_thread_goes_on_in_the_world_that_it_was_given_first(helpdesk: SyncLangGraphClient, tmp_path: Path) -> None:
@@ -258,6 +258,16 @@ def test_a_thread_goes_on_in_the_world_that_it_was_given_first(helpdesk: SyncLan
     state = say(helpdesk, thread, question, "helpdesk", temperature=0.0)
     tools = [message["content"] for message in state["messages"] if message["type"] == "tool"]
     assert tools == ["gift wrapping costs 65"] * 2
+
+
+def test_a_thread_that_the_server_copied_has_a_world(helpdesk: SyncLangGraphClient) -> None:
+    thread = new_thread(helpdesk)
+    question = "What does gift wrapping cost?"
+    say(helpdesk, thread, question, "helpdesk", temperature=0.0)
+    copied = helpdesk.threads.copy(thread)["thread_id"]
+    state = say(helpdesk, copied, question, "helpdesk", temperature=0.0)
+    tools = [message["content"] for message in state["messages"] if message["type"] == "tool"]
+    assert tools == ["gift wrapping costs 35"] * 2
 
 
 def test_studio_learns_what_the_agent_takes_and_how_it_looks(helpdesk: SyncLangGraphClient) -> None:

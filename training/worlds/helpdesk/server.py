@@ -38,10 +38,10 @@ async def helpdesk(config: RunnableConfig, runtime: ServerRuntime) -> CompiledSt
     if runtime.execution_runtime is None:
         return _graph
     configurable = config.get("configurable", {})
-    world = configurable.get("world") or await _world_before(config)
-    if not world:
-        world = str(WORLDS / f"{configurable['thread_id']}.db")
-        await asyncio.to_thread(_write_new, Path(world))
+    own = WORLDS / f"{configurable['thread_id']}.db"
+    world = configurable.get("world") or await _world_before(config) or str(own)
+    if world == str(own):
+        await asyncio.to_thread(_write_missing, own)
     return _graph.with_config(configurable={"world": world})
 
 
@@ -53,6 +53,7 @@ async def _world_before(config: RunnableConfig) -> str | None:
     return (before.metadata or {}).get("world")
 
 
-def _write_new(world: Path) -> None:
-    world.parent.mkdir(parents=True, exist_ok=True)
-    write_world(make_world("train", 0), world)
+def _write_missing(world: Path) -> None:
+    if not world.exists():
+        world.parent.mkdir(parents=True, exist_ok=True)
+        write_world(make_world("train", 0), world)
