@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, Row, and_, delete, select, update
+from sqlalchemy import Engine, Row, and_, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -16,6 +16,18 @@ from ..errors import ThreadBusy
 from .lease import Lease, busy_message, iso_time
 from .process import Process, is_gone, this_process
 from .tables import LeaseRow
+
+# Built once: building a statement takes longer than SQLite takes to run it.
+_OURS = LeaseRow.token.in_(bindparam("tokens", expanding=True))
+_UNCHANGED = and_(LeaseRow.token == bindparam("seen_token"), LeaseRow.beats_at == bindparam("seen_beats_at"))
+_ROW = insert(LeaseRow).values({column.name: bindparam(column.name) for column in LeaseRow.__table__.columns})
+PUT = _ROW.on_conflict_do_nothing().returning(LeaseRow.thread)
+PUT_INSTEAD = _ROW.on_conflict_do_update(
+    index_elements=["thread"], set_=dict(_ROW.excluded.items()), where=_UNCHANGED
+).returning(LeaseRow.thread)
+BEAT = update(LeaseRow).where(_OURS).values(beats_at=bindparam("now")).returning(LeaseRow.token)
+GIVE_BACK = delete(LeaseRow).where(_OURS)
+LOOK = select(LeaseRow.__table__).where(LeaseRow.thread == bindparam("name"))
 
 
 class SqliteKeeper:
@@ -41,17 +53,16 @@ class SqliteKeeper:
         tokens = [lease.token for lease in leases]
         try:
             with self._engine.begin() as connection:
-                connection.execute(delete(LeaseRow).where(LeaseRow.token.in_(tokens)))
+                connection.execute(GIVE_BACK, {"tokens": tokens})
         except DBAPIError:
             pass  # a full disk must not hide how the run ended; the row goes stale
 
     def beat(self, leases: Sequence[Lease], now: float) -> None:
         """Renew our rows in one statement; those that are not there any more are lost."""
         tokens = [lease.token for lease in leases]
-        renew = update(LeaseRow).where(LeaseRow.token.in_(tokens)).values(beats_at=now).returning(LeaseRow.token)
         try:
             with self._engine.begin() as connection:
-                ours = set(connection.scalars(renew))
+                ours = set(connection.scalars(BEAT, {"tokens": tokens, "now": now}))
         except DBAPIError:
             return  # the next beat tries again; checks ask for themselves meanwhile
         for lease in leases:
@@ -83,27 +94,23 @@ class SqliteKeeper:
 
     def _put(self, thread: str, token: str, now: float, seen: Row[Any] | None) -> bool:
         me = this_process()
-        row = insert(LeaseRow).values(
-            thread=thread,
-            token=token,
-            holder=me.holder,
-            host=me.machine,
-            pid=me.pid,
-            started=me.started,
-            acquired_at=now,
-            beats_at=now,
-        )
-        if seen is None:
-            put = row.on_conflict_do_nothing()
-        else:
-            unchanged = and_(LeaseRow.token == seen.token, LeaseRow.beats_at == seen.beats_at)
-            put = row.on_conflict_do_update(index_elements=["thread"], set_=dict(row.excluded.items()), where=unchanged)
+        row = {
+            "thread": thread,
+            "token": token,
+            "holder": me.holder,
+            "host": me.machine,
+            "pid": me.pid,
+            "started": me.started,
+            "acquired_at": now,
+            "beats_at": now,
+        }
+        stale = {} if seen is None else {"seen_token": seen.token, "seen_beats_at": seen.beats_at}
         with self._engine.begin() as connection:  # one statement: it waits for other writers and is never half done
-            return connection.scalar(put.returning(LeaseRow.thread)) is not None
+            return connection.scalar(PUT if seen is None else PUT_INSTEAD, row | stale) is not None
 
     def _row_of(self, thread: str) -> Row[Any] | None:
         with self._engine.begin() as connection:
-            return connection.execute(select(LeaseRow.__table__).where(LeaseRow.thread == thread)).one_or_none()
+            return connection.execute(LOOK, {"name": thread}).one_or_none()
 
     def _is_stale(self, row: Row[Any], now: float) -> bool:
         holder = Process(row.holder, row.host, row.pid, row.started)
