@@ -98,7 +98,7 @@ def _snapshot(saver: "ThreadSaver", thread: str, namespace: str, checkpoint: str
     if CHANNEL not in deltas:
         return
     whole = {**state, "channel_values": {**state["channel_values"], CHANNEL: _DeltaSnapshot(messages_at(saver, found))}}
-    above = found.parent_config["configurable"]["checkpoint_id"] if found.parent_config else None
+    above = found.parent_config.get("configurable", {}).get("checkpoint_id") if found.parent_config else None
     place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": above}}
     versions: Any = {CHANNEL: state["channel_versions"][CHANNEL]}
     written: Any = whole

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Row,
     Table,
     Text,
     TypeDecorator,
@@ -102,7 +101,7 @@ class ThreadTables:
         """The column of that name; older databases have none."""
         return self.writes.c.task_path if "task_path" in self.writes.c else literal_column("''").label("task_path")
 
-    def read(self, query: Executable) -> Sequence[Row[Any]]:
+    def read(self, query: Executable) -> Sequence[Any]:
         """All rows of ``query``."""
         with self.engine.connect() as connection:
             return connection.execute(query).all()

@@ -107,7 +107,9 @@ def open_store(url: str, *, create: bool = True, read_only: bool = False, allow:
 def _path_of(url: str) -> Path:
     if not url.startswith(PREFIX) or url in (PREFIX, PREFIX + ":memory:"):
         hidden = f"{url.split('://')[0]}://…{url.split('@')[-1]}" if "@" in url else url
-        raise BadDatabase(f"{hidden!r} is no database URL; write it as sqlite:///runs.db or postgresql://user@host/name")
+        raise BadDatabase(
+            f"{hidden!r} is no database URL; write it as sqlite:///runs.db or postgresql://user@host/name"
+        )
     return Path(url.removeprefix(PREFIX))
 
 

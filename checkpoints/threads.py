@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from .labels import Label, labels_of
 from .reading import count_turns, time_of
@@ -57,7 +57,7 @@ def list_threads(
     low, high = (None if time is None else _utc(time) for time in (since, until))
     needs_labels = label is not None or reward != (None, None)
     labels = labels_of(store) if needs_labels else {}
-    found: list[tuple[Row[Any], str, Status | None]] = []
+    found: list[tuple[Any, str, Status | None]] = []
     for row in _heads(store, agent, task, version):
         if needs_labels and not _labelled(labels.get(row.thread_id, ()), label, reward):
             continue
@@ -91,7 +91,7 @@ def versions_of(store: Store, thread: str) -> tuple[str, ...]:
     return _versions(store, [thread]).get(thread, ())
 
 
-def _heads(store: Store, agent: str | None, task: str | None, version: str | None) -> Sequence[Row[Any]]:
+def _heads(store: Store, agent: str | None, task: str | None, version: str | None) -> Sequence[Any]:
     """Thread, newest checkpoint and its metadata."""
     tables = store.tables
     table, latest = tables.checkpoints, tables.latest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .react import build_react
+    from .recorded import replay_recorded
     from .run import (
         Outcome,
         aanswer_thread,
@@ -19,21 +20,31 @@ if TYPE_CHECKING:
         run_thread,
     )
     from .state import AgentState
+    from .travel import Fork, Replay, fork_thread, replay_thread
 
 __all__ = [
     "AgentState",
+    "Fork",
     "Outcome",
+    "Replay",
     "aanswer_thread",
     "acontinue_thread",
     "answer_thread",
     "arun_thread",
     "build_react",
     "continue_thread",
+    "fork_thread",
     "read_outcome",
+    "replay_recorded",
+    "replay_thread",
     "run_thread",
 ]
 
-_MODULE_OF = {name: "run" for name in __all__} | {"AgentState": "state", "build_react": "react"}
+_MODULE_OF = (
+    dict.fromkeys(__all__, "run")
+    | dict.fromkeys(("Fork", "Replay", "fork_thread", "replay_thread"), "travel")
+    | {"AgentState": "state", "build_react": "react", "replay_recorded": "recorded"}
+)
 
 
 def __getattr__(name: str) -> Any:

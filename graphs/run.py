@@ -247,7 +247,10 @@ Nor that of any finished step that a crash kept from being saved as a checkpoint
 tasks when it gets new input, and its ``next`` leaves finished tasks out: ``tasks`` has them all.
 """
 
-_OF_ONE_STEP = {"source", "step", "run_id", "as_node", "editor", "agent", "graph"}
+_OF_ONE_STEP = {
+    *("source", "step", "run_id", "as_node", "editor", "agent", "graph"),
+    *("fork_of", "replay", "replay_of"),
+}
 """Metadata that says how one checkpoint came about, so it is not handed on to the next run."""
 
 

@@ -1,0 +1,218 @@
+"""Replay a thread from its record: models are asked again, tools and people answer as they did, nothing else happens.
+
+The replay runs in memory and stops at the first call or question that the record has no answer to. Its branch is then
+written beside the recorded one, with ids that do not make it the thread's newest: what the thread goes on
+from, and what it asks, stays as it was.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from ..checkpoints.branching import branch_at, checkpoint_of, ids_after, whole_checkpoint
+from ..checkpoints.saver import ThreadSaver
+from ..errors import CannotTravel
+from ..nodes.calls import Call
+from ..nodes.tool import RECORD
+from .divergence import first_divergence
+from .run import Agent, _config, _outcome
+from .travel import Replay, _at, _saver, recorded_after, speaking
+
+OUR_NODES = "threadmill.nodes."
+MISSING = "not in the record"
+
+
+def replay_recorded(
+    graph: Agent,
+    thread: str,
+    checkpoint: str,
+    *,
+    versions: Mapping[str, str] | None = None,
+    pure: Sequence[str] = (),
+    by: str = "human",
+) -> Replay:
+    """What would have happened after ``checkpoint``, with every tool and person answering as recorded.
+
+    ``versions`` (slot to version) speak instead of those of the checkpoint: what would the new model have done?
+    Nodes that are not Threadmill's could act in the outside world, so they must be named in ``pure``.
+
+    Raises:
+        UnknownThread
+        CannotTravel: nothing follows the checkpoint, or a node or subgraph might act.
+    """
+    saver = _saver(graph)
+    before = _at(graph, thread, checkpoint)
+    if not before.next:
+        raise CannotTravel(f"the run ends at checkpoint {checkpoint}; replay from an earlier one")
+    _refuse_nodes_that_may_act(graph, pure)
+    was = recorded_after(graph, thread, checkpoint)
+    known = before.values.get("messages", [])
+    record = _Record.of(was, known, saver, thread, checkpoint)
+    memory = InMemorySaver(serde=saver.serde)
+    root = _copy_into(memory, saver, thread, checkpoint, speaking(before, versions))
+    trial = graph.copy({"checkpointer": memory})
+    config = _config(graph, thread, before, metadata={"replay": "recorded", "replay_of": checkpoint})
+    config["configurable"] = {**config.get("configurable", {}), RECORD: record.serve}
+    values = trial.invoke(None, config, durability="sync")
+    while answers := record.answers(values.get("__interrupt__", ())):
+        values = trial.invoke(Command(resume={"answers": answers}), config, durability="sync")
+    stopped = values.get("__interrupt__", ())
+    outcome = _outcome(thread, values, [asked for asked in stopped if "questions" in asked.value])
+    divergence = first_divergence(was, values["messages"], known, finished=not stopped)
+    leaf = _graft(saver, memory, root, thread, checkpoint, by, values=speaking(before, versions))
+    return Replay(outcome, leaf, checkpoint, divergence)
+
+
+@dataclass(slots=True)
+class _Record:
+    """What tools and people answered after the checkpoint, each to be used once."""
+
+    tools: dict[str, list[ToolMessage]]
+    people: dict[str, list[Mapping[str, Any]]]
+    lock: Lock = field(default_factory=Lock)
+
+    @classmethod
+    def of(
+        cls,
+        messages: Sequence[BaseMessage],
+        known: Sequence[BaseMessage],
+        saver: ThreadSaver,
+        thread: str,
+        checkpoint: str,
+    ) -> "_Record":
+        begun = {message.id for message in known if not isinstance(message, AIMessage)}
+        calls = {
+            call["id"]: call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls
+        }
+        tools: dict[str, list[ToolMessage]] = {}
+        for message in messages:
+            if isinstance(message, ToolMessage) and message.id not in begun and message.tool_call_id in calls:
+                call = calls[message.tool_call_id]
+                tools.setdefault(_key(call["name"], call["args"]), []).append(message)
+        return cls(tools, _people(saver, thread, checkpoint))
+
+    def serve(self, call: Call) -> ToolMessage:
+        """The recorded answer to ``call``; stops the replay if there is none."""
+        key = _key(call["call"]["name"], call["call"]["args"])
+        with self.lock:
+            waiting = self.tools.get(key, [])
+            found = waiting.pop(0) if waiting else None
+        if found is None:
+            interrupt({MISSING: call["call"]})
+            raise AssertionError("a replay is never resumed at a call that is not in the record")
+        return found.model_copy(update={"id": call["id"], "tool_call_id": call["call"]["id"] or ""})
+
+    def answers(self, asked: Sequence[Any]) -> list[dict[str, Any]]:
+        """The recorded answers to all of these questions; empty if one is missing, or nothing is asked."""
+        if not asked or any("questions" not in one.value for one in asked):
+            return []
+        given = []
+        for question in (question for one in asked for question in one.value["questions"]):
+            waiting = self.people.get(_key(question["tool"], question["args"]), [])
+            if not waiting:
+                return []
+            given.append({**waiting.pop(0), "id": question["id"]})
+        return given
+
+
+def _people(saver: ThreadSaver, thread: str, checkpoint: str) -> dict[str, list[Mapping[str, Any]]]:
+    """Recorded answers by the call that was asked about, those given at or after ``checkpoint``."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    listed = saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+    for at in sorted(listed, key=lambda one: one.checkpoint["id"]):
+        if at.checkpoint["id"] < checkpoint:
+            continue
+        asked: list[Any] = []
+        answered: dict[str, Mapping[str, Any]] = {}
+        for task, channel, value in at.pending_writes or []:
+            if channel == "__interrupt__":
+                asked += [one for one in value if isinstance(one.value, dict)]
+            elif channel == "__resume__" and not task.startswith("00000000"):
+                for resumed in value if isinstance(value, list) else [value]:
+                    if isinstance(resumed, dict):
+                        answered |= {answer["id"]: answer for answer in resumed.get("answers", [])}
+        for question in (question for one in asked for question in one.value.get("questions", [])):
+            if question["id"] in answered:
+                key = _key(question["tool"], question["args"])
+                found.setdefault(key, []).append(answered[question["id"]])
+    return found
+
+
+def _key(name: str, args: Any) -> str:
+    return json.dumps([name, args], sort_keys=True, default=str)
+
+
+def _refuse_nodes_that_may_act(graph: Agent, pure: Sequence[str]) -> None:
+    strange = []
+    for name, node in graph.builder.nodes.items():
+        function = getattr(node.runnable, "func", None) or getattr(node.runnable, "afunc", None)
+        ours = (getattr(function, "__module__", "") or "").startswith(OUR_NODES)
+        if not ours and name not in pure:
+            strange.append(name)
+    if strange:
+        raise CannotTravel(
+            f"node {', '.join(map(repr, strange))} is not one of Threadmill's, so it cannot be known to do nothing in "
+            f"the outside world; if it does nothing, say so with pure={strange}, else replay live"
+        )
+
+
+def _copy_into(
+    memory: InMemorySaver, saver: ThreadSaver, thread: str, checkpoint: str, values: Mapping[str, Any]
+) -> CheckpointTuple:
+    """Begin the thread in ``memory`` with ``checkpoint``, complete in itself."""
+    found = saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}})
+    assert found is not None
+    state = whole_checkpoint(saver, found, values)
+    place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    memory.put(place, state, found.metadata, dict(state["channel_versions"]))
+    return found
+
+
+def _graft(
+    saver: ThreadSaver,
+    memory: InMemorySaver,
+    root: CheckpointTuple,
+    thread: str,
+    checkpoint: str,
+    by: str,
+    *,
+    values: Mapping[str, Any],
+) -> str:
+    """Write what ``memory`` holds beside ``checkpoint``; the leaf's id."""
+    place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    taken = {one.checkpoint["id"] for one in saver.list(place)}
+    ids = ids_after(checkpoint, taken)
+    noted = {"replay": "recorded", "replay_of": checkpoint, "editor": by}
+    first = branch_at(saver, thread, checkpoint, noted=noted, values=values, new_id=next(ids), whole=True)
+    made = {checkpoint: first, root.checkpoint["id"]: first}
+    steps = sorted(memory.list(place), key=lambda one: one.checkpoint["id"])
+    leaf = first
+    for step in steps:
+        begun = step.parent_config is None
+        name = first if begun else next(ids)
+        made[step.checkpoint["id"]] = leaf = name
+        under: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": name}}
+        if not begun:
+            above = checkpoint_of(step.parent_config) or ""
+            config: RunnableConfig = {
+                "configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": made[above]}
+            }
+            copied: Any = {**step.checkpoint, "id": name}
+            metadata: Any = {**step.metadata, **noted}
+            saver.put(config, copied, metadata, dict(step.checkpoint["channel_versions"]))
+        if step is steps[-1]:
+            break  # what a task wrote that was not finished
+        by_task: dict[str, list[tuple[str, Any]]] = {}
+        for task, channel, value in step.pending_writes or []:
+            by_task.setdefault(task, []).append((channel, value))
+        for task, writes in by_task.items():
+            saver.put_writes(under, writes, task)
+    return leaf

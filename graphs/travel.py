@@ -1,0 +1,221 @@
+"""Time travel: fork a thread at any of its checkpoints, and replay what follows from one.
+
+Branches stay siblings in one thread. A fork, and a live replay, become what the thread goes on from; a
+recorded replay (``recorded.py``) never does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+from sqlalchemy import select
+
+from ..checkpoints.branching import branch_at, checkpoint_of, refuse_subgraphs_with_memory
+from ..checkpoints.saver import ThreadSaver
+from ..errors import CannotTravel, UnknownThread
+from ..nodes.models.trace import EDIT_KEY
+from .divergence import Divergence, first_divergence
+from .run import Agent, Outcome, _config, _go, driving
+
+PUSH = "__pregel_push"
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A new branch."""
+
+    thread: str
+    checkpoint: str
+    """Where the branch begins; the thread's newest checkpoint."""
+    at: str
+    """The checkpoint it was forked at."""
+    next: tuple[str, ...]
+    """The nodes that will run when the thread is continued; empty if the branch is at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of running on from an earlier checkpoint."""
+
+    outcome: Outcome
+    checkpoint: str
+    """The leaf of the new branch."""
+    at: str
+    divergence: Divergence | None
+    """The first turn that differs from what followed before; None if nothing does."""
+
+
+def fork_thread(
+    graph: Agent,
+    thread: str,
+    checkpoint: str,
+    *,
+    message: BaseMessage | None = None,
+    change: Mapping[str, Any] | None = None,
+    by: str = "human",
+) -> Fork:
+    """Begin a branch at ``checkpoint``, with an optional change, and do not run it yet (``continue_thread`` does).
+
+    ``message`` takes the place of the one with its id; if the model wrote that one, its proposal is kept beside the
+    new one, as with an edit at an interrupt. ``change`` is a state update, handled by the graph's reducers.
+
+    Raises:
+        UnknownThread: no such thread, checkpoint or message. ThreadBusy
+        CannotTravel: a change between a decision and its calls, or a subgraph that keeps a state of its own.
+    """
+    saver = _saver(graph)
+    with driving(graph, thread):
+        before = _at(graph, thread, checkpoint)
+        update = dict(change or {})
+        if message is not None:
+            update["messages"] = [_replacing(before, message, by)]
+        noted = {"editor": by, "fork_of": checkpoint}
+        if not update:
+            made = branch_at(saver, thread, checkpoint, noted=noted)
+            return Fork(thread, made, checkpoint, before.next)
+        as_node = _speaker(graph, before)
+        config = _config(graph, thread, before)
+        place: RunnableConfig = {
+            "configurable": {**config.get("configurable", {}), "checkpoint_id": checkpoint, "checkpoint_ns": ""},
+            "metadata": {**config.get("metadata", {}), **noted, "as_node": as_node},
+        }
+        graph.update_state(place, update, as_node=as_node)
+        after = graph.get_state({"configurable": {"thread_id": thread}})
+        return Fork(thread, checkpoint_of(after.config) or "", checkpoint, after.next)
+
+
+def replay_thread(
+    graph: Agent, thread: str, checkpoint: str, *, versions: Mapping[str, str] | None = None, by: str = "human"
+) -> Replay:
+    """Run on from ``checkpoint`` as a new branch, live: models are asked and tools act again, as if for the first time.
+
+    ``versions`` (slot to version) speak in the branch until the next user turn; otherwise those of the checkpoint.
+
+    Raises:
+        UnknownThread, ThreadBusy, StoreFull
+        CannotTravel: nothing follows the checkpoint, or a subgraph keeps a state of its own.
+    """
+    saver = _saver(graph)
+    with driving(graph, thread):
+        before = _at(graph, thread, checkpoint)
+        if not before.next:
+            raise CannotTravel(f"the run ends at checkpoint {checkpoint}; replay from an earlier one")
+        was = recorded_after(graph, thread, checkpoint)
+        noted = {"editor": by, "replay": "live", "replay_of": checkpoint}
+        branch_at(saver, thread, checkpoint, noted=noted, values=speaking(before, versions))
+        config = _config(graph, thread, before, metadata={"replay": "live", "replay_of": checkpoint})
+        outcome = _go(graph, thread, None, config)
+        after = graph.get_state({"configurable": {"thread_id": thread}})
+    known = before.values.get("messages", [])
+    divergence = first_divergence(was, after.values.get("messages", []), known, finished=outcome.status == "done")
+    return Replay(outcome, checkpoint_of(after.config) or "", checkpoint, divergence)
+
+
+def recorded_after(graph: Agent, thread: str, checkpoint: str) -> list[BaseMessage]:
+    """The messages at the end of the newest branch that leads through ``checkpoint``."""
+    saver = _saver(graph)
+    table = saver.tables.checkpoints
+    query = select(table.c.checkpoint_id, table.c.parent_checkpoint_id).where(
+        table.c.thread_id == thread, table.c.checkpoint_ns == ""
+    )
+    parents = {made: above for made, above in saver.tables.read(query)}
+    inner = set(parents.values())
+    for leaf in sorted((made for made in parents if made not in inner), reverse=True):
+        at: str | None = leaf
+        while at is not None and at != checkpoint:
+            at = parents.get(at)
+        if at == checkpoint:
+            return list(graph.get_state(_place(thread, leaf)).values.get("messages", []))
+    return []
+
+
+def speaking(before: StateSnapshot, versions: Mapping[str, str] | None) -> dict[str, Any]:
+    """The change of state that makes ``versions`` speak."""
+    return {"versions": {**before.values.get("versions", {}), **versions}} if versions else {}
+
+
+def _at(graph: Agent, thread: str, checkpoint: str) -> StateSnapshot:
+    saver = _saver(graph)
+    before = graph.get_state(_place(thread, checkpoint))
+    namespaces = namespaces_of(saver, thread)
+    if before.created_at is None:
+        inside = [ns for ns in namespaces if saver.get_tuple(_place(thread, checkpoint, ns)) is not None]
+        if inside:
+            raise CannotTravel(
+                f"checkpoint {checkpoint} lies inside the subgraph {inside[0]}; LangGraph would start the subgraph "
+                f"anew, so fork or replay at the thread's own checkpoint before it (`threadmill threads tree {thread}`)"
+            )
+        raise UnknownThread(
+            f"thread {thread!r} has no checkpoint {checkpoint!r}; try `threadmill threads tree {thread}`"
+        )
+    refuse_subgraphs_with_memory(namespaces, thread)
+    return before
+
+
+def namespaces_of(saver: ThreadSaver, thread: str) -> list[str]:
+    """Where the subgraphs of ``thread`` keep their checkpoints."""
+    table = saver.tables.checkpoints
+    query = select(table.c.checkpoint_ns).where(table.c.thread_id == thread, table.c.checkpoint_ns != "").distinct()
+    return [namespace for (namespace,) in saver.tables.read(query)]
+
+
+def _saver(graph: Agent) -> ThreadSaver:
+    if not isinstance(graph.checkpointer, ThreadSaver):
+        raise CannotTravel(
+            f"the graph's checkpointer is {type(graph.checkpointer).__name__}; compile it with the saver of "
+            "threadmill.checkpoints.open_store(url)"
+        )
+    return graph.checkpointer
+
+
+def _speaker(graph: Agent, before: StateSnapshot) -> str:
+    """The node that wrote ``before``, so that the graph goes on from its edges after the change."""
+    if any(task.path and task.path[0] == PUSH for task in before.tasks):
+        raise CannotTravel(
+            "the calls of this checkpoint are already on their way, and a change of state would lose them; "
+            "fork at the checkpoint before it"
+        )
+    if before.parent_config is None:
+        return "__start__"
+    names = {task.name for task in graph.get_state(before.parent_config).tasks}
+    if len(names) != 1:
+        raise CannotTravel(
+            f"{len(names)} nodes ran at once before this checkpoint ({', '.join(sorted(names))}), so it is not clear "
+            "whose edges to follow after a change; fork at another checkpoint"
+        )
+    return names.pop()
+
+
+def _replacing(before: StateSnapshot, message: BaseMessage, by: str) -> BaseMessage:
+    known: dict[str | None, BaseMessage] = {known.id: known for known in before.values.get("messages", [])}
+    old = known.get(message.id)
+    if old is None:
+        raise UnknownThread(
+            f"there is no message {message.id!r} at this checkpoint; there are {', '.join(map(repr, known)) or 'none'}"
+        )
+    if not (isinstance(old, AIMessage) and isinstance(message, AIMessage)):
+        return message
+    proposal = {
+        "content": old.content,
+        "tool_calls": old.tool_calls,
+        "invalid_tool_calls": old.invalid_tool_calls,
+    }
+    edit = {
+        "by": by,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "proposal": old.response_metadata.get(EDIT_KEY, {}).get("proposal", proposal),
+    }
+    return message.model_copy(
+        update={
+            "response_metadata": {**old.response_metadata, EDIT_KEY: edit},
+            "additional_kwargs": {key: value for key, value in old.additional_kwargs.items() if key != "tool_calls"},
+        }
+    )
+
+
+def _place(thread: str, checkpoint: str, namespace: str = "") -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint}}
