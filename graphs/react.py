@@ -16,6 +16,7 @@ from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
+from .question import Question
 from .state import AgentState
 
 
@@ -42,8 +43,8 @@ def build_react(
     graph.add_node("tool", make_tool(tools, timeout_s), input_schema=AgentState)
 
     graph.add_edge(START, "observe")
-    graph.add_conditional_edges("observe", may_think(max_calls), {True: "think", False: END})
-    graph.add_conditional_edges("think", wants_call, {True: "act", False: END})
+    graph.add_conditional_edges("observe", Question(may_think(max_calls)), {True: "think", False: END})
+    graph.add_conditional_edges("think", Question(wants_call), {True: "act", False: END})
     graph.add_edge("tool", "observe")
     return graph
 

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command, Send, interrupt
 
 from .answers import answer_type, apply_answer, ask_about, edited_message
-from .calls import Call, args_schema, sort_calls
+from .calls import Call, args_schema, make_check, sort_calls
 
 Ask = Callable[[str, dict[str, Any]], str | None]
 """From a tool's name and arguments: why a person must decide about the call, or None."""
@@ -25,10 +25,11 @@ def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[...,
     ``ask`` must be a pure function: it is consulted again when the thread is resumed.
     """
     schemas = {tool.name: args_schema(tool) for tool in tools}
+    checks = {name: make_check(schema) for name, schema in schemas.items()}
 
     def act(state: Mapping[str, Any]) -> Command[Literal["tool"]]:
         message = state["messages"][-1]
-        calls = sort_calls(message, schemas)
+        calls = sort_calls(message, checks)
         questions = _questions(calls, ask) if ask else []
         if not questions:
             return _fan_out(calls)

@@ -1,6 +1,6 @@
 """Which proposed calls can run: the tool is known and the arguments fit its JSON Schema."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -8,6 +8,9 @@ from jsonschema import Draft202012Validator
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.tools import BaseTool
 from pydantic import TypeAdapter
+
+Check = Callable[[Any], str]
+"""From arguments: what is wrong with them, or nothing."""
 
 Kind = Literal["result", "invalid", "unknown_tool", "rejected", "responded", "failed", "timeout"]
 
@@ -38,21 +41,58 @@ def args_schema(tool: BaseTool) -> dict[str, Any]:
 
 def schema_complaint(schema: Mapping[str, Any], args: Any) -> str:
     """What is wrong with ``args``, at most three findings; empty if they fit."""
-    findings = []
-    for error in sorted(Draft202012Validator(schema).iter_errors(args), key=lambda e: list(map(str, e.path))):
-        place = ".".join(map(str, error.path))
-        findings.append(f"{place}: {error.message}" if place else error.message)
-    return "; ".join(findings[:3])
+    return make_check(schema)(args)
 
 
-def sort_calls(message: AIMessage, schemas: Mapping[str, Mapping[str, Any]]) -> list[Call]:
+def make_check(schema: Mapping[str, Any]) -> Check:
+    """``schema_complaint`` for many ``args``: the schema is read once."""
+    validator = Draft202012Validator(schema)
+    fits_plainly = _plain_check(schema)
+
+    def complaint(args: Any) -> str:
+        if fits_plainly(args):
+            return ""
+        findings = []
+        for error in sorted(validator.iter_errors(args), key=lambda e: list(map(str, e.path))):
+            place = ".".join(map(str, error.path))
+            findings.append(f"{place}: {error.message}" if place else error.message)
+        return "; ".join(findings[:3])
+
+    return complaint
+
+
+_PLAIN_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool}
+
+
+def _plain_check(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
+    """A quick look that is right whenever it says yes; most schemas are a list of names and types."""
+    if not schema.keys() <= {"type", "title", "description", "properties", "required", "additionalProperties"}:
+        return lambda args: False
+    types = {
+        name: _PLAIN_TYPES[about["type"]]
+        for name, about in schema.get("properties", {}).items()
+        if about.keys() <= {"type", "title", "description", "default"} and about.get("type") in _PLAIN_TYPES
+    }
+    required = frozenset(schema.get("required", ()))
+
+    def fits_plainly(args: Any) -> bool:
+        return (
+            isinstance(args, dict)
+            and args.keys() >= required
+            and all(name in types and type(value) is types[name] for name, value in args.items())
+        )
+
+    return fits_plainly
+
+
+def sort_calls(message: AIMessage, checks: Mapping[str, Check]) -> list[Call]:
     """Every proposed call of ``message`` with what is to be done: run it, or say why it cannot run.
 
     In the order of the proposal, the calls that could not even be parsed last.
     """
     calls: list[Call] = []
     for call in message.tool_calls:
-        kind, text = _judge(call, schemas)
+        kind, text = _judge(call, checks)
         calls.append(
             {
                 "id": _answer_id(message, calls),
@@ -75,10 +115,10 @@ def sort_calls(message: AIMessage, schemas: Mapping[str, Mapping[str, Any]]) -> 
     return calls
 
 
-def _judge(call: ToolCall, schemas: Mapping[str, Mapping[str, Any]]) -> tuple[Kind, str]:
-    if call["name"] not in schemas:
-        return "unknown_tool", _no_such_tool(call["name"], list(schemas))
-    complaint = schema_complaint(schemas[call["name"]], call["args"])
+def _judge(call: ToolCall, checks: Mapping[str, Check]) -> tuple[Kind, str]:
+    if call["name"] not in checks:
+        return "unknown_tool", _no_such_tool(call["name"], list(checks))
+    complaint = checks[call["name"]](call["args"])
     if complaint:
         return "invalid", f"invalid arguments for {call['name']}: {complaint}"
     return "result", ""

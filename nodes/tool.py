@@ -5,18 +5,20 @@ have written: it goes into ``ToolMessage``s and nowhere else.
 """
 
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
-from threading import Thread
 from time import perf_counter
 from typing import Any
 
 from langchain_core.messages import ToolMessage
-from langchain_core.runnables import RunnableConfig, patch_config
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from .calls import Call, Kind
+from .time_limit import OutOfTime, within
+
+RECORD = "__threadmill_record"
+"""The key in ``config["configurable"]`` of a function that gives a call's recorded answer when a thread is replayed."""
 
 
 def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callable[..., dict[str, Any]]:
@@ -30,6 +32,9 @@ def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callab
 
     def tool(call: Call, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         begun = perf_counter()
+        recorded = config.get("configurable", {}).get(RECORD)
+        if recorded is not None and call["kind"] == "result":
+            return {"messages": [recorded(call)]}
         if call["kind"] == "result":
             answer, kind = _run(tools_by_name[call["call"]["name"]], call, _keyed(config, runtime), timeout_s)
         else:
@@ -47,10 +52,10 @@ def _run(tool: BaseTool, call: Call, config: RunnableConfig, timeout_s: float | 
         if timeout_s is None:
             result = tool.invoke({**call["call"], "type": "tool_call"}, config)
         else:
-            result = _within(timeout_s, lambda: tool.invoke({**call["call"], "type": "tool_call"}, config))
+            result = within(timeout_s, lambda: tool.invoke({**call["call"], "type": "tool_call"}, config))
     except GraphBubbleUp:  # an interrupt of the tool's own
         raise
-    except _OutOfTime:
+    except OutOfTime:
         return _message(call, f"{tool.name} gave no result within {timeout_s:g} s", error=True), "timeout"
     except ToolException as refusal:
         return _message(call, str(refusal), error=True), "failed"
@@ -74,29 +79,6 @@ def _message(call: Call, text: str, *, error: bool) -> ToolMessage:
 
 def _keyed(config: RunnableConfig, runtime: Runtime[Any]) -> RunnableConfig:
     info = runtime.execution_info
-    return patch_config(config, configurable={"idempotency_key": info.task_id}) if info else config
-
-
-class _OutOfTime(Exception):
-    """Apart from the ``TimeoutError`` that a tool may raise itself."""
-
-
-def _within(timeout_s: float, work: Callable[[], Any]) -> Any:
-    """What ``work`` returns or raises, if it does so in time."""
-    outcome: dict[str, Any] = {}
-
-    def attempt() -> None:
-        try:
-            outcome["result"] = work()
-        except BaseException as error:
-            outcome["error"] = error
-
-    # A daemon thread, not a pool: a tool that hangs must neither starve others nor keep Python from exiting.
-    thread = Thread(target=copy_context().run, args=(attempt,), daemon=True, name="tool")
-    thread.start()
-    thread.join(timeout_s)
-    if "error" in outcome:
-        raise outcome["error"]
-    if "result" not in outcome:
-        raise _OutOfTime
-    return outcome["result"]
+    if info is None:
+        return config
+    return {**config, "configurable": {**config.get("configurable", {}), "idempotency_key": info.task_id}}
