@@ -1,13 +1,12 @@
 """An agent that pays, driven to its end by processes that die on the way: what ``test_crash.py`` starts.
 
-    python crash_agent.py URL FOLDER < jobs.json
-
+Orders come on stdin. Everything is imported once and every process is forked from here, before any database is open.
 A job names a ``thread`` and the ``deaths`` that its processes die, one after the other; then one lives, unless
-``lives`` is false. The thread 'whole' comes first, without a death.
-Everything is imported once and every process is forked from here, before any database is open. Into FOLDER go, by
-thread: ``.ledger`` (what was booked), ``.runs`` (every run of the tool), ``.exits`` and ``.state`` (how it ended).
+``lives`` is false; with ``is_async`` they use the async functions. The thread 'whole' comes first, without a death.
+Into the folder go, by thread: ``.ledger`` (what was booked), ``.runs`` (every run of the tool), ``.exits``, ``.state``.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -27,7 +26,16 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, tool
 from threadmill.checkpoints import Store, open_store
 from threadmill.errors import UnknownThread
-from threadmill.graphs import answer_thread, build_react, continue_thread, read_outcome, run_thread
+from threadmill.graphs import (
+    aanswer_thread,
+    acontinue_thread,
+    answer_thread,
+    arun_thread,
+    build_react,
+    continue_thread,
+    read_outcome,
+    run_thread,
+)
 from threadmill.nodes import ScriptedModel, Slot
 
 AT_ONCE = 3
@@ -147,14 +155,14 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def live(url: str, folder: Path, thread: str, how: dict[str, Any]) -> None:
+def live(url: str, folder: Path, thread: str, how: dict[str, Any], *, is_async: bool = False) -> None:
     """Drive ``thread`` to its end, from wherever the last process left it, or die as ``how`` says."""
     signal.alarm(60)
     death = Death(how)
     with open_store(url) as store:
         death.watch(store.saver)
         graph = build(store, folder, thread, death)
-        drive(graph, thread)
+        drive(graph, thread, ASYNC if is_async else SYNC)
         values = graph.get_state({"configurable": {"thread_id": thread}}).values
         messages = [message.model_dump(mode="json") for message in values["messages"]]
         ended = {
@@ -179,22 +187,27 @@ def build(store: Store, folder: Path, thread: str, death: Death) -> Any:
     return build_react(slot, [pay], ask=ask, name="bank").compile(checkpointer=store.saver)
 
 
-def drive(graph: Any, thread: str) -> None:
+SYNC = (run_thread, answer_thread, continue_thread)
+ASYNC = tuple(lambda *given, go=go: asyncio.run(go(*given)) for go in (arun_thread, aanswer_thread, acontinue_thread))
+
+
+def drive(graph: Any, thread: str, ways: tuple[Callable[..., Any], ...] = SYNC) -> None:
     """Do what the thread's state demands until both turns are done."""
+    run, answer, go_on = ways
     for _ in range(10):
         try:
             status = read_outcome(graph, thread).status
         except UnknownThread:
-            run_thread(graph, thread, TURNS[0])
+            run(graph, thread, TURNS[0])
             continue
         messages = graph.get_state({"configurable": {"thread_id": thread}}).values.get("messages", [])
         said = sum(message.type == "human" for message in messages)
         if status == "paused":
-            answer_thread(graph, thread, ANSWERS)
+            answer(graph, thread, ANSWERS)
         elif status == "failed":
-            continue_thread(graph, thread)
+            go_on(graph, thread)
         elif said < len(TURNS):
-            run_thread(graph, thread, TURNS[said])
+            run(graph, thread, TURNS[said])
         else:
             return
     raise RuntimeError(f"{thread!r} does not come to its end")
@@ -214,11 +227,13 @@ def fork(work: Callable[[], None]) -> int:
     os._exit(0)
 
 
-def attend(url: str, folder: Path, thread: str, deaths: list[dict[str, Any]], *, lives: bool = True) -> None:
+def attend(
+    url: str, folder: Path, thread: str, deaths: list[dict[str, Any]], *, lives: bool = True, is_async: bool = False
+) -> None:
     """Let one process after the other drive ``thread``, until one brings it to its end."""
     exits: list[int] = []
     for how in [*deaths, {}] if lives else deaths:
-        pid = fork(lambda how=how: live(url, folder, thread, how))
+        pid = fork(lambda how=how: live(url, folder, thread, how, is_async=is_async))
         exits.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         if exits[-1] != -signal.SIGKILL:
             break
@@ -234,19 +249,24 @@ def warm_up(url: str, folder: Path) -> None:
     gc.freeze()  # or the first collection in every process would copy all of it
 
 
-def main(url: str, folder: Path) -> None:
-    warm_up(url, folder)
-    running = 0
-    for job in json.load(sys.stdin):
-        if running == AT_ONCE:
+def main() -> None:
+    """One line of JSON on stdin is one order: ``url``, ``folder``, ``jobs``; the answer is the line ``done``."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        url, folder = order["url"], Path(order["folder"])
+        warm_up(url, folder)
+        running = 0
+        for job in order["jobs"]:
+            if running == AT_ONCE:
+                os.wait()
+                running -= 1
+            fork(lambda job=job, url=url, folder=folder: attend(url, folder, **job))
+            running += 1
+        while running:
             os.wait()
             running -= 1
-        fork(lambda job=job: attend(url, folder, **job))
-        running += 1
-    while running:
-        os.wait()
-        running -= 1
+        print("done", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main()
