@@ -62,16 +62,19 @@ def make_check(schema: Mapping[str, Any]) -> Check:
 
 
 _PLAIN_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool}
+_PLAIN_KEYS = {"$schema", "type", "title", "description", "properties", "required", "additionalProperties"}
 
 
 def _plain_check(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
     """A quick look that is right whenever it says yes; most schemas are a list of names and types."""
-    if not schema.keys() <= {"type", "title", "description", "properties", "required", "additionalProperties"}:
+    if schema.get("type") != "object" or not schema.keys() <= _PLAIN_KEYS:
         return lambda args: False
     types = {
         name: _PLAIN_TYPES[about["type"]]
         for name, about in schema.get("properties", {}).items()
-        if about.keys() <= {"type", "title", "description", "default"} and about.get("type") in _PLAIN_TYPES
+        if isinstance(about, Mapping)
+        and about.keys() <= {"type", "title", "description", "default"}
+        and str(about.get("type")) in _PLAIN_TYPES
     }
     required = frozenset(schema.get("required", ()))
 
