@@ -1,4 +1,4 @@
-# Four verbs locally and in CI: install, check, test, docs. And quickstart, for the first five minutes.
+# Four verbs locally and in CI: install, check, test, docs. And bench, and quickstart for the first five minutes.
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*.py' -o -name '*.jinja' -o -name '*.mako' -o -name '*.safetensors' | LC_ALL=C sort)
@@ -6,7 +6,7 @@ SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: install check test docs quickstart seed-policy clean
+.PHONY: install check test docs bench quickstart seed-policy clean
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ test: check
 
 docs: install
 	$(OFFLINE) $(BIN)/python -m pytest tests/test_docs.py
+
+# About ten minutes and 4 GB of temporary space; TMPDIR says where.
+bench: install
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
 
 quickstart: install
 	@$(OFFLINE) $(BIN)/threadmill quickstart --out out/quickstart
