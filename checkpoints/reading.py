@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from sqlalchemy import func, select
 
 from ..errors import UnknownThread
+from .pauses import pauses_at, questions_of
 from .prune import messages_at
 from .store import Store
 
@@ -98,18 +99,14 @@ def read_questions(store: Store, thread: str, checkpoint: str | None = None) -> 
         UnknownThread
     """
     at = checkpoint or latest_checkpoint(store, thread)
-    return [
-        question
-        for interrupt in special_writes(store, thread, at, "__interrupt__")
-        for question in questions_of(getattr(interrupt, "value", interrupt))
-    ]
-
-
-def questions_of(value: Any) -> list[dict[str, Any]]:
-    """The questions of one interrupt; of somebody else's interrupt its value, as the reason."""
-    if isinstance(value, dict) and isinstance(value.get("questions"), list):
-        return value["questions"]
-    return [{"why": value}]
+    place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": at}}
+    found = store.reader.get_tuple(place)
+    if found is None or not any(channel == "__interrupt__" for _, channel, _ in found.pending_writes or []):
+        return []
+    messages = messages_at(store.reader, found)
+    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    open_ones = [pause for pause in pauses_at(found.pending_writes or [], last) if pause.answer is None]
+    return [question for pause in open_ones for question in questions_of(pause)]
 
 
 def checkpoint_tree(store: Store, thread: str, *, namespace: str = "") -> list[CheckpointNode]:
@@ -202,22 +199,6 @@ def time_of(checkpoint: str) -> str:
     ticks = (made.time_low << 28) | (made.time_mid << 12) | (made.time_hi_version & 0x0FFF)  # the order of version 6
     since_epoch = (ticks - 0x01B21DD213814000) // 10
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since_epoch)).isoformat()
-
-
-def special_writes(store: Store, thread: str, checkpoint: str, channel: str) -> list[Any]:
-    """What was written to one of LangGraph's own channels at ``checkpoint``, each task once."""
-    tables = store.tables
-    writes = tables.writes
-    query = select(writes.c.type, writes.c.value).where(
-        writes.c.thread_id == thread,
-        writes.c.checkpoint_ns == "",
-        writes.c.checkpoint_id == checkpoint,
-        writes.c.channel == channel,
-    )
-    values = [
-        store.serde.loads_typed((kind, bytes(value))) for kind, value in tables.read(query.order_by(tables.task_path()))
-    ]
-    return [item for value in values for item in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 def _as_node(checkpoint: str, parent: str | None, noted: Mapping[str, Any]) -> CheckpointNode:

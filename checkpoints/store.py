@@ -44,6 +44,7 @@ class Store:
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
         self.has_labels = not saver.read_only or inspect(engine).has_table("labels")
+        self.has_data_sets = not saver.read_only or inspect(engine).has_table("data_sets")
 
     @property
     def place(self) -> Path:

@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from sqlalchemy import select
 
 from .labels import Label, labels_of
+from .pauses import pauses_at
 from .reading import count_turns, time_of
 from .store import Store
 
@@ -74,7 +75,7 @@ def list_threads(
     return [
         ThreadSummary(
             thread=row.thread_id,
-            agent=str(row.noted.get("agent", "")),
+            agent=str(row.noted.get("agent") or row.noted.get("lc_agent_name") or ""),
             task=row.noted.get("task"),
             status=stands or _status(store, row.thread_id, row.checkpoint_id),
             turns=count_turns(store, row.thread_id),
@@ -156,21 +157,19 @@ def _utc(time: str) -> str:
 
 
 def _status(store: Store, thread: str, checkpoint: str) -> Status:
-    writes = store.tables.writes
-    query = select(writes.c.channel).where(
-        writes.c.thread_id == thread,
-        writes.c.checkpoint_ns == "",
-        writes.c.checkpoint_id == checkpoint,
-        writes.c.channel.in_(("__interrupt__", "__error__")),
-    )
-    special = {channel for (channel,) in store.tables.read(query)}
-    if "__interrupt__" in special:
-        return "paused"
-    if "__error__" in special:
-        return "failed"
     place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}}
     found = store.reader.get_tuple(place)
-    values = found.checkpoint["channel_values"] if found else {}
+    if found is None:
+        return "done"
+    writes = found.pending_writes or []
+    broken = {task for task, channel, _ in writes if channel == "__error__"}
+    resumed = {task for task, channel, _ in writes if channel == "__resume__"}
+    asking = [write for write in writes if write[0] not in broken & resumed]  # an answer that broke its task is taken
+    if any(pause.answer is None for pause in pauses_at(asking)):
+        return "paused"
+    if broken:
+        return "failed"
+    values = found.checkpoint["channel_values"]
     return "running" if any(_waits(*channel) for channel in values.items()) else "done"
 
 

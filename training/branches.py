@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from ..checkpoints.branch import branch_messages
 from ..checkpoints.labels import Label
-from ..checkpoints.reading import checkpoint_tree, leaf_checkpoints, read_messages
+from ..checkpoints.reading import checkpoint_tree, leaf_checkpoints
 from ..checkpoints.store import Store
 from ..errors import BadTrace
 from ..nodes.models.trace import EDIT_KEY
@@ -63,7 +64,7 @@ def read_branches(
         parents = {node.checkpoint: node.parent for node in checkpoint_tree(store, thread)}
     branches = []
     for leaf in leaves:
-        messages = tuple(read_messages(store, thread, leaf))
+        messages = tuple(branch_messages(store, thread, leaf))
         trajectories = tuple(read_trajectory(messages))
         tokens: Tokens = "recorded"
         if not trajectories and renderer is not None:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.data_sets import record_data_set
 from ..checkpoints.labels import labels_of
 from ..checkpoints.store import Store
 from ..checkpoints.threads import list_threads
@@ -56,7 +57,8 @@ def export_sft(
             else:
                 kept.append(branch)
         rows += maker.of(kept)
-    return write_dataset(
+    return _write(
+        store,
         Path(out),
         rows,
         {
@@ -106,7 +108,8 @@ def export_pairs(
         rows += maker.of_thread(branches)
         trials.append(branches[-1])
     rows += maker.of_trials(trials)
-    return write_dataset(
+    return _write(
+        store,
         Path(out),
         rows,
         {
@@ -195,6 +198,15 @@ def _threads(
             yield branches
         if progress is not None:
             progress(done, len(summaries))
+
+
+def _write(store: Store, out: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
+    """Write the data set, and remember in the database whose threads it holds."""
+    manifest = write_dataset(out, rows, about)
+    threads = {thread for row in rows for thread in row.get("threads", [row.get("thread")]) if thread}
+    folder = str(out.resolve())
+    record_data_set(store, digest=manifest["digest"], kind=about["kind"], folder=folder, threads=threads)
+    return manifest
 
 
 def _counts(counter: Counter[str]) -> dict[str, int]:

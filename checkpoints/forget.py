@@ -1,0 +1,118 @@
+"""Delete threads from every table, and prune what nobody needs; both say which data sets and versions used them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import delete, select
+
+from ..errors import ReadOnly
+from .branch import read_steps
+from .data_sets import Uses, forget_uses, uses_of
+from .labels import labels_of
+from .prune import keep_only
+from .reading import latest_checkpoint, leaf_checkpoints
+from .store import Store
+from .tables import LabelRow, LeaseRow
+
+Strategy = Literal["keep-leaves", "delete"]
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What a prune did, or (dry run) would do."""
+
+    threads: list[str] = field(default_factory=list)
+    """Threads that lost something."""
+    checkpoints: int = 0
+    """Checkpoints that went."""
+    kept: dict[str, Uses] = field(default_factory=dict)
+    """Threads left as they are because a data set refers to them."""
+
+
+def delete_thread(store: Store, thread: str) -> Uses:
+    """Delete ``thread`` from every table and say what had used it: data sets on disk and versions keep what they learnt.
+
+    Raises:
+        UnknownThread, ReadOnly
+        ThreadBusy: a process drives the thread.
+    """
+    _refuse_read_only(store)
+    latest_checkpoint(store, thread)
+    uses = uses_of(store, [thread]).get(thread, Uses(thread, (), ()))
+    with store.leases.hold(thread), store.engine.begin() as connection:
+        for table in store.tables.all:
+            connection.execute(delete(table).where(table.c.thread_id == thread))
+        connection.execute(delete(LabelRow).where(LabelRow.thread == thread))
+        forget_uses(connection, thread)
+    with store.engine.begin() as connection:  # the lease itself, if an older process left one behind
+        connection.execute(delete(LeaseRow).where(LeaseRow.thread == thread))
+    return uses
+
+
+def prune_threads(
+    store: Store,
+    threads: Sequence[str],
+    *,
+    strategy: Strategy = "keep-leaves",
+    even_used: bool = False,
+    dry_run: bool = False,
+) -> Pruned:
+    """Make ``threads`` smaller, or delete them (``delete``).
+
+    ``keep-leaves`` keeps the end of every branch with its whole conversation, checkpoints with a label or with a
+    question, and all checkpoints of subgraphs; the other checkpoints go, and with them the chance to fork there.
+    Threads that a data set refers to are left alone, unless ``even_used``.
+
+    Raises:
+        UnknownThread, ReadOnly, ThreadBusy
+    """
+    if not dry_run:
+        _refuse_read_only(store)
+    done = Pruned()
+    used = {} if even_used else uses_of(store, threads)
+    for thread in threads:
+        if thread in used:
+            done.kept[thread] = used[thread]
+            continue
+        doomed = _doomed(store, thread, strategy)
+        if not doomed:
+            continue
+        done.threads.append(thread)
+        done.checkpoints += len(doomed)
+        if dry_run:
+            continue
+        if strategy == "delete":
+            delete_thread(store, thread)
+            continue
+        with store.leases.hold(thread):
+            every = _checkpoints(store, thread)
+            keep = {namespace: ids - {at for ns, at in doomed if ns == namespace} for namespace, ids in every.items()}
+            keep_only(store.saver, thread, keep)
+    return done
+
+
+def _doomed(store: Store, thread: str, strategy: Strategy) -> set[tuple[str, str]]:
+    every = {(namespace, at) for namespace, ids in _checkpoints(store, thread).items() for at in ids}
+    if strategy == "delete":
+        return every
+    leaves = leaf_checkpoints(store, thread)
+    needed = {*leaves, *(label.checkpoint for label in labels_of(store, [thread]).get(thread, ()))}
+    for leaf in leaves:
+        needed |= {step.checkpoint for step in read_steps(store, thread, leaf) if step.pauses}
+    return {(namespace, at) for namespace, at in every if namespace == "" and at not in needed}
+
+
+def _checkpoints(store: Store, thread: str) -> dict[str, set[str]]:
+    latest_checkpoint(store, thread)
+    table = store.tables.checkpoints
+    found: dict[str, set[str]] = {}
+    query = select(table.c.checkpoint_ns, table.c.checkpoint_id).where(table.c.thread_id == thread)
+    for namespace, checkpoint in store.tables.read(query):
+        found.setdefault(namespace, set()).add(checkpoint)
+    return found
+
+
+def _refuse_read_only(store: Store) -> None:
+    if store.read_only:
+        raise ReadOnly(f"{store.name!r} was opened to be read; open it with open_store(url) to delete from it")
