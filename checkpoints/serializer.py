@@ -15,15 +15,19 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import (
     EXT_DELTA_SNAPSHOT,
     EXT_NUMPY_ARRAY,
+    LC_REVIVER,
     JsonPlusSerializer,
     _create_msgpack_ext_hook,
 )
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from ..errors import BadKey, UnknownType
 
 KEY = "THREADMILL_KEY"
 """The environment variable with the key: 64 hexadecimal digits."""
 Allowed = Iterable[type | tuple[str, str]]
+_PLACES = LC_REVIVER.import_mappings
+"""Where a type that LangChain calls by another name lives."""
 
 
 def make_serializer(allow: Allowed = (), *, key: bytes | None = None, refuse: bool = True) -> SerializerProtocol:
@@ -45,7 +49,11 @@ class StrictSerializer(JsonPlusSerializer):
         self._allow = {tuple(name) for name in allow}
         self._refuse = refuse
         self._read = _create_msgpack_ext_hook(self._allow)
-        super().__init__(allowed_msgpack_modules=list(self._allow), __unpack_ext_hook__=self._checked)
+        super().__init__(
+            allowed_msgpack_modules=list(self._allow),
+            allowed_json_modules=[(*module.split("."), name) for module, name in self._allow],
+            __unpack_ext_hook__=self._checked,
+        )
 
     def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> "StrictSerializer":
         """A serializer that allows these too; LangGraph asks for one for the types of a graph's state."""
@@ -66,42 +74,63 @@ class StrictSerializer(JsonPlusSerializer):
         try:
             return super().loads_typed(data)
         except ValueError as error:
-            if refused := self._refused(data):  # msgpack does not say why its hook failed
-                raise refused from None
+            if kind == "msgpack" and (names := self._unknown_in(data[1])):  # msgpack does not say why its hook failed
+                raise _not_allowed(names) from None
             raise error
 
     def _checked(self, code: int, data: bytes) -> Any:
-        if code in (EXT_NUMPY_ARRAY, EXT_DELTA_SNAPSHOT):
-            return self._read(code, data)
-        name = _type_name(data)
-        if name in SAFE_MSGPACK_TYPES or name in self._allow:
-            if self._refuse and not name[0].startswith("langchain_core.messages."):  # a Send may hold anything
-                _unpack(data, self._checked)
-            return self._read(code, data)
+        """Build an extension value, after everything inside of it was looked at."""
         if self._refuse:
-            raise ValueError(name)
+            self._check(code, data)
+            return self._read(code, data)
+        if code == EXT_DELTA_SNAPSHOT:
+            return _DeltaSnapshot(_unpack(data, self._checked))
+        if code == EXT_NUMPY_ARRAY or self._knows(_type_name(data)):
+            return self._read(code, data)
         return _unpack(data, self._checked)[2]
 
-    def _refused(self, data: tuple[str, bytes]) -> UnknownType | None:
-        found: list[tuple[str, str]] = []
+    def _check(self, code: int, data: bytes) -> None:
+        """Raises ValueError with the name of the first unknown type; builds nothing."""
+        if code != EXT_NUMPY_ARRAY:
+            if code != EXT_DELTA_SNAPSHOT and not self._knows(name := _type_name(data)):
+                raise ValueError(name)
+            _unpack(data, self._check)
 
-        def look(code: int, content: bytes) -> None:
+    def _knows(self, name: tuple[str, str]) -> bool:
+        return name in SAFE_MSGPACK_TYPES or name in self._allow
+
+    def _unknown_in(self, content: bytes) -> list[tuple[str, str]]:
+        found: dict[tuple[str, str], None] = {}
+
+        def look(code: int, data: bytes) -> None:
             if code != EXT_NUMPY_ARRAY:
-                name = None if code == EXT_DELTA_SNAPSHOT else _type_name(content)
-                if name is not None and name not in SAFE_MSGPACK_TYPES and name not in self._allow:
-                    found.append(name)
-                _unpack(content, look)
+                if code != EXT_DELTA_SNAPSHOT and not self._knows(name := _type_name(data)):
+                    found[name] = None
+                _unpack(data, look)
 
-        if data[0] != "msgpack" or not self._refuse:
-            return None
-        _unpack(data[1], look)
-        if not found:
-            return None
-        module, kind = found[0]
-        return UnknownType(
-            f"a checkpoint holds a {module}.{kind}, which is not on the allow-list; if you trust it, open the "
-            f"database with open_store(url, allow=[({module!r}, {kind!r})])"
-        )
+        if self._refuse:
+            _unpack(content, look)
+        return list(found)
+
+    def _reviver(self, value: dict[str, Any]) -> Any:
+        """As above for JSON, which LangGraph wrote until 2024."""
+        if value.get("lc") not in (1, 2) or value.get("type") != "constructor":
+            return super()._reviver(value)
+        *module, kind = _PLACES.get(tuple(value["id"]), value["id"])
+        if self._knows(name := (".".join(module), kind)):
+            return super()._reviver(value)
+        if self._refuse:
+            raise _not_allowed([name])
+        return value.get("kwargs") or value.get("args")
+
+
+def _not_allowed(names: list[tuple[str, str]]) -> UnknownType:
+    first, *others = (f"{module}.{name}" for module, name in names)
+    also = f" (nor is {', '.join(others)})" if others else ""
+    return UnknownType(
+        f"a checkpoint holds a {first}, which is not on the allow-list{also}; if you trust it, open the database "
+        f"with open_store(url, allow={names})"
+    )
 
 
 def _unpack(data: bytes, hook: Callable[[int, bytes], Any]) -> Any:
