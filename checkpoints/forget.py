@@ -31,7 +31,7 @@ class Pruned:
 
 
 def delete_thread(store: Store, thread: str) -> Uses:
-    """Delete ``thread`` from every table and say what had used it: data sets on disk and versions keep what they learnt.
+    """Delete ``thread`` from every table and say what used it; data sets on disk and versions keep what they hold.
 
     Raises:
         UnknownThread, ReadOnly

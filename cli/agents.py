@@ -29,6 +29,15 @@ def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
     return build_helpdesk(slot).compile(checkpointer=store.saver, name=agent)
 
 
+def versions_of_model(store: "Store", agent: str, model: str | None) -> dict[str, str] | None:
+    """Slot to version for the model SPEC ``model`` of a built-in agent; None if no model is named."""
+    if model is None:
+        return None
+    from ..training.worlds.helpdesk.prompt import SLOT
+
+    return {SLOT: make_slot(store, SLOT, model).version_now()}
+
+
 def make_slot(store: "Store", name: str, spec: str | None = None) -> "Slot":
     """The slot ``name`` with the model of ``spec`` (None: the alias ``live``, or the seed policy)."""
     from ..training.slots import open_slot

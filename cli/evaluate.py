@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from .place import DEFAULT_DB, Database
 from .rollout import check_suite
-from .run import DEFAULT_DB, Database
 
 
 def evaluate_command(

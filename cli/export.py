@@ -3,11 +3,14 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .run import DEFAULT_DB, Database
+from .place import DEFAULT_DB, Database
+
+if TYPE_CHECKING:
+    from ..checkpoints.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Turn labelled threads into data sets for training.")
 
@@ -47,11 +50,10 @@ def sft_command(
 
     Example: threadmill export sft --out data/sft
     """
-    from ..checkpoints.store import open_store
     from ..training.export import export_sft
     from .progress import progress_bar
 
-    with open_store(db, create=False) as store, progress_bar("export sft") as progress:
+    with open_for_export(db) as store, progress_bar("export sft") as progress:
         manifest = export_sft(
             store,
             out,
@@ -86,11 +88,10 @@ def pairs_command(
 
     Example: threadmill export pairs --out data/pairs
     """
-    from ..checkpoints.store import open_store
     from ..training.export import export_pairs
     from .progress import progress_bar
 
-    with open_store(db, create=False) as store, progress_bar("export pairs") as progress:
+    with open_for_export(db) as store, progress_bar("export pairs") as progress:
         manifest = export_pairs(
             store,
             out,
@@ -104,6 +105,15 @@ def pairs_command(
             progress=progress,
         )
     _report(manifest, out, as_json)
+
+
+def open_for_export(db: str) -> "Store":
+    """The database; one that is not ours is only read, and so does not remember what was exported from it."""
+    from ..checkpoints.store import open_store
+
+    with open_store(db, create=False, read_only=True) as store:
+        ours = store.has_labels
+    return open_store(db, create=False, read_only=not ours)
 
 
 @app.command("preview")
@@ -125,7 +135,7 @@ def preview_command(
     from ..training.export import open_renderer
     from ..training.preview import preview_spans, render_preview
 
-    with open_store(db, create=False) as store:
+    with open_store(db, create=False, read_only=True) as store:
         renderer = open_renderer(tokenizer or _seed_policy())
         labels = labels_of(store, [thread]).get(thread, [])
         branch = read_branches(store, thread, task=None, labels=labels, renderer=renderer)[-1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .run import DEFAULT_DB, Database
+from .place import DEFAULT_DB, Database
 
 if TYPE_CHECKING:
     from ..checkpoints.registry import Version

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .run import DEFAULT_DB, Database
+from .place import DEFAULT_DB, Database
 
 
 def rollout_command(

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_DB = "sqlite:///runs.db"
-Database = Annotated[str, typer.Option("--db", envvar="THREADMILL_DB", help="Where threads, labels and registry live.")]
+from .place import DEFAULT_DB, Database
 
 
 def run_command(

@@ -1,4 +1,4 @@
-"""``threadmill threads``: list and show threads, answer what they ask, label and import them."""
+"""``threadmill threads``: list and show threads, their trees and differences, label and import them."""
 
 import json
 from pathlib import Path
@@ -6,162 +6,189 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .run import DEFAULT_DB, Database
+from . import answer, keep, travel
+from .keep import read_time
+from .place import DEFAULT_DB, AsJson, Database, ThreadId
 
 if TYPE_CHECKING:
     from ..checkpoints.threads import ThreadSummary
 
-app = typer.Typer(help="Threads: look at them, answer them, label and import them.", no_args_is_help=True)
-
-ThreadId = Annotated[str, typer.Argument(help="The thread's id.")]
-CallId = Annotated[str | None, typer.Option("--call", help="The call that is meant, to be sure.")]
-By = Annotated[str | None, typer.Option(help="Who answers (default: the user of this machine).")]
-Model = Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+app = typer.Typer(
+    help="Threads: look at them, answer them, fork, replay, label, keep and import them.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_command(
     agent: Annotated[str | None, typer.Option(help="Only threads of this agent.")] = None,
     task: Annotated[str | None, typer.Option(help="Only threads of this task.")] = None,
+    version: Annotated[str | None, typer.Option(help="Only threads in which this version spoke.")] = None,
+    label: Annotated[str | None, typer.Option(help="A kind of label, or one and its value: success=1.")] = None,
+    min_reward: Annotated[float | None, typer.Option(help="Only threads whose last reward is at least this.")] = None,
+    max_reward: Annotated[float | None, typer.Option(help="Only threads whose last reward is at most this.")] = None,
     status: Annotated[str | None, typer.Option(help="done, paused, failed or running.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only threads touched since then (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Only threads untouched since then.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="Leave out so many first.")] = 0,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
-    """List threads.
+    """List threads; paused ones with what they ask.
 
     Example: threadmill threads list --status paused
     """
     from typing import get_args
 
+    from ..checkpoints.reading import read_questions
     from ..checkpoints.store import open_store
     from ..checkpoints.threads import Status, list_threads
 
     if status is not None and status not in get_args(Status):
         raise typer.BadParameter(f"{status!r} is none of {', '.join(get_args(Status))}", param_hint="--status")
     wanted: Any = status
-    with open_store(db, create=False) as store:
-        threads = list_threads(store, agent=agent, task=task, status=wanted, limit=limit, offset=offset)
+    with open_store(db, create=False, read_only=True) as store:
+        threads = list_threads(
+            store,
+            agent=agent,
+            task=task,
+            version=version,
+            label=label,
+            reward=(min_reward, max_reward),
+            status=wanted,
+            since=read_time(since, "--since"),
+            until=read_time(until, "--until"),
+            limit=limit,
+            offset=offset,
+        )
+        asks = {thread.thread: read_questions(store, thread.thread) for thread in threads if thread.status == "paused"}
     if as_json:
-        typer.echo(json.dumps({"threads": [_record(thread) for thread in threads]}))
+        records = [_record(thread, asks.get(thread.thread, [])) for thread in threads]
+        typer.echo(json.dumps({"threads": records}, default=str))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
-    for column in ("thread", "agent", "status", "turns", "versions", "labels", "updated"):
+    for column in ("thread", "agent", "task", "status", "turns", "versions", "labels", "updated"):
         table.add_column(column, overflow="fold")
     for thread in threads:
         labels = ", ".join(f"{label.kind} {_short(label.value)}" for label in thread.labels)
-        row = (thread.thread, thread.agent, thread.status, str(thread.turns), ", ".join(thread.versions), labels)
-        table.add_row(*row, thread.updated_at[:19])
+        row = (thread.thread, thread.agent, thread.task or "", thread.status, str(thread.turns))
+        table.add_row(*row, ", ".join(thread.versions), labels, thread.updated_at[:19])
     Console(markup=False, emoji=False).print(table)
     if len(threads) == limit:
         typer.echo(f"more may follow: --offset {offset + limit}", err=True)
 
 
 @app.command()
-def show(thread: ThreadId, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
-    """Show who said what in a thread, with tool calls, versions, edits, and what it asks now.
+def show(
+    thread: ThreadId,
+    at: Annotated[str | None, typer.Option("--at", help="The end of another branch (default: the newest).")] = None,
+    db: Database = DEFAULT_DB,
+    as_json: AsJson = False,
+) -> None:
+    """Show who said what in a thread, with tool calls, versions, questions and their answers.
 
     Example: threadmill threads show helpdesk-1a2b3c4d
     """
     from langchain_core.messages import message_to_dict
 
-    from ..checkpoints.reading import latest_metadata, read_messages, read_questions
+    from ..checkpoints.branch import branch_messages, read_steps
+    from ..checkpoints.reading import (
+        find_checkpoint,
+        latest_checkpoint,
+        latest_metadata,
+        leaf_checkpoints,
+        list_namespaces,
+        read_questions,
+    )
     from ..checkpoints.store import open_store
+    from .timeline import print_timeline, step_record
 
-    with open_store(db, create=False) as store:
-        messages = read_messages(store, thread)
-        questions = read_questions(store, thread)
+    with open_store(db, create=False, read_only=True) as store:
+        leaf = find_checkpoint(store, thread, at) if at else latest_checkpoint(store, thread)
+        steps = read_steps(store, thread, leaf)
+        messages = branch_messages(store, thread, leaf)
+        questions = read_questions(store, thread, leaf)
         metadata = latest_metadata(store, thread)
+        namespaces = list_namespaces(store, thread)
+        branches = len(leaf_checkpoints(store, thread))
     if as_json:
         record = {
             "thread": thread,
+            "checkpoint": leaf,
+            "branches": branches,
             "metadata": metadata,
             "messages": [message_to_dict(message) for message in messages],
             "questions": questions,
+            "steps": [step_record(step) for step in steps],
+            "namespaces": namespaces,
         }
-        typer.echo(json.dumps(record, ensure_ascii=False))
+        typer.echo(json.dumps(record, ensure_ascii=False, default=str))
         return
-    from .timeline import print_timeline
-
-    print_timeline(thread, metadata, messages, questions)
+    print_timeline(thread, metadata, messages, steps, questions, branches=branches, namespaces=namespaces)
 
 
 @app.command()
-def approve(
-    thread: ThreadId,
-    call: CallId = None,
-    by: By = None,
-    model: Model = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Agree to what a paused thread asks, and run it on.
+def tree(thread: ThreadId, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
+    """Show a thread's checkpoints, with branches and labels.
 
-    Example: threadmill threads approve helpdesk-1a2b3c4d
+    Example: threadmill threads tree helpdesk-1a2b3c4d
     """
-    _answer(thread, {"type": "approve"}, call, by, model, db, as_json)
+    from ..checkpoints.branch import read_steps
+    from ..checkpoints.labels import labels_of
+    from ..checkpoints.reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints, list_namespaces
+    from ..checkpoints.store import open_store
+    from .tree import print_tree, tree_records
+
+    with open_store(db, create=False, read_only=True) as store:
+        nodes = checkpoint_tree(store, thread)
+        leaves = leaf_checkpoints(store, thread)
+        steps = {step.checkpoint: step for leaf in leaves for step in read_steps(store, thread, leaf)}
+        labels = labels_of(store, [thread]).get(thread, [])
+        head = latest_checkpoint(store, thread)
+        namespaces = list_namespaces(store, thread)
+    records = tree_records(nodes, steps, labels)
+    if as_json:
+        record = {"thread": thread, "head": head, "leaves": leaves, "checkpoints": records, "namespaces": namespaces}
+        typer.echo(json.dumps(record, ensure_ascii=False, default=str))
+        return
+    print_tree(thread, records, head, namespaces)
 
 
 @app.command()
-def edit(
-    thread: ThreadId,
-    args: Annotated[str, typer.Option(help="A JSON object of the arguments to change.")],
-    call: CallId = None,
-    by: By = None,
-    model: Model = None,
+def diff(
+    a: Annotated[str, typer.Argument(help="A thread, or one of its checkpoints: THREAD@CHECKPOINT.")],
+    b: Annotated[str, typer.Argument(help="The other one.")],
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
-    """Change the arguments of the call that is asked about, and run the thread on.
+    """Compare two branches of a thread, or two threads: what is the same, and how each goes on.
 
-    Example: threadmill threads edit helpdesk-1a2b3c4d --args '{"amount": 60}'
+    Example: threadmill threads diff helpdesk-1a2b3c4d helpdesk-1a2b3c4d@75b1
     """
-    try:
-        changed = json.loads(args)
-    except ValueError as error:
-        raise typer.BadParameter(f"{args!r} is not JSON: {error}", param_hint="--args") from error
-    if not isinstance(changed, dict):
-        raise typer.BadParameter(f"{args!r} is no JSON object", param_hint="--args")
-    _answer(thread, {"type": "edit", "args": changed}, call, by, model, db, as_json)
+    from langchain_core.messages import message_to_dict
 
+    from ..checkpoints.diff import diff_branches, read_place
+    from ..checkpoints.store import open_store
 
-@app.command()
-def reject(
-    thread: ThreadId,
-    reason: Annotated[str, typer.Option(help="Told to the model.")],
-    call: CallId = None,
-    by: By = None,
-    model: Model = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Refuse the call that is asked about, and run the thread on.
+    with open_store(db, create=False, read_only=True) as store:
+        left, right = read_place(store, a), read_place(store, b)
+        found = diff_branches(store, left, right)
+    if as_json:
+        record = {
+            "a": {"thread": left[0], "checkpoint": left[1]},
+            "b": {"thread": right[0], "checkpoint": right[1]},
+            "common": len(found.common),
+            "only_a": [message_to_dict(message) for message in found.only_a],
+            "only_b": [message_to_dict(message) for message in found.only_b],
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False, default=str))
+        return
+    from .timeline import print_diff
 
-    Example: threadmill threads reject helpdesk-1a2b3c4d --reason "too late for a refund"
-    """
-    _answer(thread, {"type": "reject", "text": reason}, call, by, model, db, as_json)
-
-
-@app.command()
-def respond(
-    thread: ThreadId,
-    text: Annotated[str, typer.Option(help="What the tool would have said.")],
-    call: CallId = None,
-    by: By = None,
-    model: Model = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Answer in the tool's place, and run the thread on.
-
-    Example: threadmill threads respond helpdesk-1a2b3c4d --text "refunded by hand"
-    """
-    _answer(thread, {"type": "respond", "text": text}, call, by, model, db, as_json)
+    print_diff(a, b, found)
 
 
 @app.command()
@@ -169,11 +196,13 @@ def label(
     thread: ThreadId,
     kind: Annotated[str, typer.Argument(help="reward, success, preference or feedback.")],
     value: Annotated[str, typer.Argument(help="A number, or text.")],
+    at: Annotated[str | None, typer.Option("--at", help="Only the branches through this checkpoint.")] = None,
+    message: Annotated[str | None, typer.Option(help="Only this message, by its id.")] = None,
     source: Annotated[str, typer.Option(help="Who says so.")] = "person",
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
-    """Say what came of a thread.
+    """Say what came of a thread, of one of its branches, or of a message.
 
     Example: threadmill threads label helpdesk-1a2b3c4d success 1
     """
@@ -181,7 +210,7 @@ def label(
     from typing import get_args
 
     from ..checkpoints.labels import NUMERIC, Kind, Label, add_label
-    from ..checkpoints.reading import latest_checkpoint
+    from ..checkpoints.reading import find_checkpoint, latest_checkpoint
     from ..checkpoints.store import open_store
 
     if kind not in get_args(Kind):
@@ -197,8 +226,10 @@ def label(
         raise typer.BadParameter(f"{value!r} is no number, and {kind} needs one", param_hint="VALUE")
     with open_store(db, create=False) as store:
         latest_checkpoint(store, thread)
-        add_label(store, Label(thread, None, None, known, meant, source))
-    record = {"thread": thread, "kind": kind, "value": meant, "source": source}
+        checkpoint = find_checkpoint(store, thread, at) if at else None
+        add_label(store, Label(thread, checkpoint, message, known, meant, source))
+    record = {"thread": thread, "checkpoint": checkpoint, "message": message}
+    record |= {"kind": kind, "value": meant, "source": source}
     typer.echo(json.dumps(record) if as_json else f"{thread}: {kind} {meant} ({source})")
 
 
@@ -239,73 +270,20 @@ def import_command(
         typer.echo(f"set aside {row['file']}:{row['line']}: {row['reason']}")
 
 
-def _answer(
-    thread: str,
-    answer: dict[str, Any],
-    call: str | None,
-    by: str | None,
-    model: str | None,
-    db: str,
-    as_json: bool,
-) -> None:
-    """Give one answer to the question about ``call``, or to every question if there is no ``call``."""
-    from ..checkpoints.reading import latest_metadata, read_questions
-    from ..checkpoints.store import open_store
-    from ..graphs.run import answer_thread
-    from .agents import open_agent
-
-    with open_store(db, create=False) as store:
-        metadata = latest_metadata(store, thread)
-        answers = make_answers(thread, read_questions(store, thread), answer, call, by or _user())
-        agent = open_agent(store, str(metadata.get("agent")), model=model)
-        outcome = answer_thread(agent, thread, answers)
-    record = {"thread": thread, "status": outcome.status, "answer": outcome.answer}
-    typer.echo(json.dumps(record) if as_json else f"{thread} · {outcome.status}\n{outcome.answer or ''}".rstrip())
-
-
-def make_answers(
-    thread: str, questions: list[dict[str, Any]], answer: dict[str, Any], call: str | None, by: str
-) -> list[dict[str, Any]]:
-    """The answers that ``answer`` means; an edit's arguments are laid over those proposed.
-
-    Raises:
-        NotPaused: nothing is asked. BadAnswer: ``call`` is not asked about, or is needed.
-    """
-    from ..errors import BadAnswer, NotPaused
-
-    if not questions:
-        raise NotPaused(f"thread {thread!r} asks nothing; see `threadmill threads show {thread}`")
-    ids = [str(question["id"]) for question in questions]
-    if call is not None and call not in ids:
-        raise BadAnswer(f"thread {thread!r} does not ask about the call {call!r}; it asks about {', '.join(ids)}")
-    if len(questions) > 1 and (call is not None or answer["type"] in ("edit", "respond")):
-        raise BadAnswer(
-            f"thread {thread!r} asks about {len(questions)} calls ({', '.join(ids)}), which are answered together; "
-            "approve or reject all, or answer each from Python with threadmill.graphs.answer_thread"
-        )
-    made = []
-    for question in questions:
-        whole = {**answer, "id": question["id"], "by": by}
-        if "args" in answer:
-            whole["args"] = {**question["args"], **answer["args"]}
-        made.append(whole)
-    return made
-
-
-def _user() -> str:
-    from getpass import getuser
-
-    try:
-        return getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "human"
+for command in (answer.approve, answer.edit, answer.reject, answer.respond, answer.answer):
+    app.command()(command)
+for command in (travel.fork, travel.replay, keep.copy, keep.delete, keep.prune):
+    app.command()(command)
+app.command("continue")(travel.continue_command)
+app.command("export-file")(keep.export_file)
+app.command("import-file")(keep.import_file)
 
 
 def _short(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"
 
 
-def _record(thread: "ThreadSummary") -> dict[str, Any]:
+def _record(thread: "ThreadSummary", questions: list[dict[str, Any]]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(thread)
+    return {**asdict(thread), "questions": questions}

@@ -7,24 +7,110 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
+    from ..checkpoints.branch import Step
+    from ..checkpoints.diff import BranchDiff
+    from ..checkpoints.pauses import Pause
+
 STYLES = {"human": "cyan", "ai": "bold", "tool": "dim", "system": "dim"}
 
 
 def print_timeline(
-    thread: str, metadata: dict[str, Any], messages: Sequence["AnyMessage"], questions: Sequence[dict[str, Any]]
+    thread: str,
+    metadata: dict[str, Any],
+    messages: Sequence["AnyMessage"],
+    steps: Sequence["Step"],
+    questions: Sequence[dict[str, Any]],
+    *,
+    branches: int = 1,
+    namespaces: Sequence[str] = (),
 ) -> None:
-    """Print the timeline of one thread to stdout."""
+    """Print the timeline of one branch to stdout: each message where it came, questions with their answers between."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)
+
+    def say(line: str, style: str) -> None:
+        console.print(Text(visible(line), style=style), soft_wrap=True)
+
     about = [f"{key} {metadata[key]}" for key in ("agent", "task", "trial") if key in metadata]
-    console.print(f"thread {thread} · {' · '.join(about)}", soft_wrap=True)
-    for message in messages:
-        for line in lines_of(message):
-            console.print(Text(_visible(line), style=STYLES.get(message.type, "")), soft_wrap=True)
+    say(f"thread {thread} · {' · '.join(about)}", "")
+    final = {message.id: message for message in messages}
+    for step in steps:
+        for message in step.added:
+            if message.id in final:  # as it stands at the end, edits included
+                for line in lines_of(final[message.id]):
+                    say(line, STYLES.get(message.type, ""))
+            else:
+                say(f"{message.type:<6} (removed later) {message.text}", "dim")
+        for pause in step.pauses:
+            for line in pause_lines(pause):
+                say(line, "yellow")
     for question in questions:
-        console.print(Text(_visible(question_line(thread, question)), style="yellow"), soft_wrap=True)
+        say(question_line(thread, question), "yellow")
+    if branches > 1:
+        say(f"one of {branches} branches; see `threadmill threads tree {thread}`", "dim")
+    if namespaces:
+        say(f"subgraphs with messages of their own: {', '.join(namespaces)}", "dim")
+
+
+def pause_lines(pause: "Pause") -> list[str]:
+    """Answered questions, one line each: what was asked, what was answered, by whom and when."""
+    from ..checkpoints.branch import questions_and_answers
+
+    lines = []
+    for question, answer in questions_and_answers(pause):
+        if answer is None:
+            continue
+        asked = call_text({"name": question["tool"], "args": question["args"]}) if "tool" in question else ""
+        given = str(answer["type"])
+        if "args" in answer:
+            given += f" {answer.get('tool', '')}{json.dumps(answer['args'], default=str)}"
+        if answer.get("text"):
+            given += f" “{answer['text']}”"
+        signed = f" by {answer.get('by', 'human')}" + (f" at {answer['at']}" if answer.get("at") else "")
+        why = question.get("why") or ""
+        lines.append(f"asked  {asked}{': ' if asked and why else ''}{why} — answered {given}{signed}")
+    return lines
+
+
+def step_record(step: "Step") -> dict[str, Any]:
+    """A step for programs: ids of messages, questions and answers."""
+    from ..checkpoints.branch import questions_and_answers
+
+    return {
+        "checkpoint": step.checkpoint,
+        "created_at": step.created_at,
+        "source": step.source,
+        "added": [message.id for message in step.added],
+        "changed": [message.id for message in step.changed],
+        "removed": list(step.removed),
+        "questions": [
+            {"question": question, "answer": answer}
+            for pause in step.pauses
+            for question, answer in questions_and_answers(pause)
+        ],
+    }
+
+
+def print_diff(a: str, b: str, found: "BranchDiff") -> None:
+    """Print how two branches differ: the last common message, then each side's own."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, emoji=False)
+
+    def say(mark: str, messages: Sequence["AnyMessage"], style: str) -> None:
+        for message in messages:
+            for line in lines_of(message):
+                console.print(Text(f"{mark} {visible(line)}", style=style), soft_wrap=True)
+
+    console.print(f"{len(found.common)} messages in common", soft_wrap=True)
+    say(" ", found.common[-1:], "dim")
+    console.print(f"- {a}: {len(found.only_a)} more", style="red", soft_wrap=True)
+    say("-", found.only_a, "red")
+    console.print(f"+ {b}: {len(found.only_b)} more", style="green", soft_wrap=True)
+    say("+", found.only_b, "green")
 
 
 def lines_of(message: "AnyMessage") -> list[str]:
@@ -51,14 +137,15 @@ def lines_of(message: "AnyMessage") -> list[str]:
     return lines
 
 
-def _visible(line: str) -> str:
+def visible(line: str) -> str:
     """``line`` with control characters written out: what a tool returned must not steer the terminal."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in line)
 
 
 def call_text(call: Any) -> str:
     """A call as one would write it."""
-    return f"{call['name']}({', '.join(f'{name}={json.dumps(value)}' for name, value in call['args'].items())})"
+    args = ", ".join(f"{name}={json.dumps(value, default=str)}" for name, value in call["args"].items())
+    return f"{call['name']}({args})"
 
 
 def question_line(thread: str, question: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 from threadmill.checkpoints.labels import Label, add_label, labels_of
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.cli.main import app
-from threadmill.cli.threads import _user
+from threadmill.cli.place import user
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import ScriptedModel, Slot
 from typer.testing import CliRunner
@@ -42,7 +42,7 @@ def test_a_user_without_a_name_may_answer(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 3)
-    assert _user() == "human"
+    assert user() == "human"
 
 
 def test_brackets_and_control_characters_are_shown_as_written(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_brackets_and_control_characters_are_shown_as_written(tmp_path: Path) ->
         run_thread(parrot(store, "\x1b]0;mine\x07 é [bold]"), ODD, "Hi [/red].")
         add_label(store, Label(ODD, None, None, "feedback", "bad [/oops]", "eva"))
     row = next(line for line in printed("threads", "list", "--db", db).splitlines() if "done" in line)
-    assert [cell.strip() for cell in row.split("│")[1:7]] == [
-        ODD, "agent", "done", "1", "shop.think@0001", "feedback bad [/oops]"
+    assert [cell.strip() for cell in row.split("│")[1:8]] == [
+        ODD, "agent", "", "done", "1", "shop.think@0001", "feedback bad [/oops]"
     ]  # fmt: skip
     shown = printed("threads", "show", ODD, "--db", db).splitlines()
     assert shown == [
