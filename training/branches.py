@@ -1,7 +1,7 @@
 """The branches of a thread, each with its tokens and the outcome that its labels give it.
 
 A label on a checkpoint speaks for the branches that pass through it, a label on the whole thread for
-every branch that has none of its own.
+every branch that has none of its own, but not for replays: nobody has seen how those would have ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from ..checkpoints.branch import branch_messages
 from ..checkpoints.labels import Label
-from ..checkpoints.reading import checkpoint_tree, leaf_checkpoints
+from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_messages
 from ..checkpoints.store import Store
 from ..errors import BadTrace
 from ..nodes.models.trace import EDIT_KEY
@@ -58,20 +58,51 @@ def read_branches(
     Raises:
         BadTrace: recorded tokens are damaged, or messages that the template cannot render.
     """
-    leaves = leaf_checkpoints(store, thread)
-    parents: dict[str, str | None] = {}
-    if len(leaves) > 1 and any(label.checkpoint for label in labels):
-        parents = {node.checkpoint: node.parent for node in checkpoint_tree(store, thread)}
+    nodes = checkpoint_tree(store, thread)
+    inner = {node.parent for node in nodes}
+    leaves = [node for node in nodes if node.checkpoint not in inner]
+    parents = {node.checkpoint: node.parent for node in nodes}
     branches = []
     for leaf in leaves:
-        messages = tuple(branch_messages(store, thread, leaf))
-        trajectories = tuple(read_trajectory(messages))
-        tokens: Tokens = "recorded"
-        if not trajectories and renderer is not None:
-            tokens, trajectories = "rendered", render_trajectory(messages, renderer)
-        outcome = read_outcome(labels, _path(leaf, parents), only_leaf=len(leaves) == 1)
-        branches.append(Branch(thread, leaf, task, messages, tokens, trajectories, outcome))
-    return branches
+        messages = tuple(branch_messages(store, thread, leaf.checkpoint))
+        own = [label for label in labels if label.checkpoint] if "replay" in leaf.metadata else labels
+        outcome = read_outcome(own, _path(leaf.checkpoint, parents), only_leaf=len(leaves) == 1)
+        branches.append(_branch(thread, leaf.checkpoint, task, messages, renderer, outcome))
+    spoken = {message.id for branch in branches for message in branch.messages if isinstance(message, AIMessage)}
+    apart = _spoken_apart(store, thread, spoken)
+    # In front, because the last branch is taken for the thread's trial of its task.
+    outcome = read_outcome(labels, [])
+    return [_branch(thread, at, task, messages, renderer, outcome) for at, messages in apart] + branches
+
+
+def _spoken_apart(store: Store, thread: str, spoken: set[str | None]) -> list[tuple[str, tuple[BaseMessage, ...]]]:
+    """Conversations of subgraphs, with turns that the thread's own messages do not have: leaf and messages."""
+    found = []
+    for namespace in list_namespaces(store, thread):
+        nodes = checkpoint_tree(store, thread, namespace=namespace)
+        inner = {node.parent for node in nodes}
+        for leaf in (node.checkpoint for node in nodes if node.checkpoint not in inner):
+            messages = tuple(read_messages(store, thread, leaf, namespace=namespace))
+            own = {message.id for message in messages if isinstance(message, AIMessage)}
+            if own - spoken:
+                found.append((leaf, messages))
+                spoken |= own
+    return found
+
+
+def _branch(
+    thread: str,
+    checkpoint: str,
+    task: str | None,
+    messages: tuple[BaseMessage, ...],
+    renderer: "Renderer | None",
+    outcome: "Outcome",
+) -> Branch:
+    trajectories = tuple(read_trajectory(messages))
+    tokens: Tokens = "recorded"
+    if not trajectories and renderer is not None:
+        tokens, trajectories = "rendered", render_trajectory(messages, renderer)
+    return Branch(thread, checkpoint, task, messages, tokens, trajectories, outcome)
 
 
 def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: bool = False) -> Outcome:
