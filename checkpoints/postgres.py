@@ -1,7 +1,9 @@
 """The PostgreSQL saver: a small pool of connections, shared by all threads of the process."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -18,7 +20,10 @@ from .lease import Leases
 from .rows import ThreadTables
 from .saver import ThreadSaver
 
-POOL = 4
+PROCESSES = 32
+"""So many processes fit a server. Each needs two more connections: its leases', and one for all but the saver."""
+MOST = 4
+_NO_JSON = re.compile("[\0\ud800-\udfff]")
 WAIT_S = 60.0
 
 
@@ -32,14 +37,13 @@ class PostgresThreadSaver(ThreadSaver, PostgresSaver):
         leases: Leases,
         serde: SerializerProtocol,
         *,
+        connections: int = 1,
         sealed: bool = False,
         read_only: bool = False,
     ) -> None:
         settings: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-        if read_only:
-            settings["options"] = "-c default_transaction_read_only=on"
         self.pool: ConnectionPool[Any] = ConnectionPool(
-            address, min_size=1, max_size=POOL, timeout=WAIT_S, kwargs=settings, open=True
+            address, min_size=1, max_size=connections, timeout=WAIT_S, kwargs=settings, open=True
         )
         super().__init__(self.pool, serde=serde)
         self.tables, self.leases, self.sealed, self.read_only = tables, leases, sealed, read_only
@@ -64,22 +68,27 @@ class PostgresThreadSaver(ThreadSaver, PostgresSaver):
     ) -> RunnableConfig:
         """Save a checkpoint, its metadata completed by the versions that speak in this run.
 
-        Values that are neither numbers nor text go into the table of blobs; with encryption text does too.
+        Values that are neither numbers nor text go into the table of blobs; with encryption text does too, and
+        always what JSON cannot hold.
         """
         place: dict[str, Any] = config.get("configurable", {})
         thread, namespace = str(place["thread_id"]), place["checkpoint_ns"]
         noted = self.noted(config, checkpoint, metadata)
         inline: dict[str, Any] = {}
         apart: dict[str, Any] = {}
-        plain = (int, float, bool) if self.sealed else (str, int, float, bool)
         for channel, value in checkpoint["channel_values"].items():
             if isinstance(value, _DeltaSnapshot):
                 inline[channel], apart[channel] = True, value  # the mark by which LangGraph finds snapshots
-            elif value is None or isinstance(value, plain):
+            elif _fits_json(value) and not (self.sealed and isinstance(value, str)):
                 inline[channel] = value
             else:
                 apart[channel] = value
-        blobs = {channel: version for channel, version in new_versions.items() if channel in apart}
+        known = checkpoint["channel_versions"]
+        blobs: ChannelVersions = {
+            channel: new_versions.get(channel) or known[channel]  # text may have stood inline before there was a key
+            for channel, value in apart.items()
+            if channel in new_versions or isinstance(value, str)
+        }
         with self._cursor(pipeline=True) as cursor:
             if blobs:
                 cursor.executemany(self.UPSERT_CHECKPOINT_BLOBS_SQL, self._dump_blobs(thread, namespace, apart, blobs))
@@ -112,3 +121,21 @@ class PostgresThreadSaver(ThreadSaver, PostgresSaver):
     def close(self) -> None:
         """Close the pool."""
         self.pool.close()
+
+
+def _fits_json(value: Any) -> bool:
+    """Whether ``value`` reads back from JSON as it was: enumerations do not, and PostgreSQL refuses NaN and NUL."""
+    if type(value) is float:
+        return isfinite(value)
+    return value is None or type(value) in (bool, int) or (type(value) is str and _NO_JSON.search(value) is None)
+
+
+def share_of(max_connections: int) -> int:
+    """How many connections the saver of one process may take from a server that has room for ``max_connections``.
+
+    A second one is worth it where many Python threads write at once; PostgreSQL's default leaves room for one.
+
+    >>> share_of(100), share_of(200)
+    (1, 4)
+    """
+    return max(1, min(MOST, max_connections // PROCESSES - 2))

@@ -39,15 +39,22 @@ def keep_only(saver: "ThreadSaver", thread: str, keep: Mapping[str, AbstractSet[
     if not doomed:
         return 0
     links: dict[tuple[str, str], str | None] = {}
+    orphans: list[RunnableConfig] = []
     for namespace, checkpoints in keep.items():
         for checkpoint in checkpoints:
             above = parents.get((namespace, checkpoint))
             if above is None or above in checkpoints:
                 continue
-            _snapshot(saver, thread, namespace, checkpoint)
             while above is not None and above not in checkpoints:
                 above = parents.get((namespace, above))
             links[namespace, checkpoint] = above
+            place = {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint}
+            if found := saver.get_tuple({"configurable": place}):
+                _refuse_unknown_deltas(thread, found)
+                if CHANNEL in _deltas(found):
+                    orphans.append(found.config)
+    for config in orphans:
+        _snapshot(saver, config)
     with tables.engine.begin() as connection:
         for (namespace, checkpoint), above in links.items():
             here = (table.c.thread_id == thread, table.c.checkpoint_ns == namespace)
@@ -80,29 +87,33 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _snapshot(saver: "ThreadSaver", thread: str, namespace: str, checkpoint: str) -> None:
-    """Store the messages of one checkpoint whole, if they are not yet."""
-    config: RunnableConfig = {
-        "configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint}
-    }
+def _deltas(found: CheckpointTuple) -> set[str]:
+    """The channels that ``found`` does not hold whole."""
+    state = found.checkpoint
+    counted = found.metadata.get("counters_since_delta_snapshot", {})  # those that were never written too
+    return {channel for channel in counted if channel in state["channel_versions"]} - {*state["channel_values"]}
+
+
+def _refuse_unknown_deltas(thread: str, found: CheckpointTuple) -> None:
+    if unknown := _deltas(found) - {CHANNEL}:
+        raise ThreadmillError(
+            f"thread {thread!r} keeps {', '.join(sorted(unknown))} as deltas, which only its own graph can put "
+            "together; its checkpoints cannot be pruned"
+        )
+
+
+def _snapshot(saver: "ThreadSaver", config: RunnableConfig) -> None:
+    """Store the messages of one checkpoint whole."""
     found = saver.get_tuple(config)
     if found is None:
         return
     state = found.checkpoint
-    deltas = {*found.metadata.get("counters_since_delta_snapshot", {})} - {*state["channel_values"]}
-    if deltas - {CHANNEL}:
-        raise ThreadmillError(
-            f"thread {thread!r} keeps {', '.join(sorted(deltas - {CHANNEL}))} as deltas, which only its own graph can "
-            "put together; its checkpoints cannot be pruned"
-        )
-    if CHANNEL not in deltas:
-        return
     whole = {**state, "channel_values": {**state["channel_values"], CHANNEL: _DeltaSnapshot(messages_at(saver, found))}}
-    above = found.parent_config.get("configurable", {}).get("checkpoint_id") if found.parent_config else None
-    place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": above}}
+    above = (found.parent_config or {}).get("configurable", {}).get("checkpoint_id")
+    place = {**config.get("configurable", {}), "checkpoint_id": above}
     versions: Any = {CHANNEL: state["channel_versions"][CHANNEL]}
     written: Any = whole
-    saver.put(place, written, found.metadata, versions)
+    saver.put({"configurable": place}, written, found.metadata, versions)
 
 
 def _delete(

@@ -81,7 +81,7 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         with self.tables.engine.begin() as connection:
             for table in self.tables.all:
                 columns = [column for column in table.c if column.key != "thread_id"]
-                rows = select(literal(target_thread_id), *columns).where(table.c.thread_id == source_thread_id)
+                rows = select(literal(str(target_thread_id)), *columns).where(table.c.thread_id == str(source_thread_id))
                 connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
 
     def delete_thread(self, thread_id: str) -> None:
@@ -159,6 +159,17 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         return await asyncio.to_thread(
             lambda: cast(Any, self).get_delta_channel_history(config=config, channels=channels)
         )
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints, newest first; LangGraph's would keep the connection until the last one has been looked at."""
+        yield from [*cast(Any, super()).list(config, filter=filter, before=before, limit=limit)]
 
     def close(self) -> None:
         """Close the saver's own connections."""

@@ -5,7 +5,7 @@ records and plain data are on it, and what the caller adds. See CVE-2026-28277 f
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import ormsgpack
@@ -26,7 +26,7 @@ from ..errors import BadKey, UnknownType
 KEY = "THREADMILL_KEY"
 """The environment variable with the key: 64 hexadecimal digits."""
 Allowed = Iterable[type | tuple[str, str]]
-_PLACES = LC_REVIVER.import_mappings
+_PLACES: Mapping[tuple[str, ...], tuple[str, ...]] = LC_REVIVER.import_mappings
 """Where a type that LangChain calls by another name lives."""
 
 
@@ -116,7 +116,7 @@ class StrictSerializer(JsonPlusSerializer):
         """As above for JSON, which LangGraph wrote until 2024."""
         if value.get("lc") not in (1, 2) or value.get("type") != "constructor":
             return super()._reviver(value)
-        *module, kind = _PLACES.get(tuple(value["id"]), value["id"])
+        *module, kind = _PLACES.get(tuple(value["id"]), tuple(value["id"]))
         if self._knows(name := (".".join(module), kind)):
             return super()._reviver(value)
         if self._refuse:

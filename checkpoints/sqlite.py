@@ -89,8 +89,9 @@ class SqliteThreadReader(ThreadSaver, SqliteSaver):
 
     read_only = True
 
-    def __init__(self, address: str, tables: ThreadTables, leases: Leases, serde: SerializerProtocol) -> None:
-        connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    def __init__(
+        self, connection: sqlite3.Connection, tables: ThreadTables, leases: Leases, serde: SerializerProtocol
+    ) -> None:
         super().__init__(connection, serde=serde)
         self.tables, self.leases = tables, leases
         self.is_setup = True

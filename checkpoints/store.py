@@ -1,7 +1,7 @@
 """One URL opens everything that a database holds: threads, labels and the registry."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from copy import copy
 from pathlib import Path
@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
-from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from ..errors import BadDatabase
 from .lease import open_leases
 from .migrations import upgrade
+from .read_only import connect, has_our_labels, has_task_path, readable_address, refuse_other_tables, refuse_writes
 from .rows import ThreadTables
 from .saver import ThreadSaver
 from .serializer import Allowed, key_from_environment, make_serializer
@@ -43,7 +45,7 @@ class Store:
         """For looking: types that are not on the allow-list come as their plain content."""
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
-        self.has_labels = not saver.read_only or inspect(engine).has_table("labels")
+        self.has_labels = not saver.read_only or has_our_labels(engine)
         self.has_data_sets = not saver.read_only or inspect(engine).has_table("data_sets")
 
     @property
@@ -129,33 +131,13 @@ def _open_sqlite(url: str, path: Path, serde: SerializerProtocol, reader: Serial
 
 
 def _read_sqlite(url: str, path: Path, reader: SerializerProtocol) -> Store:
-    address = _readable(path)
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False))
-    columns = _columns(engine, "writes", str(path))
-    tables = ThreadTables(engine, task_path="task_path" in columns)
-    saver = SqliteThreadReader(address, tables, open_leases(engine), reader)
+    address = readable_address(path)
+    engine = create_engine("sqlite://", creator=lambda: connect(address), poolclass=QueuePool)
+    refuse_writes(engine)
+    refuse_other_tables(engine, str(path))
+    tables = ThreadTables(engine, task_path=has_task_path(engine))
+    saver = SqliteThreadReader(connect(address), tables, open_leases(engine), reader)
     return Store(url, str(path), engine, saver, reader)
-
-
-def _readable(path: Path) -> str:
-    """An address to read ``path`` by; in a folder that cannot be written, SQLite needs to know that nobody writes."""
-    address = f"{path.resolve().as_uri()}?mode=ro"
-    try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
-            raise
-        return f"{address}&immutable=1"
-    return address
-
-
-def _columns(engine: Engine, table: str, name: str) -> set[str]:
-    seen = inspect(engine)
-    if not seen.has_table(table) or not seen.has_table("checkpoints"):
-        raise BadDatabase(f"{name!r} holds no threads: it has none of the tables that LangGraph's savers make")
-    return {column["name"] for column in seen.get_columns(table)}
 
 
 def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
@@ -164,26 +146,33 @@ def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
     except ArgumentError as error:
         raise BadDatabase(f"{url.split('@')[-1]!r} is no database URL: {error}") from error
     name = place.set(drivername="postgresql").render_as_string(hide_password=True)
+    if read_only:
+        said = place.query.get("options", "")
+        given = said if isinstance(said, str) else " ".join(said)
+        place = place.update_query_dict({"options": f"{given} -c default_transaction_read_only=on".strip()})
     key = key_from_environment()
     serde, reader = make_serializer(allow, key=key), make_serializer(allow, key=key, refuse=False)
 
-    def connect() -> Store:
-        from .postgres import PostgresThreadSaver
+    def opened() -> Store:
+        from .postgres import WAIT_S, PostgresThreadSaver, share_of
 
-        options: Mapping[str, Any] = {"options": "-c default_transaction_read_only=on"} if read_only else {}
-        engine = create_engine(place, connect_args={**options}, pool_pre_ping=True)
+        # One connection stays open, more only while several Python threads read at once: see PROCESSES.
+        pool = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 3, "pool_timeout": WAIT_S}
+        engine = create_engine(place, **pool)
         leases = open_leases(engine)
         try:
+            with engine.connect() as connection:  # says at once what is wrong; the saver's pool would try for a minute
+                room = int(connection.execute(text("SHOW max_connections")).scalar_one())
             if read_only:
-                _columns(engine, "checkpoint_writes", name)
-            else:
-                engine.connect().close()  # says at once what is wrong; a pool would try for a minute
+                refuse_writes(engine)
+            refuse_other_tables(engine, name, may_be_new=not read_only)
             address = place.set(drivername="postgresql").render_as_string(hide_password=False)
             saver = PostgresThreadSaver(
                 address,
                 ThreadTables(engine),
                 leases,
                 reader if read_only else serde,
+                connections=share_of(room),
                 sealed=key is not None,
                 read_only=read_only,
             )
@@ -199,12 +188,12 @@ def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
             raise
         return Store(url, name, engine, saver, reader)
 
-    return _looking(name, connect)
+    return _looking(name, opened)
 
 
 def _is_database(path: Path) -> None:
     if path.exists():
-        with closing(sqlite3.connect(_readable(path), uri=True)) as connection:
+        with closing(connect(readable_address(path))) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 

@@ -11,6 +11,8 @@ from ...errors import BadDatabase
 
 HEAD = "0002"
 """The newest migration; a test compares it with the folder."""
+TABLE = "threadmill_revision"
+"""Ours alone: in a database that an application shares, ``alembic_version`` is the application's."""
 LOCK = 0x7468726D696C6C  # "thrmill"
 WAIT_S = 120.0
 
@@ -40,9 +42,9 @@ def upgrade(engine: Engine, *, also: Callable[[], None] | None = None) -> None:
 
 def revision(connection: Connection) -> str | None:
     """The migration that this database has, or None if it has none of our tables' history."""
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(TABLE):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(text(f"SELECT version_num FROM {TABLE}")).scalar()
 
 
 def _alembic(connection: Connection) -> None:
@@ -51,7 +53,7 @@ def _alembic(connection: Connection) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, version_table=TABLE)
     command.upgrade(config, "head")
 
 

@@ -16,13 +16,15 @@ def upgrade() -> None:
         sa.Column("folder", sa.String, nullable=False),
         sa.Column("created_at", sa.String, nullable=False),
         sa.UniqueConstraint("digest", "folder"),
+        if_not_exists=True,
     )
     op.create_table(
         "data_set_threads",
         sa.Column("data_set_id", sa.Integer, sa.ForeignKey("data_sets.id"), primary_key=True),
         sa.Column("thread", sa.String, primary_key=True),
+        if_not_exists=True,
     )
-    op.create_index("ix_data_set_threads_thread", "data_set_threads", ["thread"])
+    op.create_index("ix_data_set_threads_thread", "data_set_threads", ["thread"], if_not_exists=True)
     op.create_table(
         "leases",
         sa.Column("thread", sa.String, primary_key=True),
@@ -33,4 +35,5 @@ def upgrade() -> None:
         sa.Column("started", sa.String, nullable=False),
         sa.Column("acquired_at", sa.Float, nullable=False),
         sa.Column("beats_at", sa.Float, nullable=False),
+        if_not_exists=True,
     )
