@@ -112,6 +112,15 @@ def test_messages_are_what_langgraph_says_at_every_checkpoint_and_branch(store: 
         assert [m.id for m in read_messages(store, "a", node.checkpoint)] == [m.id for m in expected]
 
 
+def test_a_thread_is_read_while_its_checkpoints_are_listed(store: Store) -> None:
+    run_thread(agent_of(store, AIMessage("Hello.")), "t", "Hi.")
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    newest = [one.checkpoint["id"] for one in store.saver.list(place)]
+    seen = [(one.checkpoint["id"], len(read_messages(store, "t"))) for one in store.saver.list(place)]
+    assert seen == [(checkpoint, 2) for checkpoint in newest]
+    assert len(seen) == 4
+
+
 def test_many_threads_write_at_once_and_nothing_is_lost(store: Store) -> None:
     def converse(number: int) -> str:
         agent = agent_of(store, paying(1), AIMessage("a"), paying(2), AIMessage("b"))
