@@ -78,10 +78,11 @@ class ThreadSaver(BaseCheckpointSaver[str]):
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy every checkpoint and write of a thread, in one transaction; a missing source copies nothing."""
+        source, target = str(source_thread_id), str(target_thread_id)
         with self.tables.engine.begin() as connection:
             for table in self.tables.all:
                 columns = [column for column in table.c if column.key != "thread_id"]
-                rows = select(literal(str(target_thread_id)), *columns).where(table.c.thread_id == str(source_thread_id))
+                rows = select(literal(target), *columns).where(table.c.thread_id == source)
                 connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
 
     def delete_thread(self, thread_id: str) -> None:

@@ -148,12 +148,14 @@ def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
     name = place.set(drivername="postgresql").render_as_string(hide_password=True)
     if read_only:
         said = place.query.get("options", "")
-        given = said if isinstance(said, str) else " ".join(said)
-        place = place.update_query_dict({"options": f"{given} -c default_transaction_read_only=on".strip()})
+        before = said if isinstance(said, str) else " ".join(said)
+        place = place.update_query_dict({"options": f"{before} -c default_transaction_read_only=on".strip()})
     key = key_from_environment()
     serde, reader = make_serializer(allow, key=key), make_serializer(allow, key=key, refuse=False)
 
     def opened() -> Store:
+        from psycopg.conninfo import make_conninfo
+
         from .postgres import WAIT_S, PostgresThreadSaver, share_of
 
         # One connection stays open, more only while several Python threads read at once: see PROCESSES.
@@ -166,9 +168,10 @@ def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
             if read_only:
                 refuse_writes(engine)
             refuse_other_tables(engine, name, may_be_new=not read_only)
-            address = place.set(drivername="postgresql").render_as_string(hide_password=False)
+            given = engine.dialect.create_connect_args(place)[1]  # a URL would have "+" for a space, which libpq keeps
+            given.pop("context", None)  # SQLAlchemy's own
             saver = PostgresThreadSaver(
-                address,
+                make_conninfo(**given),
                 ThreadTables(engine),
                 leases,
                 reader if read_only else serde,
