@@ -6,7 +6,7 @@ SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: install check test docs bench quickstart seed-policy clean
+.PHONY: install check test crowd docs bench quickstart seed-policy clean
 
 install: $(STAMP)
 
@@ -24,6 +24,10 @@ check: install
 
 test: check
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The test of many processes on one database, for a minute on each kind instead of ten seconds.
+crowd: install
+	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_CROWD_S=60 $(BIN)/python -m pytest -s tests/test_crowd.py
 
 docs: install
 	$(OFFLINE) $(BIN)/python -m pytest tests/test_docs.py

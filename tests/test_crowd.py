@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from sqlalchemy import exists, func, select, text
 from threadmill.checkpoints import labels_of, list_threads, open_store, read_messages
@@ -76,7 +75,7 @@ class Account:
     """Who set one."""
 
 
-def test_a_crowd_loses_and_doubles_nothing(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_crowd_loses_and_doubles_nothing(url: str, tmp_path: Path):
     crowd = CROWD[url.split(":")[0]]
     connections = gather(url, tmp_path, crowd)
     reports = [json.loads((tmp_path / f"{number}.report").read_text()) for number in range(crowd)]
@@ -102,8 +101,7 @@ def test_a_crowd_loses_and_doubles_nothing(url: str, tmp_path: Path, capsys: pyt
     runs = [line.split(maxsplit=1) for line in lines(tmp_path, "runs", crowd)]
     assert sorted(thing for _, thing in runs) == sorted(booked(accounts))
     assert len({key for key, _ in runs}) == len(runs)
-    with capsys.disabled():
-        print("\n" + fared(reports, accounts), f"connections: {max(connections)}" if connections else "")
+    print("\n" + fared(reports, accounts), f"at most {max(connections)} connections" if connections else "")
     for report in reports:
         assert set(report["holders"]) <= {other["pid"] for other in reports} - {report["pid"]}
         assert report["refused"].get("ThreadBusy", 0) == report["told who"]
