@@ -17,7 +17,7 @@ from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_message
 from ..checkpoints.store import Store
 from ..errors import BadTrace
 from ..nodes.models.trace import EDIT_KEY
-from .trajectory import Span, Trajectory, read_trajectory
+from .trajectory import Proposal, Span, Trajectory, read_trajectory
 
 if TYPE_CHECKING:
     from ..nodes.models.render import Renderer
@@ -143,8 +143,32 @@ def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> 
             "give a training template whose generation markers enclose each of them"
         )
     author = dict(zip(trained, spoken, strict=True))
-    spans = [_rendered_span(tuple(ids[low:high]), author.get((low, high))) for low, high in pairwise(runs)]
-    return (Trajectory(tuple(spans)),)
+    spans = tuple(_rendered_span(tuple(ids[low:high]), author.get((low, high))) for low, high in pairwise(runs))
+    return (Trajectory(spans, _rendered_proposals(messages, spans, renderer)),)
+
+
+def _rendered_proposals(
+    messages: Sequence[BaseMessage], spans: Sequence[Span], renderer: "Renderer"
+) -> tuple[Proposal, ...]:
+    """What a model proposed and a human replaced, where it renders after exactly the same tokens."""
+    found = []
+    for place, message in enumerate(messages):
+        if EDIT_KEY not in message.response_metadata:
+            continue
+        kept = {key: value for key, value in message.response_metadata.items() if key != EDIT_KEY}
+        proposal = message.response_metadata[EDIT_KEY]["proposal"]
+        proposed = message.model_copy(update={**proposal, "response_metadata": kept})
+        try:
+            ids, mask = renderer.training_ids([*messages[:place], proposed])
+        except BadTrace:  # a call that could not be read
+            continue
+        high = len(mask) - mask[::-1].index(1) if 1 in mask else 0
+        low = len(mask[:high]) - next((n for n, one in enumerate(mask[:high][::-1]) if not one), high)
+        at = next(at for at, span in enumerate(spans) if span.message == message.id)
+        before = [token for span in spans[:at] for token in span.tokens]
+        if low < high and list(ids[:low]) == before:
+            found.append(Proposal(Span("sampled", tuple(ids[low:high]), message=message.id), at, replaced=True))
+    return tuple(found)
 
 
 def _rendered_span(tokens: tuple[int, ...], message: BaseMessage | None) -> Span:
