@@ -109,7 +109,8 @@ def _decided(result: ToolMessage, answer: Mapping[str, Any]) -> ToolMessage:
         return _without_notice(result, answer["args"])
     if answer["type"] == "approve" or "kind" in result.additional_kwargs:
         return result
-    return _noted(result, kind="rejected" if answer["type"] == "reject" else "responded", by=answer["by"])
+    kind = "rejected" if answer["type"] == "reject" else "responded"
+    return _noted(result, kind=kind, by=answer["by"], at=answer["at"])
 
 
 def _without_notice(result: ToolMessage, args: Mapping[str, Any]) -> ToolMessage:

@@ -59,11 +59,14 @@ def pauses_at(writes: Sequence[PendingWrite], message: AIMessage | None = None, 
 def questions_of(pause: Pause) -> list[dict[str, Any]]:
     """The questions in our form: ``id`` (of the call, empty if unknown), ``tool``, ``args``, ``why``, ``choices``.
 
-    A question that is not about calls has only ``why``: what was asked, as it is.
+    ``who`` is asked; agents that are not ours do not say whom. A question that is not about calls has only ``why``:
+    what was asked, as it is.
 
-    >>> questions_of(Pause({"action_requests": [{"name": "pay", "args": {"amount": 9}, "description": "Money."}],
-    ...                     "review_configs": [{"action_name": "pay", "allowed_decisions": ["approve", "reject"]}]}))
-    [{'id': '', 'tool': 'pay', 'args': {'amount': 9}, 'why': 'Money.', 'choices': ['approve', 'reject']}]
+    >>> request = {"name": "pay", "args": {"amount": 9}, "description": "Money."}
+    >>> review = {"action_name": "pay", "allowed_decisions": ["approve", "reject"]}
+    >>> [question] = questions_of(Pause({"action_requests": [request], "review_configs": [review]}))
+    >>> question["id"], question["tool"], question["why"], question["who"], question["choices"]
+    ('', 'pay', 'Money.', 'human', ['approve', 'reject'])
     >>> questions_of(Pause("Which order?"))
     [{'why': 'Which order?'}]
     """
@@ -93,7 +96,7 @@ def answers_of(pause: Pause) -> list[dict[str, Any]]:
     if given is None:
         return []
     if _is_ours(asked):
-        return [dict(answer) for answer in _listed(given, "answers")]
+        return [{"by": "human", "at": pause.at, **answer} for answer in _listed(given, "answers")]
     if not _is_single(asked) and not _is_batch(asked):
         text = given if isinstance(given, str) else json.dumps(given, default=str)
         return [{"type": "respond", "by": "human", "at": pause.at, "text": text}]
@@ -163,7 +166,8 @@ def _ids_of(requests: Sequence[Mapping[str, Any]], message: AIMessage | None) ->
 
 def _question(id_: str, asked: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:
     why = asked.get("description", "")
-    return {"id": id_, "tool": asked["name"], "args": asked["args"], "why": why, "choices": list(choices)}
+    about = {"id": id_, "tool": asked["name"], "args": asked["args"], "why": why}
+    return {**about, "who": "human", "choices": list(choices)}
 
 
 def _choices_in(schema: Mapping[str, Any] | None) -> Sequence[str]:

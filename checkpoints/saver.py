@@ -46,7 +46,7 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         versions = checkpoint["channel_values"].get("versions")
         if isinstance(versions, dict):
             noted["versions"] = versions
-        if noted.get("source") == "input":
+        if noted.get("source") == "input" or self._took_input_at_its_end(config, checkpoint):
             self._check_asks_nothing(config)
         return noted
 
@@ -55,6 +55,15 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         if self.read_only:
             raise ReadOnly("this database was opened to be read; open it with open_store(url) to run threads in it")
         self.leases.check(str(config.get("configurable", {})["thread_id"]))
+
+    def _took_input_at_its_end(self, config: RunnableConfig, checkpoint: Checkpoint) -> bool:
+        """Whether a run with ``durability="exit"`` began with new input: it saves only its last checkpoint."""
+        place: dict[str, Any] = config.get("configurable", {})
+        if place.get("__pregel_durability") != "exit" or "checkpoint_id" not in place:
+            return False
+        before = self.get_tuple(config)
+        versions = before.checkpoint["channel_versions"] if before else {}
+        return bool(versions) and versions.get("__start__") != checkpoint["channel_versions"].get("__start__")
 
     def _check_asks_nothing(self, config: RunnableConfig) -> None:
         """LangGraph lets new input drop an open question without a word; here it is refused."""

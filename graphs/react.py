@@ -32,8 +32,8 @@ def build_react(
 ) -> StateGraph[AgentState]:
     """The agent's graph, uncompiled: the caller chooses the saver.
 
-    ``ask(tool, args)`` says why a person must decide about a call, or None. A run (one user turn)
-    ends after ``max_calls`` model calls even if the model would go on.
+    ``ask(tool, args)`` says why a person must decide about a call (or ``Asked``: why, and who), or None. A run
+    (one user turn) ends after ``max_calls`` model calls even if the model would go on.
     """
     about = {"agent": name, "settings": _digest(tools, system, max_calls)}
     graph = StateGraph(AgentState)

@@ -7,16 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .act import make_act
+    from .act import Asked, make_act
     from .models.scripted import ScriptedModel
     from .models.slot import Slot
     from .observe import make_observe
     from .think import make_think
     from .tool import make_tool
 
-__all__ = ["ScriptedModel", "Slot", "make_act", "make_observe", "make_think", "make_tool"]
+__all__ = ["Asked", "ScriptedModel", "Slot", "make_act", "make_observe", "make_think", "make_tool"]
 
 _MODULE_OF = {
+    "Asked": "act",
     "ScriptedModel": "models.scripted",
     "Slot": "models.slot",
     "make_act": "act",

@@ -6,23 +6,40 @@ node runs again from its start when the answer comes, so nothing before the ques
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
 from langgraph.types import Command, Send, interrupt
 
-from .answers import answer_type, apply_answer, ask_about, edited_message
+from .answers import answer_type, apply_answer, ask_about, edited_message, sign
 from .calls import Call, args_schema, make_check, sort_calls
 
-Ask = Callable[[str, dict[str, Any]], str | None]
-"""From a tool's name and arguments: why a person must decide about the call, or None."""
+
+class Asked(NamedTuple):
+    """Why somebody must decide about a call, and who."""
+
+    why: str
+    who: str = "human"
 
 
-def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[..., Command[Literal["tool"]]]:
+Ask = Callable[[str, dict[str, Any]], str | Asked | None]
+"""From a tool's name and arguments: why a person must decide about the call (``Asked`` says who), or None."""
+
+
+def present() -> str:
+    """The present time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def make_act(
+    tools: Sequence[BaseTool], ask: Ask | None = None, clock: Callable[[], str] = present
+) -> Callable[..., Command[Literal["tool"]]]:
     """Build a node that checks the proposed calls, asks a person where ``ask`` says so, and fans out.
 
-    ``ask`` must be a pure function: it is consulted again when the thread is resumed.
+    ``ask`` must be a pure function: it is consulted again when the thread is resumed. An answer that does not say
+    when it was given, as those that come straight through LangGraph, gets the time of ``clock``.
     """
     schemas = {tool.name: args_schema(tool) for tool in tools}
     checks = {name: make_check(schema) for name, schema in schemas.items()}
@@ -34,7 +51,8 @@ def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[...,
         if not questions:
             return _fan_out(calls)
         given = interrupt({"questions": questions}, response_schema=answer_type(questions, schemas))
-        return _answered(message, calls, {answer["id"]: answer for answer in given["answers"]})
+        answers = [sign(answer, clock) for answer in given["answers"]]
+        return _answered(message, calls, {answer["id"]: answer for answer in answers})
 
     return act
 
@@ -42,7 +60,11 @@ def make_act(tools: Sequence[BaseTool], ask: Ask | None = None) -> Callable[...,
 def _questions(calls: Sequence[Call], ask: Ask) -> list[dict[str, Any]]:
     runnable = [call for call in calls if call["kind"] == "result"]
     reasons = [(call, ask(call["call"]["name"], call["call"]["args"])) for call in runnable]
-    return [ask_about(call, why) for call, why in reasons if why]
+    return [ask_about(call, *_asked(reason)) for call, reason in reasons if reason]
+
+
+def _asked(reason: str | Asked) -> Asked:
+    return Asked(reason) if isinstance(reason, str) else reason
 
 
 def _answered(

@@ -1,6 +1,6 @@
 """Questions about proposed calls, what may be answered, and what the answers make of the calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage
@@ -14,14 +14,15 @@ CHOICES = ("approve", "edit", "reject", "respond")
 """Run the call · run it with other arguments · don't run it and say why · answer in the tool's place."""
 
 
-def ask_about(call: Call, why: str) -> dict[str, Any]:
-    """The question whether ``call`` may run, for the payload of the interrupt."""
+def ask_about(call: Call, why: str, who: str = "human") -> dict[str, Any]:
+    """The question to ``who`` whether ``call`` may run, for the payload of the interrupt."""
     proposed = call["call"]
     return {
         "id": proposed["id"],
         "tool": proposed["name"],
         "args": proposed["args"],
         "why": why,
+        "who": who,
         "choices": list(CHOICES),
     }
 
@@ -101,18 +102,23 @@ def _schema_of(question_id: str, schema: Mapping[str, Any]) -> Mapping[str, Any]
     return next(kind["properties"]["args"] for kind in kinds if kind["properties"]["id"]["const"] == question_id)
 
 
+def sign(answer: Mapping[str, Any], clock: Callable[[], str]) -> dict[str, Any]:
+    """``answer`` with who gave it and when, where it does not say so itself."""
+    return {**answer, "by": answer.get("by") or "human", "at": answer.get("at") or clock()}
+
+
 def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:
-    """What is to be done with ``call`` after a person answered."""
-    by = answer.get("by", "human")
+    """What is to be done with ``call`` after a person answered; ``answer`` is signed."""
+    by, at = answer["by"], answer["at"]
     match answer["type"]:
         case "edit":
             return {**call, "call": {**call["call"], "args": dict(answer["args"])}}
         case "reject":
             reason = answer.get("text")
             text = f"a person refused this call: {reason}" if reason else "a person refused this call"
-            return {**call, "kind": "rejected", "text": text, "by": by}
+            return {**call, "kind": "rejected", "text": text, "by": by, "at": at}
         case "respond":
-            return {**call, "kind": "responded", "text": answer["text"], "by": by}
+            return {**call, "kind": "responded", "text": answer["text"], "by": by, "at": at}
         case _:
             return call
 
@@ -120,14 +126,14 @@ def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:
 def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[str, Any]) -> AIMessage:
     """``message`` with ``calls``, in the order of the proposal, in its place; the proposal stays beside them.
 
-    The id and the trace stay: what was sampled is still what was sampled.
+    The id and the trace stay: what was sampled is still what was sampled. ``answer`` is signed.
     """
     proposal = {
         "content": message.content,
         "tool_calls": message.tool_calls,
         "invalid_tool_calls": message.invalid_tool_calls,
     }
-    edit = {"by": answer.get("by", "human"), "at": answer.get("at", ""), "proposal": proposal}
+    edit = {"by": answer["by"], "at": answer["at"], "proposal": proposal}
     raw = {key: value for key, value in message.additional_kwargs.items() if key != "tool_calls"}
     return message.model_copy(
         update={

@@ -26,6 +26,8 @@ class Call(TypedDict):
     text: str
     by: NotRequired[str]
     """Who decided, where a person did."""
+    at: NotRequired[str]
+    """When, ISO 8601."""
 
 
 def args_schema(tool: BaseTool) -> dict[str, Any]:

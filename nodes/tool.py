@@ -40,8 +40,7 @@ def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callab
         else:
             answer, kind = _message(call, call["text"], error=call["kind"] != "responded"), call["kind"]
         notes = {**answer.additional_kwargs, "duration_s": round(perf_counter() - begun, 6), "kind": kind}
-        if "by" in call:
-            notes["by"] = call["by"]
+        notes |= {key: decided for key, decided in call.items() if key in ("by", "at")}
         return {"messages": [answer.model_copy(update={"id": call["id"], "additional_kwargs": notes})]}
 
     return tool

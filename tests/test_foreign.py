@@ -161,6 +161,7 @@ def test_what_a_paused_thread_asks(saver: Saver):
         "tool": "refund",
         "args": {"order": "O1", "amount": 900},
         "why": "Tool execution requires approval\n\nTool: refund\nArgs: {'order': 'O1', 'amount': 900}",
+        "who": "human",
         "choices": FOUR,
     }
     assert (second["id"], second["choices"]) == ("h2", FOUR)

@@ -89,6 +89,7 @@ def test_the_run_pauses_once_for_all_calls_that_need_a_person(saver: SqliteSaver
             "tool": "refund",
             "args": {"order": "A1", "amount": 300},
             "why": "refund above 100",
+            "who": "human",
             "choices": choices,
         },
         {
@@ -96,6 +97,7 @@ def test_the_run_pauses_once_for_all_calls_that_need_a_person(saver: SqliteSaver
             "tool": "refund",
             "args": {"order": "A3", "amount": 400},
             "why": "refund above 100",
+            "who": "human",
             "choices": choices,
         },
     )
@@ -111,7 +113,7 @@ def test_approve_reject_and_respond_each_give_one_observation(saver: SqliteSaver
         [
             {"id": "call-A1", "type": "approve"},
             {"id": "call-A3", "type": "reject", "text": "ask the boss", "by": "Ada"},
-            {"id": "call-A4", "type": "respond", "text": "refunded by hand", "by": "Ada"},
+            {"id": "call-A4", "type": "respond", "text": "refunded by hand", "by": "Ada", "at": "2026-01-01"},
         ],
     )
     assert (outcome.status, outcome.answer) == ("done", "Done.")
