@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UnknownSuite
+from ..errors import BadModelSpec, UnknownSuite
 
 if TYPE_CHECKING:
     from ..checkpoints.store import Store
@@ -14,14 +14,28 @@ AGENTS = ("helpdesk",)
 def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
     """The compiled graph of ``agent``, its saver the store's, its slot following ``model`` (or ``live``).
 
+    Built-in agents are found by their name, others in the ``langgraph.json`` of the current folder.
+
     Raises:
-        UnknownSuite: no agent of this name is built in.
+        UnknownSuite: no agent of this name is found.
+        BadModelSpec: ``model`` is given for an agent that is not built in and brings its own.
     """
     if agent not in AGENTS:
-        raise UnknownSuite(
-            f"no agent {agent!r} is built in (there is {', '.join(AGENTS)}); "
-            "resume threads of your own agents from Python with threadmill.graphs.run.answer_thread"
-        )
+        from .own_agents import open_own_agent, own_agents
+
+        own = own_agents()
+        if agent not in own:
+            raise UnknownSuite(
+                f"no agent {agent!r} is built in (there is {', '.join(AGENTS)}) or named in langgraph.json here "
+                f"({', '.join(own) or 'no such file'}); name it there, as in "
+                f'{{"graphs": {{"{agent}": "./file.py:graph"}}}}, '
+                "or resume its threads from Python with threadmill.graphs.run.answer_thread"
+            )
+        if model is not None and "@" not in model:
+            raise BadModelSpec(
+                f"agent {agent!r} brings its own models; name a version of one of its slots, not {model!r}"
+            )
+        return open_own_agent(store, agent, own[agent])
     from ..training.worlds.helpdesk.agent import build_helpdesk
     from ..training.worlds.helpdesk.prompt import SLOT
 
@@ -30,9 +44,14 @@ def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
 
 
 def versions_of_model(store: "Store", agent: str, model: str | None) -> dict[str, str] | None:
-    """Slot to version for the model SPEC ``model`` of a built-in agent; None if no model is named."""
+    """Slot to version for the model SPEC ``model`` of an agent; None if no model is named."""
     if model is None:
         return None
+    if agent not in AGENTS:
+        from ..checkpoints.registry import resolve
+
+        version = resolve(store, model)
+        return {version.slot: version.name}
     from ..training.worlds.helpdesk.prompt import SLOT
 
     return {SLOT: make_slot(store, SLOT, model).version_now()}

@@ -9,7 +9,7 @@ from .place import DEFAULT_DB, Database
 
 
 def run_command(
-    agent: Annotated[str, typer.Argument(help="The agent; built in: helpdesk.")],
+    agent: Annotated[str, typer.Argument(help="helpdesk, or one that langgraph.json here names.")],
     text: Annotated[str, typer.Argument(help="What the user says.")],
     thread: Annotated[str | None, typer.Option(help="The thread to go on with (default: a new one).")] = None,
     model: Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")] = None,
@@ -29,7 +29,7 @@ def run_command(
     from ..graphs.run import run_thread
     from ..training.rollout import worlds_folder
     from ..training.worlds.helpdesk.database import make_world, write_world
-    from .agents import open_agent
+    from .agents import AGENTS, open_agent
 
     with open_store(db) as store:
         graph = open_agent(store, agent, model=model)
@@ -38,10 +38,11 @@ def run_command(
         try:
             latest_metadata(store, name)
         except UnknownThread:
-            path = worlds_folder(store) / f"{name}.db"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_world(make_world("train", world), path)
-            configurable = {"world": str(path)}
+            if agent in AGENTS:
+                path = worlds_folder(store) / f"{name}.db"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_world(make_world("train", world), path)
+                configurable = {"world": str(path)}
         outcome = run_thread(graph, name, text, configurable=configurable)
     if as_json:
         record = {
