@@ -121,7 +121,6 @@ def test_the_second_process_is_told_who_drives_and_takes_over_when_that_one_died
             rf"^thread 't' is driven by \S+ pid {first.pid} since 20\S+, last beat \d+ s ago; "
             "wait until its run ends, or stop that process: the next try takes over$"
         )
-        )
         for drive in (
             lambda: run_thread(shop, "t", "a chair"),
             lambda: answer_thread(shop, "t", YES),
