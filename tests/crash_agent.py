@@ -132,7 +132,7 @@ def make_pay(ledger: Path, runs: Path, finished: set[str], death: Death) -> Base
     @tool
     def pay(account: str, amount: int, config: RunnableConfig) -> str:
         """Pay."""
-        key = config["configurable"]["idempotency_key"]
+        key = config.get("configurable", {})["idempotency_key"]
         append(runs, f"{key} {account} {'again' if key in finished else 'due'}")
         death.account_of[key] = account
         death.reach(account, "entered")
@@ -249,23 +249,30 @@ def warm_up(url: str, folder: Path) -> None:
     gc.freeze()  # or the first collection in every process would copy all of it
 
 
-def main() -> None:
-    """One line of JSON on stdin is one order: ``url``, ``folder``, ``jobs``; the answer is the line ``done``."""
-    for line in sys.stdin:
-        order = json.loads(line)
-        url, folder = order["url"], Path(order["folder"])
-        warm_up(url, folder)
-        running = 0
-        for job in order["jobs"]:
-            if running == AT_ONCE:
-                os.wait()
-                running -= 1
-            fork(lambda job=job, url=url, folder=folder: attend(url, folder, **job))
-            running += 1
-        while running:
+def carry_out(url: str, folder: Path, jobs: list[dict[str, Any]]) -> None:
+    """Do all ``jobs``, some at once."""
+    warm_up(url, folder)
+    running = 0
+    for job in jobs:
+        if running == AT_ONCE:
             os.wait()
             running -= 1
-        print("done", flush=True)
+        fork(lambda job=job: attend(url, folder, **job))
+        running += 1
+    while running:
+        os.wait()
+        running -= 1
+
+
+def main() -> None:
+    """One line of JSON on stdin is one order: ``url``, ``folder``, ``jobs``; it is answered by the line ``done``."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            carry_out(order["url"], Path(order["folder"]), order["jobs"])
+            print("done", flush=True)
+        except OSError as error:
+            print(f"failed: {error!r}", flush=True)
 
 
 if __name__ == "__main__":
