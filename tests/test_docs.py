@@ -4,6 +4,7 @@ import doctest
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +32,23 @@ def test_the_readmes_python_runs(
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     assert "Outcome(thread='thread-1', status='done'" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_readme_and_shows_an_example() -> None:
+    from threadmill.cli.main import app
+    from typer.main import get_command
+
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    missing = []
+    for name, command in _commands(get_command(app), ()):
+        assert "Example: threadmill" in (command.help or ""), name
+        if not any(all(re.search(rf"\b{word}\b", line) for word in name) for line in lines):
+            missing.append(" ".join(name))
+    assert missing == []
+
+
+def _commands(command: Any, name: tuple[str, ...]) -> list[tuple[tuple[str, ...], Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [(name, command)]
+    return [found for word, child in below.items() for found in _commands(child, (*name, word))]
