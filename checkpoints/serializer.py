@@ -169,7 +169,8 @@ def key_from_environment() -> bytes | None:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise BadKey(f"{KEY} must hold 64 hexadecimal digits, not {len(text)} characters; try `openssl rand -hex 32`")
+        wrong = f"{len(text)} characters" if len(text) != 64 else "others among them"  # a key is never shown
+        raise BadKey(f"{KEY} must hold 64 hexadecimal digits, not {wrong}; make one with `openssl rand -hex 32`")
     return key
 
 

@@ -20,7 +20,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Interrupt, Send
 from pydantic import BaseModel
 from threadmill.checkpoints.messages import Messages
-from threadmill.checkpoints.serializer import make_serializer
+from threadmill.checkpoints.serializer import StrictSerializer, make_serializer
 from threadmill.checkpoints.store import open_store
 from threadmill.errors import UnknownType
 
@@ -221,12 +221,11 @@ with open_store(sys.argv[1]) as store:
 """
 
 
-@pytest.mark.parametrize("key", ["", "00" * 32], ids=["plain", "encrypted"])
-def test_langgraphs_strict_mode_allows_the_types_of_the_state_in_a_new_process_too(tmp_path: Path, key: str):
+def test_langgraphs_strict_mode_allows_the_types_of_the_state_in_a_new_process_too(tmp_path: Path):
     (tmp_path / "wallet.py").write_text(AGENT)
 
     def run(how: str, strict: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": strict, "THREADMILL_KEY": key}
+        environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": strict, "THREADMILL_KEY": "00" * 32}
         command = [sys.executable, "-c", "import wallet", f"sqlite:///{tmp_path}/runs.db", how]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
@@ -234,3 +233,11 @@ def test_langgraphs_strict_mode_allows_the_types_of_the_state_in_a_new_process_t
     again = run("again", "true")
     assert (again.stdout, again.stderr) == ("{'money': Money(amount=3)}\n", "")
     assert "holds a wallet.Money, which is not on the allow-list" in run("again", "false").stderr
+
+
+def test_an_allow_list_can_be_extended():
+    strict = make_serializer()
+    assert isinstance(strict, StrictSerializer)
+    assert strict.with_msgpack_allowlist([Money, (__name__, "Order")]).loads_typed(written(Money(3))) == Money(3)
+    with pytest.raises(UnknownType):
+        strict.loads_typed(written(Money(3)))
