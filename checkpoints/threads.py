@@ -1,13 +1,14 @@
 """List threads: which there are, where each stands, who spoke in it and what came of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from .labels import Label, labels_of
 from .pauses import pauses_at
@@ -49,41 +50,40 @@ def list_threads(
     limit: int | None = None,
     offset: int = 0,
 ) -> list[ThreadSummary]:
-    """The threads that fit, ordered by id.
+    """The threads that fit, ordered by id as Python orders text.
 
-    ``version`` is one that spoke anywhere in the thread; ``label`` a kind such as ``success``, or a kind and
+    States are read of the threads that are returned, and with a ``status`` of those that might have it until enough
+    are found. ``version`` is one that spoke anywhere in the thread; ``label`` a kind such as ``success``, or a kind and
     its value, as in ``success=1``; ``reward`` a range, both ends inclusive, in which the last reward lies;
     ``since`` and ``until`` (ISO 8601, compared as UTC) enclose the time of the newest checkpoint.
     """
     low, high = (None if time is None else _utc(time) for time in (since, until))
     needs_labels = label is not None or reward != (None, None)
     labels = labels_of(store) if needs_labels else {}
-    found: list[tuple[Any, str, Status | None]] = []
-    for row in _heads(store, agent, task, version):
-        if needs_labels and not _labelled(labels.get(row.thread_id, ()), label, reward):
-            continue
-        at = time_of(row.checkpoint_id)
-        if (low and at < low) or (high and at > high):
-            continue
-        stands = None if status is None else _status(store, row.thread_id, row.checkpoint_id)
-        if stands == status:
-            found.append((row, at, stands))
-    found = found[offset : None if limit is None else offset + limit]
-    threads = [row.thread_id for row, *_ in found]
+    fitting = [
+        row
+        for row in _heads(store, agent, task, version)
+        if (not needs_labels or _labelled(labels.get(row.thread_id, ()), label, reward))
+        and (low is None or time_of(row.checkpoint_id) >= low)
+        and (high is None or time_of(row.checkpoint_id) <= high)
+    ]
+    standing = ((row, None) for row in fitting) if status is None else _standing(store, fitting, status)
+    found = [*islice(standing, offset, None if limit is None else offset + limit)]
+    threads = [row.thread_id for row, _ in found]
     labels = labels if needs_labels else labels_of(store, threads)
     versions = _versions(store, threads)
     return [
         ThreadSummary(
             thread=row.thread_id,
-            agent=str(row.noted.get("agent") or row.noted.get("lc_agent_name") or ""),
+            agent=_agent(row.noted),
             task=row.noted.get("task"),
             status=stands or _status(store, row.thread_id, row.checkpoint_id),
             turns=count_turns(store, row.thread_id),
             versions=versions.get(row.thread_id, ()),
             labels=tuple(labels.get(row.thread_id, ())),
-            updated_at=at,
+            updated_at=time_of(row.checkpoint_id),
         )
-        for row, at, stands in found
+        for row, stands in found
     ]
 
 
@@ -100,16 +100,42 @@ def _heads(store: Store, agent: str | None, task: str | None, version: str | Non
         select(table.c.thread_id, table.c.checkpoint_id, table.c.noted)
         .join(latest, (table.c.thread_id == latest.c.thread_id) & (table.c.checkpoint_id == latest.c.checkpoint_id))
         .where(table.c.checkpoint_ns == "")
-        .order_by(table.c.thread_id)
     )
-    for key, value in (("agent", agent), ("task", task)):
-        if value is not None:
-            query = query.where(tables.noted(key) == value)
-    rows = tables.read(query)
+    if agent is not None:
+        query = query.where(
+            func.coalesce(func.nullif(tables.noted("agent"), ""), tables.noted("lc_agent_name")) == agent
+        )
+    if task is not None:
+        query = query.where(tables.noted("task") == task)
+    rows = sorted(tables.read(query), key=lambda row: row.thread_id)  # PostgreSQL sorts as its locale does
     if version is None:
         return rows
     spoke = _versions(store, [row.thread_id for row in rows])
     return [row for row in rows if version in spoke.get(row.thread_id, ())]
+
+
+def _agent(noted: Any) -> str:
+    """The agent of a thread: our runs note it, LangChain's agents under a name of their own."""
+    return str(noted.get("agent") or noted.get("lc_agent_name") or "")
+
+
+def _standing(store: Store, rows: Iterable[Any], status: Status) -> Iterator[tuple[Any, Status]]:
+    """Those that stand so, one by one."""
+    leaves_mark = {"paused": "__interrupt__", "failed": "__error__"}.get(status)
+    if leaves_mark is not None:
+        writes, latest = store.tables.writes, store.tables.latest()
+        query = (
+            select(writes.c.thread_id)
+            .join(
+                latest, (writes.c.thread_id == latest.c.thread_id) & (writes.c.checkpoint_id == latest.c.checkpoint_id)
+            )
+            .where(writes.c.checkpoint_ns == "", writes.c.channel == leaves_mark)
+        )
+        marked = {thread for (thread,) in store.tables.read(query)}
+        rows = (row for row in rows if row.thread_id in marked)
+    for row in rows:
+        if _status(store, row.thread_id, row.checkpoint_id) == status:
+            yield row, status
 
 
 def _versions(store: Store, threads: Sequence[str]) -> dict[str, tuple[str, ...]]:
