@@ -73,7 +73,7 @@ def make_book(runs: Path) -> BaseTool:
     @tool
     def book(thing: str, config: RunnableConfig) -> str:
         """Book."""
-        append(runs, f"{config['configurable']['idempotency_key']} {thing}")
+        append(runs, f"{config.get('configurable', {})['idempotency_key']} {thing}")
         return f"booked {thing}"
 
     return book
@@ -117,7 +117,7 @@ class Worker:
         self.refused: Counter[str] = Counter()
         self.holders: set[int] = set()
         self.told_who = 0
-        self.longest: Counter[str] = Counter()
+        self.longest = {"write": 0.0, "run": 0.0}
         self.saved = 0
         self.lock = Lock()
         for name in ("put", "put_writes"):

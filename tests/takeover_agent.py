@@ -43,7 +43,7 @@ def build_shop(store: Store, folder: Path, meanwhile: Callable[[], Any] = lambda
     @tool
     def buy(what: str, config: RunnableConfig) -> str:
         """Buy."""
-        key = config["configurable"]["idempotency_key"]
+        key = config.get("configurable", {})["idempotency_key"]
         append(folder / "runs", what)
         meanwhile()
         if key not in (folder / "bought").read_text():
