@@ -77,7 +77,7 @@ def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
         UnknownThread
     """
     messages = read_messages(store, thread, leaf)
-    if any(key in latest_metadata(store, thread) for key in OURS):
+    if not latest_metadata(store, thread).keys().isdisjoint(OURS):
         return messages
     pauses = [pause for step in read_steps(store, thread, leaf) for pause in step.pauses]
     place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": leaf}}
