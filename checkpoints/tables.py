@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -100,6 +100,6 @@ class LeaseRow(Base):
     pid: Mapped[int]
     started: Mapped[str]
     """When the holder's process began, so that a recycled pid is not taken for it."""
-    acquired_at: Mapped[float]
+    acquired_at: Mapped[float] = mapped_column(Float)
     """Seconds since the epoch, by the holder's clock; ``beats_at`` too."""
-    beats_at: Mapped[float]
+    beats_at: Mapped[float] = mapped_column(Float)
