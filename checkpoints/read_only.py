@@ -64,11 +64,8 @@ def refuse_other_tables(engine: Engine, name: str, *, may_be_new: bool = False) 
         BadDatabase: there are none (unless it ``may_be_new``), or they are something else's.
     """
     seen = inspect(engine)
-    if not seen.has_table("checkpoints") or not seen.has_table(_writes(engine)):
-        if may_be_new:
-            return
-        raise BadDatabase(f"{name!r} holds no threads: it has none of the tables that LangGraph's savers make")
-    missing = PLACE - _columns(seen, "checkpoints")
+    there = seen.has_table("checkpoints")
+    missing = PLACE - _columns(seen, "checkpoints") if there else set()
     if missing == {"checkpoint_id", "parent_checkpoint_id"}:
         raise BadDatabase(
             f"{name!r} was written by LangGraph's ShallowPostgresSaver, which keeps neither history nor deltas; "
@@ -78,7 +75,11 @@ def refuse_other_tables(engine: Engine, name: str, *, may_be_new: bool = False) 
         raise BadDatabase(
             f"{name!r} holds no threads: its table 'checkpoints' is another program's (no {', '.join(sorted(missing))})"
         )
-    if engine.dialect.name == "postgresql" and not may_be_new and not has_task_path(engine):
+    if may_be_new:
+        return
+    if not there or not seen.has_table(_writes(engine)):
+        raise BadDatabase(f"{name!r} holds no threads: it has none of the tables that LangGraph's savers make")
+    if engine.dialect.name == "postgresql" and not has_task_path(engine):
         raise BadDatabase(
             f"{name!r} has the tables of a LangGraph saver of before 2025 (no task_path); upgrade them with "
             "LangGraph's PostgresSaver.setup(), or by open_store(url) without read_only"

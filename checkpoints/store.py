@@ -120,11 +120,15 @@ def _open_sqlite(url: str, path: Path, serde: SerializerProtocol, reader: Serial
     place = URL.create("sqlite", database=str(path))  # as text it would be decoded to another file's name
     engine = create_engine(place, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _set_up_connection)
-    saver = SqliteThreadSaver(path, ThreadTables(engine), open_leases(engine), serde)
+    saver: SqliteThreadSaver | None = None
     try:
+        if path.exists():
+            refuse_other_tables(engine, str(path), may_be_new=True)
+        saver = SqliteThreadSaver(path, ThreadTables(engine), open_leases(engine), serde)
         upgrade(engine)
     except BaseException:
-        saver.close()
+        if saver is not None:
+            saver.close()
         engine.dispose()
         raise
     return Store(url, str(path), engine, saver, reader)
