@@ -9,7 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
@@ -64,11 +64,12 @@ def export_thread(store: Store, thread: str, file: Path) -> ThreadFile:
             header = _line({"format": FORMAT, "version": VERSION, "thread": thread})
             digest.update(header)
             lines.write(header)
-            for record in read_records(store, connection, thread):
-                line = _line(record)
-                digest.update(line)
-                lines.write(line)
-                counts[COUNTED[record["record"]]] += 1
+            with closing(read_records(store, connection, thread)) as records:
+                for record in records:
+                    line = _line(record)
+                    digest.update(line)
+                    lines.write(line)
+                    counts[COUNTED[record["record"]]] += 1
             lines.write(_end(counts, digest.hexdigest()))
     return ThreadFile(thread, **counts, size_bytes=file.stat().st_size, digest=digest.hexdigest())
 
@@ -105,7 +106,8 @@ def import_thread(store: Store, file: Path, *, thread: str | None = None) -> Thr
                 raise
             raise StoreFull(f"no room for {file} in {store.name}; nothing was imported, make room") from error
         except StatementError as error:
-            raise BadImport(f"{file} cannot be kept in {store.name}: {error.orig}; nothing was imported") from error
+            reason = str(error.orig).partition("\n")[0]
+            raise BadImport(f"{file} cannot be kept in {store.name}: {reason}; nothing was imported") from error
     return replace(held, thread=target)
 
 

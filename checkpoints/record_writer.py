@@ -1,9 +1,10 @@
 """Write the records of a thread into SQLite or PostgreSQL, as the saver of that database would have written them."""
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from math import copysign, isfinite
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from sqlalchemy import Connection, Text, bindparam, cast, insert
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from .records import ABOUT, AT_ONCE, LABEL, PLACE, Record, version_text
 from .store import Store
-from .typed import Packed, Typed, fits_postgres, from_json, pack, postgres_json, sealed, unpack, untyped
+from .typed import Typed, fits_postgres, from_json, is_snapshot, pack, postgres_json, sealed, unpack, untyped
 
 
 class RecordWriter:
@@ -30,7 +31,7 @@ class RecordWriter:
         if tables.blobs is not None:
             self._into.append(insert(tables.blobs))
         self._waiting: list[list[Record]] = [[] for _ in self._into]
-        self._contents: dict[tuple[str, str, str], list[bytes | None]] = {}
+        self._contents: dict[tuple[str, str, str], list[bytes]] = {}
 
     def add(self, record: Record) -> None:
         """Write one record, now or with the next.
@@ -59,7 +60,9 @@ class RecordWriter:
                 {"thread_id": self._thread, **place, **rest, "type": content[0], "value": content[1]}
             )
         elif kind == "label":
-            self._waiting[2].append({"thread": self._thread, **{name: record[name] for name in ABOUT}})
+            about = {name: record[name] for name in ABOUT}
+            self._check_label(about["value"])
+            self._waiting[2].append({"thread": self._thread, **about})
         else:
             raise ValueError(f"there are no records of the kind {kind!r}")
         if max(map(len, self._waiting)) >= AT_ONCE:
@@ -71,6 +74,12 @@ class RecordWriter:
             if rows:
                 self._connection.execute(statement, rows)
                 rows.clear()
+
+    def _check_label(self, value: Any) -> None:
+        if self._store.tables.postgres:
+            json.dumps(value, allow_nan=False)
+        elif isinstance(value, int) and value.bit_length() > 63:
+            raise ValueError(f"SQLite makes another number of a label's {value}")
 
     def _add_to_sqlite(self, row: Record, record: Record, values: Mapping[str, Typed]) -> None:
         serde = self._store.serde
@@ -84,29 +93,32 @@ class RecordWriter:
         inline: Record = {}
         versions: Record = {}
         for channel, version in record["checkpoint"]["channel_versions"].items():
-            value = values.get(channel)
-            plain = unpack(value[1]) if value is not None and value[0] == "msgpack" else None
-            if isinstance(plain, Packed) and plain.is_snapshot:
-                inline[channel] = True  # the mark by which LangGraph finds snapshots
-            elif value is not None and (value[0] == "null" or _is_inline(plain, self._is_sealed)):
-                inline[channel], value = plain, None
-            versions[channel], is_new = self._version(row["checkpoint_ns"], channel, version, value)
-            if value is not None and is_new:
+            versions[channel] = version
+            if (value := values.get(channel)) is None:
+                continue
+            plain = unpack(value[1]) if value[0] == "msgpack" else None
+            is_inline = value[0] == "null" or _is_inline(plain, self._is_sealed)
+            versions[channel], is_new = self._version(row["checkpoint_ns"], channel, version, not is_inline and value)
+            if is_inline:
+                inline[channel] = plain
+            elif is_new:
                 self._waiting[3].append(self._blob(row["checkpoint_ns"], channel, versions[channel], value))
+            if is_snapshot(value):
+                inline[channel] = True  # the mark by which LangGraph finds it
         if strangers := values.keys() - versions.keys():
             raise ValueError(f"the channels {sorted(strangers)} have values, but no versions")
         fields = {**record["checkpoint"], "channel_versions": versions, "channel_values": inline}
         noted = postgres_json(record["metadata"])
         self._waiting[0].append({**row, "checkpoint_json": postgres_json(fields), "noted_json": noted})
 
-    def _version(self, namespace: str, channel: str, version: Any, value: Typed | None) -> tuple[Any, bool]:
-        """The version to store ``value`` under, and whether nothing was stored under it yet.
+    def _version(self, namespace: str, channel: str, version: Any, apart: Typed | Literal[False]) -> tuple[Any, bool]:
+        """The version to keep a value under, and whether nothing was kept under it yet; ``apart`` is its blob, if any.
 
         PostgreSQL has one value for each version. SQLite may have several, if a node changed an object in place:
-        the others are stored under the version with a number behind it, which reading takes off again.
+        the others are kept under the version with a number behind it, which reading takes off again.
         """
         known = self._contents.setdefault((namespace, channel, version_text(version)), [])
-        content = None if value is None else sha256(f"{value[0]}:".encode() + value[1]).digest()
+        content = sha256(f"{apart[0]}:".encode() + apart[1]).digest() if apart else b""
         is_new = content not in known
         if is_new:
             known.append(content)

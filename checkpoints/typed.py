@@ -29,11 +29,6 @@ class Packed:
     code: int
     content: bytes
 
-    @property
-    def is_snapshot(self) -> bool:
-        """Whether it is a delta channel's whole value."""
-        return self.code == EXT_DELTA_SNAPSHOT
-
 
 def unpack(content: bytes) -> Any:
     """The plain data in msgpack, objects as ``Packed``.
@@ -85,6 +80,12 @@ def untyped(value: Typed, serde: SerializerProtocol) -> Any:
         kind, content = bare(serde, serde.dumps_typed(serde.loads_typed(value)))
         return unpack(content) if kind == "msgpack" else untyped((kind, content), serde)
     raise ValueError(f"a value is of the kind {kind!r}, which is not opened")
+
+
+def is_snapshot(value: Typed) -> bool:
+    """Whether it is the whole value of a delta channel."""
+    plain = unpack(value[1]) if value[0] == "msgpack" else None
+    return isinstance(plain, Packed) and plain.code == EXT_DELTA_SNAPSHOT
 
 
 def split_whole(content: Typed) -> tuple[dict[str, Any], dict[str, Typed]]:
