@@ -5,7 +5,8 @@ LangChain's middleware, in the graph itself or in its subgraphs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
@@ -48,26 +49,37 @@ def read_steps(store: Store, thread: str, leaf: str | None = None) -> list[Step]
         UnknownThread: no such thread, or no such checkpoint of it.
     """
     end = leaf or latest_checkpoint(store, thread)
-    found = list(store.reader.list({"configurable": {"thread_id": thread}}))
-    outer = {one.checkpoint["id"]: one for one in found if _namespace(one) == ""}
-    inner = [one for one in found if _namespace(one) != ""]
+    outer, inner = _read(store, thread)
     if end not in outer:
         raise UnknownThread(f"thread {thread!r} has no checkpoint {end!r} in {store.name}")
     path: list[CheckpointTuple] = []
     at: CheckpointTuple | None = outer[end]
     while at is not None:
         path.append(at)
-        above = at.parent_config.get("configurable", {}).get("checkpoint_id") if at.parent_config else None
-        at = outer.get(above) if above else None
+        at = outer.get(_parent(at))
     path.reverse()
-    steps: list[Step] = []
-    before: list[AnyMessage] = []
-    for place, one in enumerate(path):
-        now = _messages(one, path[place - 1] if place else None, before)
-        until = time_of(path[place + 1].checkpoint["id"]) if place + 1 < len(path) else ""
-        steps.append(_step(one, before, now, _pauses(one, inner, now, until)))
-        before = now
-    return steps
+    return _steps(path, inner, {one.checkpoint["id"]: after for one, after in pairwise(path)})
+
+
+def read_all_steps(store: Store, thread: str) -> list[Step]:
+    """The steps of all branches, parents before children; a question comes with the answer of the branch that took it.
+
+    Raises:
+        UnknownThread
+    """
+    latest_checkpoint(store, thread)
+    outer, inner = _read(store, thread)
+    children: dict[str, list[CheckpointTuple]] = {}
+    for id_ in sorted(outer):
+        above = _parent(outer[id_])
+        children.setdefault(above if above in outer else "", []).append(outer[id_])
+    order: list[CheckpointTuple] = []
+    waiting = children.get("", [])[::-1]
+    while waiting:
+        order.append(waiting.pop())
+        waiting += children.get(order[-1].checkpoint["id"], [])[::-1]
+    first = {above: min(below, key=lambda one: not _goes_on(one)) for above, below in children.items()}
+    return _steps(order, inner, first)
 
 
 def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
@@ -91,36 +103,84 @@ def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
 def questions_and_answers(pause: Pause) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Every question of ``pause`` with its answer, or None where there is none."""
     questions, answers = questions_of(pause), answers_of(pause)
+    ids = [question.get("id") for question in questions]
+    if len(questions) == len(answers) and (not all(ids) or len({*ids}) < len(ids)):
+        return [*zip(questions, answers, strict=True)]
     by_id = {answer.get("id"): answer for answer in answers}
-    if len(questions) == len(answers) == 1:
-        return [(questions[0], answers[0])]
     return [(question, by_id.get(question.get("id"))) for question in questions]
 
 
+def _read(store: Store, thread: str) -> tuple[dict[str, CheckpointTuple], dict[str, list[CheckpointTuple]]]:
+    """The thread's own checkpoints by id, and those of its subgraphs by the checkpoint that they ran at."""
+    outer: dict[str, CheckpointTuple] = {}
+    inner: dict[str, list[CheckpointTuple]] = {}
+    for one in store.reader.list({"configurable": {"thread_id": thread}}):
+        if str(one.config.get("configurable", {}).get("checkpoint_ns", "")) == "":
+            outer[one.checkpoint["id"]] = one
+        else:
+            inner.setdefault(one.metadata.get("parents", {}).get("", ""), []).append(one)
+    return outer, inner
+
+
+def _parent(one: CheckpointTuple) -> str:
+    return str(one.parent_config.get("configurable", {}).get("checkpoint_id", "")) if one.parent_config else ""
+
+
+def _goes_on(one: CheckpointTuple) -> bool:
+    """Whether the checkpoint came by running the steps that its parent had before it: new input or an edit did not."""
+    return one.metadata.get("source") == "loop"
+
+
+def _steps(
+    order: Sequence[CheckpointTuple],
+    inner: Mapping[str, Sequence[CheckpointTuple]],
+    following: Mapping[str, CheckpointTuple],
+) -> list[Step]:
+    steps: list[Step] = []
+    known = {one.checkpoint["id"]: one for one in order}
+    said: dict[str, list[AnyMessage]] = {}
+    for one in order:
+        id_, above = one.checkpoint["id"], _parent(one)
+        before = said.get(above, [])
+        now = said[id_] = _messages(one, known.get(above), before)
+        pauses = _pauses(one, inner.get(id_, ()), now, following.get(id_))
+        steps.append(_step(one, before, now, pauses))
+    return steps
+
+
 def _step(one: CheckpointTuple, before: Sequence[AnyMessage], now: Sequence[AnyMessage], pauses: list[Pause]) -> Step:
-    known = {message.id: message for message in before}
-    here = {message.id for message in now}
+    known: dict[str | None, AnyMessage] = {}
+    added: list[AnyMessage] = []
+    changed: list[AnyMessage] = []
+    if now is not before:  # most steps say nothing, and threads are long
+        known = {message.id: message for message in before}
+        for message in now:
+            old = known.pop(message.id, None)
+            if old is None:
+                added.append(message)
+            elif old is not message and old != message:
+                changed.append(message)
     checkpoint = one.checkpoint["id"]
     return Step(
         checkpoint=checkpoint,
         created_at=time_of(checkpoint) or str(one.checkpoint.get("ts", "")),
         source=str(one.metadata.get("source", "")),
         metadata=dict(one.metadata),
-        added=tuple(message for message in now if message.id not in known),
-        changed=tuple(message for message in now if message.id in known and message != known[message.id]),
-        removed=tuple(str(message.id) for message in before if message.id not in here),
+        added=tuple(added),
+        changed=tuple(changed),
+        removed=tuple(str(id_) for id_ in known),
         pauses=tuple(pauses),
     )
 
 
-def _messages(one: CheckpointTuple, above: CheckpointTuple | None, before: Sequence[AnyMessage]) -> list[AnyMessage]:
+def _messages(one: CheckpointTuple, above: CheckpointTuple | None, before: list[AnyMessage]) -> list[AnyMessage]:
     values = one.checkpoint["channel_values"]
     for channel in (CHANNEL, "__root__"):
         whole = getattr(values.get(channel), "value", values.get(channel))
         if isinstance(whole, (list, tuple)):
             return _only_messages(merge_messages(list(whole), []))
     written = [value for _, channel, value in (above.pending_writes or [] if above else []) if channel == CHANNEL]
-    return _only_messages(merge_messages(before, written))
+    return _only_messages(merge_messages(before, written)) if written else before
 
 
 def _only_messages(found: Sequence[Any]) -> list[AnyMessage]:
@@ -128,21 +188,22 @@ def _only_messages(found: Sequence[Any]) -> list[AnyMessage]:
 
 
 def _pauses(
-    one: CheckpointTuple, inner: Sequence[CheckpointTuple], messages: Sequence[AnyMessage], until: str
+    one: CheckpointTuple,
+    inner: Sequence[CheckpointTuple],
+    messages: Sequence[AnyMessage],
+    after: CheckpointTuple | None,
 ) -> list[Pause]:
     """What was asked at a checkpoint; what a subgraph asks lies there too, but is answered inside."""
+    until = time_of(after.checkpoint["id"]) if after else ""
     found = {pause.id: pause for pause in pauses_at(one.pending_writes or (), _last(messages), until)}
     for below in inner:
-        if below.metadata.get("parents", {}).get("") == one.checkpoint["id"]:
-            said = below.checkpoint["channel_values"].get(CHANNEL)
-            spoken = _last(_only_messages(getattr(said, "value", said) or []))
-            found |= {pause.id: pause for pause in pauses_at(below.pending_writes or (), spoken, until)}
+        said = below.checkpoint["channel_values"].get(CHANNEL)
+        spoken = _last(_only_messages(getattr(said, "value", said) or []))
+        found |= {pause.id: pause for pause in pauses_at(below.pending_writes or (), spoken, until)}
+    if after is not None and not _goes_on(after):  # the answer, if there is one, was given on another branch
+        return [replace(pause, answer=None, at="") for pause in found.values()]
     return list(found.values())
 
 
 def _last(messages: Sequence[AnyMessage]) -> AIMessage | None:
     return next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
-
-
-def _namespace(one: CheckpointTuple) -> str:
-    return str(one.config.get("configurable", {}).get("checkpoint_ns", ""))

@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import delete, select
 
 from ..errors import ReadOnly
-from .branch import read_steps
+from .branch import read_all_steps
 from .data_sets import Uses, forget_uses, uses_of
 from .labels import labels_of
 from .prune import keep_only
@@ -96,10 +96,11 @@ def _doomed(store: Store, thread: str, strategy: Strategy) -> set[tuple[str, str
     every = {(namespace, at) for namespace, ids in _checkpoints(store, thread).items() for at in ids}
     if strategy == "delete":
         return every
-    leaves = leaf_checkpoints(store, thread)
-    needed = {*leaves, *(label.checkpoint for label in labels_of(store, [thread]).get(thread, ()))}
-    for leaf in leaves:
-        needed |= {step.checkpoint for step in read_steps(store, thread, leaf) if step.pauses}
+    needed = {
+        *leaf_checkpoints(store, thread),
+        *(label.checkpoint for label in labels_of(store, [thread]).get(thread, ())),
+    }
+    needed |= {step.checkpoint for step in read_all_steps(store, thread) if step.pauses}
     return {(namespace, at) for namespace, at in every if namespace == "" and at not in needed}
 
 

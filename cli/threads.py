@@ -136,7 +136,7 @@ def tree(thread: ThreadId, db: Database = DEFAULT_DB, as_json: AsJson = False) -
 
     Example: threadmill threads tree helpdesk-1a2b3c4d
     """
-    from ..checkpoints.branch import read_steps
+    from ..checkpoints.branch import read_all_steps
     from ..checkpoints.labels import labels_of
     from ..checkpoints.reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints, list_namespaces
     from ..checkpoints.store import open_store
@@ -145,7 +145,7 @@ def tree(thread: ThreadId, db: Database = DEFAULT_DB, as_json: AsJson = False) -
     with open_store(db, create=False, read_only=True) as store:
         nodes = checkpoint_tree(store, thread)
         leaves = leaf_checkpoints(store, thread)
-        steps = {step.checkpoint: step for leaf in leaves for step in read_steps(store, thread, leaf)}
+        steps = {step.checkpoint: step for step in read_all_steps(store, thread)}
         labels = labels_of(store, [thread]).get(thread, [])
         head = latest_checkpoint(store, thread)
         namespaces = list_namespaces(store, thread)
