@@ -37,13 +37,13 @@ def record_data_set(store: Store, *, digest: str, kind: str, folder: str, thread
     if store.read_only:
         return
     with Session(store.engine) as session, session.begin():
-        known = session.scalars(select(DataSetRow).filter_by(digest=digest, folder=folder)).first()
-        if known is not None:
-            return
-        row = DataSetRow(digest=digest, kind=kind, folder=folder)
-        session.add(row)
-        session.flush()
-        session.add_all(DataSetThreadRow(data_set_id=row.id, thread=thread) for thread in sorted({*threads}))
+        row = session.scalars(select(DataSetRow).filter_by(digest=digest, folder=folder)).first()
+        if row is None:
+            row = DataSetRow(digest=digest, kind=kind, folder=folder)
+            session.add(row)
+            session.flush()
+        known = {*session.scalars(select(DataSetThreadRow.thread).filter_by(data_set_id=row.id))}
+        session.add_all(DataSetThreadRow(data_set_id=row.id, thread=thread) for thread in sorted({*threads} - known))
 
 
 def uses_of(store: Store, threads: Sequence[str]) -> dict[str, Uses]:
@@ -73,10 +73,10 @@ def forget_uses(connection: Any, thread: str) -> None:
 
 def _learnt_from(versions: Sequence[Version], digests: set[str]) -> tuple[str, ...]:
     """Names of those that were trained on these data, their descendants included; oldest first."""
-    learnt: list[str] = []
-    for version in sorted(versions, key=lambda one: (one.created_at, one.number)):
+    learnt: dict[str, None] = {}
+    for version in sorted(versions, key=lambda one: (one.created_at, one.slot, one.number)):
         runs = version.lineage.get("runs", [])
-        trained_on = {str(run.get("data", {}).get("digest")) for run in runs if isinstance(run.get("data"), dict)}
+        trained_on = {str(run["data"].get("digest")) for run in runs if isinstance(run.get("data"), dict)}
         if trained_on & digests or version.base in learnt:
-            learnt.append(version.name)
+            learnt[version.name] = None
     return tuple(learnt)

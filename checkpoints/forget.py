@@ -11,7 +11,7 @@ from .branch import read_all_steps
 from .data_sets import Uses, forget_uses, uses_of
 from .labels import labels_of
 from .prune import keep_only
-from .reading import latest_checkpoint, leaf_checkpoints
+from .reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints
 from .store import Store
 from .tables import LabelRow, LeaseRow
 
@@ -28,6 +28,8 @@ class Pruned:
     """Checkpoints that went."""
     kept: dict[str, Uses] = field(default_factory=dict)
     """Threads left as they are because a data set refers to them."""
+    used: dict[str, Uses] = field(default_factory=dict)
+    """Threads that lost something although a data set refers to them."""
 
 
 def delete_thread(store: Store, thread: str) -> Uses:
@@ -60,8 +62,9 @@ def prune_threads(
 ) -> Pruned:
     """Make ``threads`` smaller, or delete them (``delete``).
 
-    ``keep-leaves`` keeps the end of every branch with its whole conversation, checkpoints with a label or with a
-    question, and all checkpoints of subgraphs; the other checkpoints go, and with them the chance to fork there.
+    ``keep-leaves`` keeps the end of every branch with its whole conversation, checkpoints with a label, those with a
+    question and the next ones, which took the answer, and all checkpoints of subgraphs; the other checkpoints go,
+    and with them the chance to fork there.
     Threads that a data set refers to are left alone, unless ``even_used``.
 
     Raises:
@@ -70,14 +73,16 @@ def prune_threads(
     if not dry_run:
         _refuse_read_only(store)
     done = Pruned()
-    used = {} if even_used else uses_of(store, threads)
-    for thread in threads:
-        if thread in used:
+    used = uses_of(store, threads)
+    for thread in dict.fromkeys(threads):
+        if thread in used and not even_used:
             done.kept[thread] = used[thread]
             continue
         doomed = _doomed(store, thread, strategy)
         if not doomed:
             continue
+        if thread in used:
+            done.used[thread] = used[thread]
         done.threads.append(thread)
         done.checkpoints += len(doomed)
         if dry_run:
@@ -100,7 +105,8 @@ def _doomed(store: Store, thread: str, strategy: Strategy) -> set[tuple[str, str
         *leaf_checkpoints(store, thread),
         *(label.checkpoint for label in labels_of(store, [thread]).get(thread, ())),
     }
-    needed |= {step.checkpoint for step in read_all_steps(store, thread) if step.pauses}
+    asked = {step.checkpoint for step in read_all_steps(store, thread) if step.pauses}
+    needed |= asked | {node.checkpoint for node in checkpoint_tree(store, thread) if node.parent in asked}
     return {(namespace, at) for namespace, at in every if namespace == "" and at not in needed}
 
 

@@ -64,6 +64,7 @@ def prune(
     whole: Annotated[bool, typer.Option("--whole", help="Delete the threads instead of thinning them out.")] = False,
     even_used: Annotated[bool, typer.Option("--even-used", help="Also threads that a data set refers to.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --whole deletes.")] = False,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
@@ -75,18 +76,22 @@ def prune(
     from ..checkpoints.store import open_store
     from ..checkpoints.threads import list_threads
 
-    wanted: Any = status
-    with open_store(db, create=False) as store:
-        names = threads or [
-            found.thread
-            for found in list_threads(store, agent=agent, status=wanted, until=read_time(before, "--before"))
-        ]
+    wanted: Any = read_status(status)
+    until = read_time(before, "--before")
+    if threads and (agent or before):
+        raise typer.BadParameter("threads are named, so there is nothing to filter", param_hint="--agent, --before")
+    with open_store(db, create=False, read_only=dry_run) as store:
+        found = [] if threads else list_threads(store, agent=agent, status=wanted, until=until)
+        names = threads or [one.thread for one in found]
         strategy = "delete" if whole else "keep-leaves"
+        if whole and names and not (yes or dry_run):
+            typer.confirm(f"Delete {len(names)} threads from {store.name}?", abort=True, err=True)
         done = prune_threads(store, names, strategy=strategy, even_used=even_used, dry_run=dry_run)
     record = {
         "threads": done.threads,
         "checkpoints": done.checkpoints,
         "kept": {thread: _uses(uses) for thread, uses in done.kept.items()},
+        "used": {thread: _uses(uses) for thread, uses in done.used.items()},
         "dry_run": dry_run,
     }
     if as_json:
@@ -96,6 +101,9 @@ def prune(
     typer.echo(f"{done.checkpoints} checkpoints of {len(done.threads)} threads {verb}")
     if done.kept:
         typer.echo(f"{len(done.kept)} threads are kept, because data sets refer to them (--even-used takes them too)")
+    for thread, uses in done.used.items():
+        typer.echo(f"{thread}:")
+        _tell(uses)
 
 
 def export_file(
@@ -143,6 +151,17 @@ def read_time(text: str | None, name: str) -> str | None:
             raise typer.BadParameter(
                 f"{text!r} is no time; write 2026-11-21 or 2026-11-21T08:30:00", param_hint=name
             ) from error
+    return text
+
+
+def read_status(text: str | None) -> str | None:
+    """``text`` if it is a status; wrong usage of ``--status`` if not."""
+    from typing import get_args
+
+    from ..checkpoints.threads import Status
+
+    if text is not None and text not in get_args(Status):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(get_args(Status))}", param_hint="--status")
     return text
 
 

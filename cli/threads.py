@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import answer, keep, travel
-from .keep import read_time
+from .keep import read_status, read_time
 from .place import DEFAULT_DB, AsJson, Database, ThreadId
 
 if TYPE_CHECKING:
@@ -38,15 +38,11 @@ def list_command(
 
     Example: threadmill threads list --status paused
     """
-    from typing import get_args
-
     from ..checkpoints.reading import read_questions
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import Status, list_threads
+    from ..checkpoints.threads import list_threads
 
-    if status is not None and status not in get_args(Status):
-        raise typer.BadParameter(f"{status!r} is none of {', '.join(get_args(Status))}", param_hint="--status")
-    wanted: Any = status
+    wanted: Any = read_status(status)
     with open_store(db, create=False, read_only=True) as store:
         threads = list_threads(
             store,
