@@ -168,11 +168,13 @@ def judge(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "met": slowest <= LOAD_GOAL,
         },
     ]
+    if last["turns"] < max(SIZES):  # the goal for bytes is one for long threads
+        results = results[1:]
     return {
         "name": "storage",
         "ratio": results[0]["ratio"],
         "ratio_of": results[0]["what"],
-        "goal": BYTES_GOAL,
+        "goal": results[0]["goal"],
         "met": all(result["met"] for result in results),
         "detail": {"results": results, "sizes": list(records)},
     }

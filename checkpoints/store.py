@@ -46,7 +46,7 @@ class Store:
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
         self.has_labels = not saver.read_only or has_our_labels(engine)
-        self.has_data_sets = not saver.read_only or inspect(engine).has_table("data_sets")
+        self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_threads")
 
     @property
     def place(self) -> Path:
