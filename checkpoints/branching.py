@@ -5,7 +5,8 @@ to be done, and no trace of what was done from there before.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -93,18 +94,23 @@ def refuse_subgraphs_with_memory(namespaces: list[str], thread: str) -> None:
         )
 
 
-def ids_after(checkpoint: str, taken: set[str]) -> Any:
-    """Ids that sort behind ``checkpoint`` and before every checkpoint that was made later, none of them ``taken``.
+def ids_beside(checkpoint: str, taken: set[str]) -> Iterator[str]:
+    """Ids in rising order next to ``checkpoint``, none ``taken``: nothing made earlier or later comes between.
 
-    A branch with such ids does not become the thread's newest: LangGraph takes the greatest id for that.
+    A branch with such ids does not become the thread's newest, for which LangGraph takes the greatest id: they sort
+    behind ``checkpoint``, but before it if it is the newest itself. Later branches sort behind earlier ones.
     """
-    number = UUID(checkpoint).int + random.SystemRandom().getrandbits(24)
-    while True:
-        number += 1
-        name = str(UUID(int=number))
-        if name not in taken:
-            taken.add(name)
-            yield name
+    number = UUID(checkpoint).int
+    numbers = {UUID(name).int for name in taken}
+    newest = max(numbers, default=0)
+    near = [one for one in numbers if one < newest and one >> _MACHINE_BITS == number >> _MACHINE_BITS]
+    begin = max(near) if near else number - number % (1 << _MACHINE_BITS) // 2
+    begin += random.SystemRandom().getrandbits(24)
+    return (name for place in count(begin + 1) if (name := str(UUID(int=place))) not in taken)
+
+
+_MACHINE_BITS = 48
+"""The end of an id, which says nothing about time or order."""
 
 
 def _kept(found: CheckpointTuple) -> dict[str, Any]:

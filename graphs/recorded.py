@@ -17,17 +17,19 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from ..checkpoints.branching import branch_at, checkpoint_of, ids_after, whole_checkpoint
+from ..checkpoints.branching import branch_at, checkpoint_of, ids_beside, whole_checkpoint
 from ..checkpoints.saver import ThreadSaver
 from ..errors import CannotTravel
 from ..nodes.calls import Call
 from ..nodes.tool import RECORD
 from .divergence import first_divergence
 from .run import Agent, _config, _outcome
-from .travel import Replay, _at, _saver, recorded_after, speaking
+from .travel import Replay, _at, _saver, messages_of, module_of, recorded_path, speaking
 
 OUR_NODES = "threadmill.nodes."
 MISSING = "not in the record"
+NOT_RUN = {"invalid", "unknown_tool", "rejected", "responded"}
+"""What a ``ToolMessage`` is noted to be when no tool said it."""
 
 
 def replay_recorded(
@@ -46,18 +48,21 @@ def replay_recorded(
 
     Raises:
         UnknownThread
-        CannotTravel: nothing follows the checkpoint, or a node or subgraph might act.
+        CannotTravel: nothing follows the checkpoint, a node or subgraph might act, or the live version would speak
+            instead of ``versions``.
     """
     saver = _saver(graph)
     before = _at(graph, thread, checkpoint)
     if not before.next:
         raise CannotTravel(f"the run ends at checkpoint {checkpoint}; replay from an earlier one")
     _refuse_nodes_that_may_act(graph, pure)
-    was = recorded_after(graph, thread, checkpoint)
+    spoken = speaking(graph, before, versions)
+    path = recorded_path(saver, thread, checkpoint)
+    was = messages_of(graph, thread, path[-1])
     known = before.values.get("messages", [])
-    record = _Record.of(was, known, saver, thread, checkpoint)
-    memory = InMemorySaver(serde=saver.serde)
-    root = _copy_into(memory, saver, thread, checkpoint, speaking(before, versions))
+    record = _Record(_tools(was, known), _people(saver, thread, path))
+    memory = _Memory(serde=saver.serde)
+    root = _copy_into(memory, saver, thread, checkpoint, spoken)
     trial = graph.copy({"checkpointer": memory})
     config = _config(graph, thread, before, metadata={"replay": "recorded", "replay_of": checkpoint})
     config["configurable"] = {**config.get("configurable", {}), RECORD: record.serve}
@@ -67,37 +72,33 @@ def replay_recorded(
     stopped = values.get("__interrupt__", ())
     outcome = _outcome(thread, values, [asked for asked in stopped if "questions" in asked.value])
     divergence = first_divergence(was, values["messages"], known, finished=not stopped)
-    leaf = _graft(saver, memory, root, thread, checkpoint, by, values=speaking(before, versions))
+    leaf = _graft(saver, memory, root, thread, checkpoint, by, values=spoken)
     return Replay(outcome, leaf, checkpoint, divergence)
+
+
+class _Memory(InMemorySaver):
+    """Where the replay runs."""
+
+    def __init__(self, serde: Any) -> None:
+        super().__init__(serde=serde)
+        self.path_of: dict[str, str] = {}
+        """Task to its path, which says in what order the results of parallel calls are read."""
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """As LangGraph's; its tuples forget the path."""
+        self.path_of[task_id] = task_path
+        super().put_writes(config, writes, task_id, task_path)
 
 
 @dataclass(slots=True)
 class _Record:
-    """What tools and people answered after the checkpoint, each to be used once."""
+    """What tools and people answered on the recorded branch, each to be used once."""
 
     tools: dict[str, list[ToolMessage]]
     people: dict[str, list[Mapping[str, Any]]]
     lock: Lock = field(default_factory=Lock)
-
-    @classmethod
-    def of(
-        cls,
-        messages: Sequence[BaseMessage],
-        known: Sequence[BaseMessage],
-        saver: ThreadSaver,
-        thread: str,
-        checkpoint: str,
-    ) -> "_Record":
-        begun = {message.id for message in known if not isinstance(message, AIMessage)}
-        calls = {
-            call["id"]: call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls
-        }
-        tools: dict[str, list[ToolMessage]] = {}
-        for message in messages:
-            if isinstance(message, ToolMessage) and message.id not in begun and message.tool_call_id in calls:
-                call = calls[message.tool_call_id]
-                tools.setdefault(_key(call["name"], call["args"]), []).append(message)
-        return cls(tools, _people(saver, thread, checkpoint))
 
     def serve(self, call: Call) -> ToolMessage:
         """The recorded answer to ``call``; stops the replay if there is none."""
@@ -123,16 +124,32 @@ class _Record:
         return given
 
 
-def _people(saver: ThreadSaver, thread: str, checkpoint: str) -> dict[str, list[Mapping[str, Any]]]:
-    """Recorded answers by the call that was asked about, those given at or after ``checkpoint``."""
+def _tools(messages: Sequence[BaseMessage], known: Sequence[BaseMessage]) -> dict[str, list[ToolMessage]]:
+    """What tools answered after ``known``, by the call; not what people did in their place, or a refused call got.
+
+    A call id belongs to the last message before the answer that has it: many models use the same ids in every turn.
+    """
+    begun = {message.id for message in known if not isinstance(message, AIMessage)}
+    asked: dict[str, Any] = {}
+    found: dict[str, list[ToolMessage]] = {}
+    for message in messages:
+        if isinstance(message, AIMessage):
+            asked |= {call["id"] or f"{message.id}:{place}": call for place, call in enumerate(message.tool_calls)}
+        elif isinstance(message, ToolMessage) and message.tool_call_id in asked and message.id not in begun:
+            call = asked[message.tool_call_id]
+            if message.additional_kwargs.get("kind") not in NOT_RUN:
+                found.setdefault(_key(call["name"], call["args"]), []).append(message)
+    return found
+
+
+def _people(saver: ThreadSaver, thread: str, path: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """What people answered on ``path``, by the call that was asked about."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    listed = saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
-    for at in sorted(listed, key=lambda one: one.checkpoint["id"]):
-        if at.checkpoint["id"] < checkpoint:
-            continue
+    for checkpoint in path:
+        at = saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}})
         asked: list[Any] = []
         answered: dict[str, Mapping[str, Any]] = {}
-        for task, channel, value in at.pending_writes or []:
+        for task, channel, value in (at and at.pending_writes) or []:
             if channel == "__interrupt__":
                 asked += [one for one in value if isinstance(one.value, dict)]
             elif channel == "__resume__" and not task.startswith("00000000"):
@@ -151,12 +168,9 @@ def _key(name: str, args: Any) -> str:
 
 
 def _refuse_nodes_that_may_act(graph: Agent, pure: Sequence[str]) -> None:
-    strange = []
-    for name, node in graph.builder.nodes.items():
-        function = getattr(node.runnable, "func", None) or getattr(node.runnable, "afunc", None)
-        ours = (getattr(function, "__module__", "") or "").startswith(OUR_NODES)
-        if not ours and name not in pure:
-            strange.append(name)
+    strange = [
+        name for name in graph.builder.nodes if not module_of(graph, name).startswith(OUR_NODES) and name not in pure
+    ]
     if strange:
         raise CannotTravel(
             f"node {', '.join(map(repr, strange))} is not one of Threadmill's, so it cannot be known to do nothing in "
@@ -165,7 +179,7 @@ def _refuse_nodes_that_may_act(graph: Agent, pure: Sequence[str]) -> None:
 
 
 def _copy_into(
-    memory: InMemorySaver, saver: ThreadSaver, thread: str, checkpoint: str, values: Mapping[str, Any]
+    memory: _Memory, saver: ThreadSaver, thread: str, checkpoint: str, values: Mapping[str, Any]
 ) -> CheckpointTuple:
     """Begin the thread in ``memory`` with ``checkpoint``, complete in itself."""
     found = saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}})
@@ -178,7 +192,7 @@ def _copy_into(
 
 def _graft(
     saver: ThreadSaver,
-    memory: InMemorySaver,
+    memory: _Memory,
     root: CheckpointTuple,
     thread: str,
     checkpoint: str,
@@ -189,7 +203,7 @@ def _graft(
     """Write what ``memory`` holds beside ``checkpoint``; the leaf's id."""
     place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     taken = {one.checkpoint["id"] for one in saver.list(place)}
-    ids = ids_after(checkpoint, taken)
+    ids = ids_beside(checkpoint, taken)
     noted = {"replay": "recorded", "replay_of": checkpoint, "editor": by}
     first = branch_at(saver, thread, checkpoint, noted=noted, values=values, new_id=next(ids), whole=True)
     made = {checkpoint: first, root.checkpoint["id"]: first}
@@ -214,5 +228,5 @@ def _graft(
         for task, channel, value in step.pending_writes or []:
             by_task.setdefault(task, []).append((channel, value))
         for task, writes in by_task.items():
-            saver.put_writes(under, writes, task)
+            saver.put_writes(under, writes, task, memory.path_of.get(task, ""))
     return leaf

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START
 from langgraph.types import StateSnapshot
 from sqlalchemy import select
 
@@ -22,6 +23,8 @@ from .divergence import Divergence, first_divergence
 from .run import Agent, Outcome, _config, _go, driving
 
 PUSH = "__pregel_push"
+TASKS = "__pregel_tasks"
+OBSERVE = "threadmill.nodes.observe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def fork_thread(
         if not update:
             made = branch_at(saver, thread, checkpoint, noted=noted)
             return Fork(thread, made, checkpoint, before.next)
-        as_node = _speaker(graph, before)
+        as_node = _speaker(graph, saver, before)
         config = _config(graph, thread, before)
         place: RunnableConfig = {
             "configurable": {**config.get("configurable", {}), "checkpoint_id": checkpoint, "checkpoint_ns": ""},
@@ -97,16 +100,18 @@ def replay_thread(
 
     Raises:
         UnknownThread, ThreadBusy, StoreFull
-        CannotTravel: nothing follows the checkpoint, or a subgraph keeps a state of its own.
+        CannotTravel: nothing follows the checkpoint, the live version would speak instead of ``versions``, or a
+            subgraph keeps a state of its own.
     """
     saver = _saver(graph)
     with driving(graph, thread):
         before = _at(graph, thread, checkpoint)
         if not before.next:
             raise CannotTravel(f"the run ends at checkpoint {checkpoint}; replay from an earlier one")
-        was = recorded_after(graph, thread, checkpoint)
+        spoken = speaking(graph, before, versions)
+        was = messages_of(graph, thread, recorded_path(saver, thread, checkpoint)[-1])
         noted = {"editor": by, "replay": "live", "replay_of": checkpoint}
-        branch_at(saver, thread, checkpoint, noted=noted, values=speaking(before, versions))
+        branch_at(saver, thread, checkpoint, noted=noted, values=spoken)
         config = _config(graph, thread, before, metadata={"replay": "live", "replay_of": checkpoint})
         outcome = _go(graph, thread, None, config)
         after = graph.get_state({"configurable": {"thread_id": thread}})
@@ -115,9 +120,8 @@ def replay_thread(
     return Replay(outcome, checkpoint_of(after.config) or "", checkpoint, divergence)
 
 
-def recorded_after(graph: Agent, thread: str, checkpoint: str) -> list[BaseMessage]:
-    """The messages at the end of the newest branch that leads through ``checkpoint``."""
-    saver = _saver(graph)
+def recorded_path(saver: ThreadSaver, thread: str, checkpoint: str) -> list[str]:
+    """The checkpoints from ``checkpoint`` to the end of the newest branch that leads through it."""
     table = saver.tables.checkpoints
     query = select(table.c.checkpoint_id, table.c.parent_checkpoint_id).where(
         table.c.thread_id == thread, table.c.checkpoint_ns == ""
@@ -125,17 +129,42 @@ def recorded_after(graph: Agent, thread: str, checkpoint: str) -> list[BaseMessa
     parents = {made: above for made, above in saver.tables.read(query)}
     inner = set(parents.values())
     for leaf in sorted((made for made in parents if made not in inner), reverse=True):
-        at: str | None = leaf
-        while at is not None and at != checkpoint:
-            at = parents.get(at)
-        if at == checkpoint:
-            return list(graph.get_state(_place(thread, leaf)).values.get("messages", []))
-    return []
+        path = [leaf]
+        while path[-1] != checkpoint and (above := parents.get(path[-1])):
+            path.append(above)
+        if path[-1] == checkpoint:
+            return path[::-1]
+    return [checkpoint]
 
 
-def speaking(before: StateSnapshot, versions: Mapping[str, str] | None) -> dict[str, Any]:
-    """The change of state that makes ``versions`` speak."""
-    return {"versions": {**before.values.get("versions", {}), **versions}} if versions else {}
+def messages_of(graph: Agent, thread: str, checkpoint: str) -> list[BaseMessage]:
+    """The messages as they stood at ``checkpoint``."""
+    return list(graph.get_state(_place(thread, checkpoint)).values.get("messages", []))
+
+
+def speaking(graph: Agent, before: StateSnapshot, versions: Mapping[str, str] | None) -> dict[str, Any]:
+    """The change of state that makes ``versions`` speak after ``before``.
+
+    Raises:
+        CannotTravel: the next step would take the live versions instead.
+    """
+    if not versions:
+        return {}
+    messages = before.values.get("messages", [])
+    begins = bool(messages) and isinstance(messages[-1], HumanMessage)
+    if START in before.next or (begins and any(module_of(graph, name) == OBSERVE for name in before.next)):
+        raise CannotTravel(
+            "a user turn begins at this checkpoint, and with it the live version would speak; replay from the next "
+            "checkpoint, at which the model is asked"
+        )
+    return {"versions": {**before.values.get("versions", {}), **versions}}
+
+
+def module_of(graph: Agent, node: str) -> str:
+    """The module of the function that ``node`` is; empty if it is none."""
+    spec = graph.builder.nodes.get(node)
+    function = getattr(spec and spec.runnable, "func", None) or getattr(spec and spec.runnable, "afunc", None)
+    return getattr(function, "__module__", "") or ""
 
 
 def _at(graph: Agent, thread: str, checkpoint: str) -> StateSnapshot:
@@ -172,22 +201,61 @@ def _saver(graph: Agent) -> ThreadSaver:
     return graph.checkpointer
 
 
-def _speaker(graph: Agent, before: StateSnapshot) -> str:
-    """The node that wrote ``before``, so that the graph goes on from its edges after the change."""
+def _speaker(graph: Agent, saver: ThreadSaver, before: StateSnapshot) -> str:
+    """The node that brought the thread to ``before``: after a change the graph goes on from its edges."""
     if any(task.path and task.path[0] == PUSH for task in before.tasks):
         raise CannotTravel(
             "the calls of this checkpoint are already on their way, and a change of state would lose them; "
             "fork at the checkpoint before it"
         )
-    if before.parent_config is None:
-        return "__start__"
-    names = {task.name for task in graph.get_state(before.parent_config).tasks}
+    if START in before.next:
+        raise CannotTravel(
+            "what the user said is not among the messages of this checkpoint yet, and a change of state would lose "
+            "it; fork at the checkpoint after it"
+        )
+    noted = before.metadata or {}
+    if "as_node" in noted:  # itself a change
+        return noted["as_node"]
+    above = graph.get_state(before.parent_config) if before.parent_config else None
+    names = {task.name for task in above.tasks} if above else set()
+    if noted.get("source") == "update" or above is None or above.metadata is None or not _follows(before, above):
+        names = _seen_last(graph, saver, before)
     if len(names) != 1:
         raise CannotTravel(
-            f"{len(names)} nodes ran at once before this checkpoint ({', '.join(sorted(names))}), so it is not clear "
-            "whose edges to follow after a change; fork at another checkpoint"
+            f"{len(names)} nodes may have run just before this checkpoint ({', '.join(sorted(names)) or 'none'}), so "
+            "it is not clear whose edges to follow after a change; fork at another checkpoint"
         )
     return names.pop()
+
+
+def _follows(before: StateSnapshot, above: StateSnapshot) -> bool:
+    """Whether nothing that lay between the two was pruned."""
+    return (before.metadata or {}).get("step") == (above.metadata or {}).get("step", 0) + 1
+
+
+def _seen_last(graph: Agent, saver: ThreadSaver, before: StateSnapshot) -> set[str]:
+    """The nodes that ran just before, as far as the checkpoint itself tells.
+
+    A node notes the versions of the channels that woke it, which rise from step to step; one that was sent calls
+    notes nothing, but its step used the calls up. A deferred node may have been woken long before it ran.
+    """
+    found = saver.get_tuple(before.config)
+    assert found is not None
+    if any(node.defer for node in graph.builder.nodes.values()):
+        return set()
+    seen = {
+        node: max(map(_number, noted.values()), default=0)
+        for node, noted in found.checkpoint["versions_seen"].items()
+        if node == START or not node.startswith("__")  # those are LangGraph's own
+    }
+    last = max(seen.values(), default=0)
+    if _number(found.checkpoint["channel_versions"].get(TASKS, "")) > last:
+        last = 0
+    return {node for node, number in seen.items() if number == last}
+
+
+def _number(version: Any) -> int:
+    return int(str(version).split(".")[0] or 0)
 
 
 def _replacing(before: StateSnapshot, message: BaseMessage, by: str) -> BaseMessage:
