@@ -78,7 +78,7 @@ class RecordWriter:
     def _check_label(self, value: Any) -> None:
         if self._store.tables.postgres:
             json.dumps(value, allow_nan=False)
-        elif isinstance(value, int) and value.bit_length() > 63:
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError(f"SQLite makes another number of a label's {value}")
 
     def _add_to_sqlite(self, row: Record, record: Record, values: Mapping[str, Typed]) -> None:

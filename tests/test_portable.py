@@ -347,7 +347,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadata=st.dictionaries(letters, plain, max_size=3), label=labels, thread=letters, channel=letters, value=plain)
 def test_any_text_and_number_comes_back_in_the_same_bytes(
     both: tuple[Path, list[Store]], metadata: dict[str, Any], label: Any, thread: str, channel: str, value: Any
