@@ -100,6 +100,22 @@ def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
     return note_kinds(apply_decisions(messages, pauses))
 
 
+def find_message(store: Store, thread: str, start: str) -> str:
+    """The id of the message of ``thread``, on any branch, that is or begins with ``start``.
+
+    Raises:
+        UnknownThread: no such thread, no such message, or several.
+    """
+    known = {str(message.id) for step in read_all_steps(store, thread) for message in step.added}
+    fitting = [start] if start in known else [id_ for id_ in known if id_.startswith(start)]
+    if len(fitting) != 1 or not start:
+        raise UnknownThread(
+            f"thread {thread!r} has {len(fitting) if start else 'no'} messages {start!r} in {store.name}; "
+            f"see the ids in `threadmill threads show {thread} --json`"
+        )
+    return fitting[0]
+
+
 def questions_and_answers(pause: Pause) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Every question of ``pause`` with its answer, or None where there is none."""
     questions, answers = questions_of(pause), answers_of(pause)

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
+
+if TYPE_CHECKING:
+    from ..graphs.run import Outcome
 
 CallId = Annotated[str | None, typer.Option("--call", help="The call that is meant, to be sure.")]
 
@@ -91,14 +94,22 @@ def answer(
 
     Example: threadmill threads answer helpdesk-1a2b3c4d '[{"id": "c1", "type": "approve"}]'
     """
-    if answers == "-":
-        text = typer.get_text_stream("stdin").read()
-    else:
-        text = answers if answers.lstrip().startswith("[") else Path(answers).expanduser().read_text(encoding="utf-8")
+    text = _read_answers(answers)
     given = read_json(text, "ANSWERS")
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise typer.BadParameter(f"{text[:80]!r} is no JSON list of objects", param_hint="ANSWERS")
     _resume(thread, lambda questions: [{"by": by or user(), **one} for one in given], model, db, as_json)
+
+
+def _read_answers(answers: str) -> str:
+    if answers == "-":
+        return typer.get_text_stream("stdin").read()
+    if answers.lstrip().startswith(("[", "{")):
+        return answers
+    try:
+        return Path(answers).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{answers!r} is neither JSON nor a file: {error}", param_hint="ANSWERS") from error
 
 
 def read_json(text: str, name: str) -> Any:
@@ -163,5 +174,24 @@ def _resume(thread: str, answers: Any, model: str | None, db: str, as_json: bool
         given = answers(read_questions(store, thread))
         agent = open_agent(store, str(metadata.get("agent")), model=model)
         outcome = answer_thread(agent, thread, given)
-    record = {"thread": thread, "status": outcome.status, "answer": outcome.answer}
-    typer.echo(json.dumps(record) if as_json else f"{thread} · {outcome.status}\n{outcome.answer or ''}".rstrip())
+    tell_outcome(outcome, as_json)
+
+
+def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
+    """Print where a thread stands: the agent's answer, or what it asks now."""
+    from .timeline import question_line, visible
+
+    if as_json:
+        record = {
+            "thread": outcome.thread,
+            "status": outcome.status,
+            "answer": outcome.answer,
+            "questions": list(outcome.questions),
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False))
+        return
+    typer.echo(f"{outcome.thread} · {outcome.status}")
+    if outcome.answer:
+        typer.echo(visible(outcome.answer))
+    for question in outcome.questions:
+        typer.echo(visible(question_line(outcome.thread, question)))

@@ -65,6 +65,8 @@ def list_command(
     from rich.console import Console
     from rich.table import Table
 
+    from .timeline import question_line, visible
+
     table = Table()
     for column in ("thread", "agent", "task", "status", "turns", "versions", "labels", "updated"):
         table.add_column(column, overflow="fold")
@@ -73,6 +75,9 @@ def list_command(
         row = (thread.thread, thread.agent, thread.task or "", thread.status, str(thread.turns))
         table.add_row(*row, ", ".join(thread.versions), labels, thread.updated_at[:19])
     Console(markup=False, emoji=False).print(table)
+    for thread, questions in asks.items():
+        for question in questions:
+            typer.echo(visible(f"{thread}  {question_line(thread, question)}"))
     if len(threads) == limit:
         typer.echo(f"more may follow: --offset {offset + limit}", err=True)
 
@@ -205,6 +210,7 @@ def label(
     from math import isfinite
     from typing import get_args
 
+    from ..checkpoints.branch import find_message
     from ..checkpoints.labels import NUMERIC, Kind, Label, add_label
     from ..checkpoints.reading import find_checkpoint, latest_checkpoint
     from ..checkpoints.store import open_store
@@ -223,6 +229,8 @@ def label(
     with open_store(db, create=False) as store:
         latest_checkpoint(store, thread)
         checkpoint = find_checkpoint(store, thread, at) if at else None
+        if message is not None:
+            message = find_message(store, thread, message)
         add_label(store, Label(thread, checkpoint, message, known, meant, source))
     record = {"thread": thread, "checkpoint": checkpoint, "message": message}
     record |= {"kind": kind, "value": meant, "source": source}

@@ -62,15 +62,13 @@ def pause_lines(pause: "Pause") -> list[str]:
     for question, answer in questions_and_answers(pause):
         if answer is None:
             continue
-        asked = call_text({"name": question["tool"], "args": question["args"]}) if "tool" in question else ""
         given = str(answer["type"])
         if "args" in answer:
             given += f" {answer.get('tool', '')}{json.dumps(answer['args'], default=str)}"
         if answer.get("text"):
             given += f" “{answer['text']}”"
         signed = f" by {answer.get('by', 'human')}" + (f" at {answer['at']}" if answer.get("at") else "")
-        why = question.get("why") or ""
-        lines.append(f"asked  {asked}{': ' if asked and why else ''}{why} — answered {given}{signed}")
+        lines.append(f"asked  {asked_text(question)} — answered {given}{signed}")
     return lines
 
 
@@ -149,9 +147,16 @@ def call_text(call: Any) -> str:
 
 
 def question_line(thread: str, question: dict[str, Any]) -> str:
-    """What is asked, and how to answer."""
+    """Who is asked what, and how to answer."""
     if "tool" not in question:
-        return f"asks   {question}"
-    call = call_text({"name": question["tool"], "args": question["args"]})
+        return f"asks   {asked_text(question)} — answer it where the agent runs"
     choices = "|".join(question["choices"])
-    return f"asks   {call}: {question['why']} — answer with `threadmill threads {choices} {thread}`"
+    return f"asks   {asked_text(question)} — answer with `threadmill threads {choices} {thread}`"
+
+
+def asked_text(question: dict[str, Any]) -> str:
+    """Who is asked about which call, and why."""
+    call = call_text({"name": question["tool"], "args": question["args"]}) if "tool" in question else ""
+    why = question.get("why") or ""
+    why = why if isinstance(why, str) else json.dumps(why, ensure_ascii=False, default=str)
+    return ": ".join(part for part in (question.get("who", "human"), call, why) if part)

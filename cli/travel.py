@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .answer import read_json
+from .answer import read_json, tell_outcome
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def fork(
         return
     typer.echo(f"{thread} · branch {made.checkpoint} · next {', '.join(made.next) or 'nothing'}")
     if outcome:
-        typer.echo(f"{outcome.status}\n{outcome.answer or ''}".rstrip())
+        tell_outcome(outcome, as_json)
     elif made.next:
         typer.echo(f"run it with: threadmill threads continue {thread}")
 
@@ -98,6 +98,8 @@ def replay(
         versions = versions_of_model(store, name, model)
         go = replay_recorded if recorded else replay_thread
         made = go(agent, thread, checkpoint, versions=versions, by=by or user())
+    from .timeline import visible
+
     record: dict[str, Any] = {
         "thread": thread,
         "at": made.at,
@@ -112,12 +114,15 @@ def replay(
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
     typer.echo(f"{thread} · {record['mode']} replay · branch {made.checkpoint} · {made.outcome.status}")
+    if made.outcome.answer:
+        typer.echo(visible(made.outcome.answer))
     if made.divergence is None:
         typer.echo("every turn as recorded")
         return
     typer.echo(f"turn {made.divergence.turn} is the first that differs")
     for who, turn in (("recorded", made.divergence.recorded), ("replayed", made.divergence.replayed)):
-        typer.echo(f"  {who}: {json.dumps(turn, ensure_ascii=False) if turn else 'the run had ended'}")
+        told = json.dumps(turn, ensure_ascii=False) if turn else "the run had ended"
+        typer.echo(visible(f"  {who}: {told}"))
 
 
 def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
@@ -133,13 +138,7 @@ def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAU
     with open_store(db, create=False) as store:
         agent = open_agent(store, str(latest_metadata(store, thread).get("agent")), model=model)
         outcome = continue_thread(agent, thread)
-    record = {
-        "thread": thread,
-        "status": outcome.status,
-        "answer": outcome.answer,
-        "questions": list(outcome.questions),
-    }
-    typer.echo(json.dumps(record) if as_json else f"{thread} · {outcome.status}\n{outcome.answer or ''}".rstrip())
+    tell_outcome(outcome, as_json)
 
 
 def _changed(thread: str, messages: "list[AnyMessage]", start: str, text: str | None, args: Any) -> "AnyMessage":

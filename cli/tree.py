@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .timeline import lines_of, visible
+from .timeline import call_text, lines_of, visible
 
 if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
+
     from ..checkpoints.branch import Step
     from ..checkpoints.labels import Label
     from ..checkpoints.reading import CheckpointNode
@@ -29,7 +31,7 @@ def tree_records(
                 "created_at": node.created_at,
                 "versions": node.metadata.get("versions", {}),
                 "noted": {key: node.metadata[key] for key in NOTED if key in node.metadata},
-                "added": [lines_of(message)[-1] for message in step.added] if step else [],
+                "added": [_headline(message) for message in step.added] if step else [],
                 "asks": bool(step and step.pauses),
                 "labels": [
                     {"kind": label.kind, "value": label.value, "source": label.source}
@@ -42,7 +44,7 @@ def tree_records(
 
 
 def print_tree(thread: str, records: Sequence[dict[str, Any]], head: str, namespaces: Sequence[str]) -> None:
-    """Print the tree; a checkpoint with one child has it on the next line, not further in."""
+    """Print the tree; a checkpoint with one child has it on the next line, and several each further in."""
     from rich.console import Console
     from rich.text import Text
     from rich.tree import Tree
@@ -52,19 +54,29 @@ def print_tree(thread: str, records: Sequence[dict[str, Any]], head: str, namesp
     for record in records:
         children.setdefault(record["parent"] if record["parent"] in known else None, []).append(record)
     root = Tree(f"thread {thread}", guide_style="dim")
-    waiting = [(root, record) for record in children.get(None, [])][::-1]
+    waiting = [(root, record, {}, len(children.get(None, [])) > 1) for record in children.get(None, [])][::-1]
     while waiting:
-        above, record = waiting.pop()
+        above, record, noted, begins = waiting.pop()
         below = children.get(record["checkpoint"], [])
-        here = above.add(Text(visible(_line(record, head, end=not below))))
-        inside = above if len(below) == 1 and (above is not root or len(children.get(None, [])) == 1) else here
-        waiting += [(inside, child) for child in below][::-1]
+        told = record if record["noted"] != noted else {**record, "noted": {}}
+        here = above.add(Text(visible(_line(told, head, end=not below))))
+        inside = here if begins or len(below) > 1 else above
+        waiting += [(inside, child, record["noted"], len(below) > 1) for child in below][::-1]
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
     console.print(root, soft_wrap=True)
     if namespaces:
         console.print(f"subgraphs: {', '.join(namespaces)}", soft_wrap=True)
+
+
+def _headline(message: "AnyMessage") -> str:
+    """A message in one line: its calls if it has any, else what it says."""
+    from langchain_core.messages import AIMessage
+
+    if isinstance(message, AIMessage) and message.tool_calls:
+        return f"ai     calls {', '.join(map(call_text, message.tool_calls))}"
+    return lines_of(message)[0]
 
 
 def _line(record: Mapping[str, Any], head: str, *, end: bool) -> str:

@@ -95,7 +95,7 @@ def test_an_edit_is_shown_with_what_the_model_proposed(foreign: str) -> None:
     assert edited["tool_calls"][0]["args"]["amount"] == 20
     assert edited["response_metadata"]["edit"]["proposal"]["tool_calls"][0]["args"]["amount"] == 900
     text = CliRunner().invoke(app, ["threads", "show", "hitl-edit", "--db", foreign], catch_exceptions=False).stdout
-    assert 'asked  refund(order="O1", amount=900)' in text
+    assert 'asked  human: refund(order="O1", amount=900)' in text
     assert "— answered edit" in text
     assert "the model proposed refund" in text
 
