@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from threadmill.checkpoints.reading import checkpoint_tree, latest_checkpoint, read_messages, read_questions
 from threadmill.checkpoints.store import Store, open_store
@@ -138,17 +139,15 @@ def test_after_the_answer_new_input_is_welcome(store: Store):
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_the_question_is_kept_whenever_langgraph_writes(store: Store, durability: Any):
-    """Other than with ``sync`` it notices only when the run is over."""
-    graph = bank(store, paying(50), AIMessage("Done."))
+def test_the_question_is_kept_and_nothing_runs_whenever_langgraph_writes(store: Store, durability: Any):
+    graph = bank(store, paying(50), AIMessage("Done."), AIMessage("Hi."))  # a script used up if the model is asked
     graph.invoke(hello("Pay."), at("t"), durability=durability)
     with pytest.raises(StillPaused, match="waits for an answer"):
         graph.invoke(hello(), at("t"), durability=durability)
     assert [question["id"] for question in read_questions(store, "t")] == ["c50"]
-    answering = bank(store, AIMessage("Done."), AIMessage("Hi."))
     answers = {"answers": [{"id": "c50", "type": "approve"}]}
-    answering.invoke(Command(resume=answers), at("t"), durability=durability)
-    answering.invoke(hello(), at("t"), durability=durability)
+    graph.invoke(Command(resume=answers), at("t"), durability=durability)
+    graph.invoke(hello(), at("t"), durability=durability)
     assert said(store) == ["Pay.", "", "paid 50", "Done.", "Hello?", "Hi."]
 
 
@@ -176,3 +175,17 @@ def test_new_input_at_an_old_checkpoint_is_an_explicit_fork(store: Store, go: st
         asyncio.run(graph.ainvoke(hello(), at("t", checkpoint_id=root)))
     assert said(store) == ["Pay.", "Hello?", "Hi."]
     assert [question["id"] for question in read_questions(store, "t", asked)] == ["c50"]
+
+
+def test_with_langgraphs_own_saver_too_new_input_is_refused_before_anything_runs():
+    slot = Slot.fixed("bank.think", ScriptedModel([paying(50), AIMessage("never said")]), "bank.think@0001")
+    graph = build_react(slot, [pay], ask=lambda name, args: "money").compile(checkpointer=InMemorySaver())
+    graph.invoke(hello("Pay."), at("t"))
+    asked = graph.get_state(at("t")).config
+    with pytest.raises(
+        StillPaused, match=r"waits for an answer about pay\(amount=50\); approve, edit, reject or respond"
+    ):
+        graph.invoke(hello(), at("t"))
+    graph.invoke(None, asked)  # LangGraph's way back to a question that was passed
+    state = graph.get_state(at("t"))
+    assert [interrupt.value["questions"][0]["id"] for interrupt in state.interrupts] == ["c50"]
