@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
 from ..checkpoints.branching import branch_at, checkpoint_of, ids_beside, whole_checkpoint
@@ -167,10 +168,16 @@ def _key(name: str, args: Any) -> str:
     return json.dumps([name, args], sort_keys=True, default=str)
 
 
+def _is_ours(graph: Agent, node: str) -> bool:
+    """Whether ``node`` is one of ours, or a subgraph of nothing else."""
+    inside = graph.builder.nodes[node].runnable
+    if isinstance(inside, CompiledStateGraph):
+        return all(_is_ours(inside, name) for name in inside.builder.nodes)
+    return module_of(graph, node).startswith(OUR_NODES)
+
+
 def _refuse_nodes_that_may_act(graph: Agent, pure: Sequence[str]) -> None:
-    strange = [
-        name for name in graph.builder.nodes if not module_of(graph, name).startswith(OUR_NODES) and name not in pure
-    ]
+    strange = [name for name in graph.builder.nodes if name not in pure and not _is_ours(graph, name)]
     if strange:
         raise CannotTravel(
             f"node {', '.join(map(repr, strange))} is not one of Threadmill's, so it cannot be known to do nothing in "
