@@ -182,5 +182,4 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         yield from [*cast(Any, super()).list(config, filter=filter, before=before, limit=limit)]
 
     def close(self) -> None:
-        """Close the saver's own connections."""
-        raise NotImplementedError
+        """Close the saver's own connections, where it has any."""

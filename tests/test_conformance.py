@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from langgraph.checkpoint.conformance import checkpointer_test, validate
-
 from threadmill.checkpoints.store import open_store
 
 CLAIMED = {"put", "put_writes", "get_tuple", "list", "delete_thread", "copy_thread", "prune"}
