@@ -115,6 +115,7 @@ def grpo(
     with open_store(db) as store, progress_bar("train grpo") as progress:
         rollout = HelpdeskRollout(store, make_tasks("train", tasks, seed), seed=seed, prefix=f"grpo-{out.name}")
         report = train_grpo(config, list(rollout.tasks), rollout, progress=progress)
+        rollout.record(report)
     _finish(report, version, register, db, as_json)
 
 

@@ -43,6 +43,8 @@ def test_two_steps_move_the_weights(tmp_path: Path, tiny_folder: Path) -> None:
     assert asked == [(0, 4, 2), (1, 4, 2)]
     assert report.config["mean_rewards"] == [0.5, 0.5]
     assert report.steps == 2
+    assert report.config["data"]["rows"] == 8
+    assert len(report.config["data"]["digest"]) == 64
     assert (report.out / "model.safetensors").exists()
 
 

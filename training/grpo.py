@@ -7,6 +7,8 @@ temperature, and tokens that the policy did not sample are masked out.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +62,14 @@ def train_grpo(
     """
     refuse_overwriting(config.out)
     watch = Watch(progress)
-    trainer, tokenizer = make_trainer(config, tasks, rollout)
+    played: list[GroupRow] = []
+
+    def kept(model: "LocalChatModel", wanted: Sequence[str], step: int) -> list[GroupRow]:
+        rows = rollout(model, wanted, step)
+        played.extend(rows)
+        return rows
+
+    trainer, tokenizer = make_trainer(config, tasks, kept)
     trainer.add_callback(watch)
     result = trainer.train()
     report = TrainingReport(
@@ -70,10 +79,22 @@ def train_grpo(
         losses=watch.losses,
         seconds=result.metrics["train_runtime"],
         tokens=trainer.tokens_seen,
-        config={**asdict(config), "mean_rewards": trainer.mean_rewards},
+        config={
+            **asdict(config),
+            "mean_rewards": trainer.mean_rewards,
+            "data": {"digest": _digest(played), "rows": len(played)},
+        },
     )
     save_folder(trainer.model.eval(), tokenizer, report)
     return report
+
+
+def _digest(rows: Sequence[GroupRow]) -> str:
+    """Of what was trained on, so that a version can be traced to the threads of its episodes."""
+    digest = sha256()
+    for row in rows:
+        digest.update(dumps([row.prompt_ids, row.completion_ids, row.env_mask, row.reward]).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def make_trainer(config: GrpoConfig, tasks: Sequence[str], rollout: Rollout) -> tuple[Any, Any]:

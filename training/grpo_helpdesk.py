@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from ..checkpoints.data_sets import record_data_set
 from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
 from ..nodes.models.local import LocalChatModel
 from ..nodes.models.slot import Slot
 from .grpo import GroupRow
+from .report import TrainingReport
 from .rollout import run_tasks
 from .trajectory import read_trajectory
 from .worlds.helpdesk.prompt import SLOT
@@ -22,6 +24,8 @@ class HelpdeskRollout:
         self.tasks = {task.id: task for task in tasks}
         self.seed = seed
         self.prefix = prefix
+        self.threads: list[str] = []
+        """The episodes so far."""
 
     def __call__(self, model: LocalChatModel, task_ids: Sequence[str], step: int) -> list[GroupRow]:
         """One row per id, in order; an id that occurs n times is played n times."""
@@ -39,8 +43,14 @@ class HelpdeskRollout:
                 prefix=f"{self.prefix}-{step:04d}-",
             )
             for episode in episodes:
+                self.threads.append(episode.thread)
                 rows.setdefault(episode.task, []).append(self._row(episode.thread, episode.reward))
         return [rows[task].pop(0) for task in task_ids]
+
+    def record(self, report: TrainingReport) -> None:
+        """Remember whose threads ``report`` was trained on, so that none is forgotten by half."""
+        digest = report.config["data"]["digest"]
+        record_data_set(self.store, digest=digest, kind="grpo", folder=str(report.out), threads=self.threads)
 
     def _row(self, thread: str, reward: float) -> GroupRow:
         trajectory = read_trajectory(read_messages(self.store, thread))[-1]

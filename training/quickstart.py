@@ -183,11 +183,11 @@ def _train(
     with timed("train GRPO") as progress:
         grpo = GrpoConfig(base=str(dpo.out), out=models / "grpo", steps=config.grpo_steps, seed=config.seed)
         rollout = HelpdeskRollout(store, tasks, seed=config.seed)
-        reports.append(
-            read_report(grpo.out)
-            if grpo.out.exists()
-            else train_grpo(grpo, list(rollout.tasks), rollout, progress=progress)
-        )
+        if grpo.out.exists():
+            reports.append(read_report(grpo.out))
+        else:
+            reports.append(train_grpo(grpo, list(rollout.tasks), rollout, progress=progress))
+            rollout.record(reports[-1])
     return reports[0], reports[1], reports[2]
 
 
