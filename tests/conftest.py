@@ -1,10 +1,12 @@
-"""What many tests need: a tiny model folder, a real PostgreSQL server, and databases of both kinds."""
+"""What many tests need: a tiny model folder, a real PostgreSQL server, databases of both kinds, an agent to command."""
 
 import os
 import signal
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,3 +107,79 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'runs.db'}"
     return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Any]:
+    """The store of a new database, of each kind in turn."""
+    from threadmill.checkpoints.store import open_store
+
+    with open_store(url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[("sqlite", "postgresql"), ("postgresql", "sqlite")], ids=" to ".join)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    """A database that a thread comes from, and one of the other kind where it goes."""
+    from threadmill.checkpoints.store import open_store
+
+    urls = {"sqlite": f"sqlite:///{tmp_path / 'runs.db'}", "postgresql": request.getfixturevalue("postgres_url")}
+    here, there = request.param
+    with open_store(urls[here]) as one, open_store(urls[there]) as other:
+        yield one, other
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Any]:
+    """The engine of a database that has room for leases and nothing else."""
+    from sqlalchemy import create_engine, text
+    from threadmill.checkpoints.tables import LeaseRow
+
+    engine = create_engine(f"sqlite:///{tmp_path}/runs.db", connect_args={"timeout": 60.0})
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    LeaseRow.__table__.create(engine, checkfirst=True)  # pyright: ignore[reportAttributeAccessIssue]
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[Any]:
+    """The engine of an empty database: leases leave nothing in it."""
+    from sqlalchemy import create_engine, make_url
+
+    engine = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """The engine of a database for leases, of either kind."""
+    return request.getfixturevalue(f"{request.param}_engine")
+
+
+@pytest.fixture
+def open_at() -> Iterator[Callable[..., Any]]:
+    """Opens leases and closes them in the end: each is a driver of its own, as another process would be."""
+    from threadmill.checkpoints.lease import open_leases
+
+    with ExitStack() as opened:
+
+        def open_them(engine: Any, beat_every_s: float = 5.0, stale_after_s: float = 30.0) -> Any:
+            leases = open_leases(engine, beat_every_s=beat_every_s, stale_after_s=stale_after_s)
+            opened.callback(leases.close)
+            return leases
+
+        yield open_them
+
+
+@pytest.fixture
+def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that we are in, with an agent ``shop``; commands use the database ``runs.db`` there."""
+    from shop_commands import write_shop
+
+    write_shop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    return tmp_path

@@ -1,11 +1,10 @@
 """Branches step by step: what each checkpoint added, what was asked there, who answered and when."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bank_agent import bank, build_bank, paying
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
-from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
@@ -26,39 +25,11 @@ from threadmill.checkpoints.reading import (
 )
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.errors import UnknownThread
-from threadmill.graphs import answer_thread, build_react, continue_thread, run_thread
+from threadmill.graphs import answer_thread, continue_thread, run_thread
 from threadmill.graphs.state import AgentState
 from threadmill.graphs.travel import fork_thread
-from threadmill.nodes import Asked, ScriptedModel, Slot
 
 NOON = "2026-01-01T12:00:00+00:00"
-
-
-@tool
-def pay(amount: int) -> str:
-    """Pay."""
-    return f"paid {amount}"
-
-
-def paying(*amounts: int) -> AIMessage:
-    return AIMessage("", tool_calls=[{"name": "pay", "args": {"amount": n}, "id": f"c{n}"} for n in amounts])
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with open_store(url) as store:
-        yield store
-
-
-def bank(store: Store, *replies: AIMessage) -> Any:
-    return react(*replies).compile(checkpointer=store.saver)
-
-
-def react(*replies: AIMessage) -> Any:
-    slot = Slot.fixed("bank.think", ScriptedModel(replies), "bank.think@0001")
-    return build_react(
-        slot, [pay], name="bank", ask=lambda tool, args: Asked("money") if args["amount"] >= 10 else None
-    )
 
 
 def at(thread: str = "t", **more: Any) -> Any:
@@ -225,7 +196,7 @@ def test_steps_add_up_to_the_messages_at_every_checkpoint_of_every_branch(store:
 
 def test_what_an_agent_inside_another_graph_asks_is_shown_once(store: Store):
     outer = StateGraph(AgentState)
-    outer.add_node("clerk", react(paying(10), AIMessage("Done.")).compile())
+    outer.add_node("clerk", build_bank([paying(10), AIMessage("Done.")]).compile())
     outer.add_edge(START, "clerk")
     graph = outer.compile(checkpointer=store.saver, name="office")
     run_thread(graph, "t", "Pay.")

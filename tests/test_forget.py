@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bank_agent import bank, build_bank, paying
 from langchain_core.messages import AIMessage
-from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 from sqlalchemy import inspect, text
 from threadmill.checkpoints.branch import questions_and_answers, read_all_steps
@@ -27,44 +26,18 @@ from threadmill.checkpoints.registry import register_version
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import ReadOnly, ThreadBusy, UnknownThread
-from threadmill.graphs import answer_thread, build_react, continue_thread, run_thread
+from threadmill.graphs import answer_thread, continue_thread, run_thread
 from threadmill.graphs.state import AgentState
 from threadmill.graphs.travel import fork_thread
-from threadmill.nodes import ScriptedModel, Slot
 from threadmill.training.export import export_pairs, export_sft
 
 SECRET = "forget-me-7f3a"
 
 
-@tool
-def pay(amount: int) -> str:
-    """Pay."""
-    return f"paid {amount}"
-
-
-def paying(*amounts: int) -> AIMessage:
-    return AIMessage("", tool_calls=[{"name": "pay", "args": {"amount": n}, "id": f"c{n}"} for n in amounts])
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with open_store(url) as store:
-        yield store
-
-
-def react(*replies: AIMessage) -> Any:
-    slot = Slot.fixed("bank.think", ScriptedModel(replies), "bank.think@0001")
-    return build_react(slot, [pay], name="bank", ask=lambda tool, args: "money" if args["amount"] >= 10 else None)
-
-
-def bank(store: Store, *replies: AIMessage) -> Any:
-    return react(*replies).compile(checkpointer=store.saver)
-
-
 def office(store: Store, *replies: AIMessage) -> Any:
     """The bank's agent inside of another graph."""
     outer = StateGraph(AgentState)
-    outer.add_node("clerk", react(*replies).compile())
+    outer.add_node("clerk", build_bank(replies).compile())
     outer.add_edge(START, "clerk")
     return outer.compile(checkpointer=store.saver, name="office")
 

@@ -1,48 +1,19 @@
 """Pauses: who is asked what, who answered and when, and a question that new input never pushes aside."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bank_agent import bank, build_bank, paying
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from threadmill.checkpoints.reading import checkpoint_tree, latest_checkpoint, read_messages, read_questions
-from threadmill.checkpoints.store import Store, open_store
+from threadmill.checkpoints.store import Store
 from threadmill.errors import StillPaused
-from threadmill.graphs import answer_thread, build_react, continue_thread, run_thread
+from threadmill.graphs import answer_thread, continue_thread, run_thread
 from threadmill.graphs.travel import fork_thread
-from threadmill.nodes import Asked, ScriptedModel, Slot
-
-
-@tool
-def pay(amount: int) -> str:
-    """Pay."""
-    return f"paid {amount}"
-
-
-def paying(*amounts: int) -> AIMessage:
-    return AIMessage("", tool_calls=[{"name": "pay", "args": {"amount": n}, "id": f"c{n}"} for n in amounts])
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with open_store(url) as store:
-        yield store
-
-
-def money(tool: str, args: dict[str, Any]) -> str | Asked | None:
-    if args["amount"] < 10:
-        return None
-    return Asked("it is a lot of money", "the treasurer") if args["amount"] > 100 else "it is money"
-
-
-def bank(store: Store, *replies: AIMessage) -> Any:
-    slot = Slot.fixed("bank.think", ScriptedModel(replies), "bank.think@0001")
-    return build_react(slot, [pay], name="bank", ask=money).compile(checkpointer=store.saver)
 
 
 def at(thread: str, **more: Any) -> Any:
@@ -60,8 +31,8 @@ def said(store: Store, checkpoint: str | None = None) -> list[str]:
 def test_every_question_names_who_is_asked(store: Store):
     outcome = run_thread(bank(store, paying(5, 50, 500)), "t", "Pay.")
     choices = ["approve", "edit", "reject", "respond"]
-    human = {"id": "c50", "tool": "pay", "args": {"amount": 50}, "why": "it is money", "who": "human"}
-    treasurer = {"id": "c500", "tool": "pay", "args": {"amount": 500}, "why": "it is a lot of money"}
+    human = {"id": "c50", "tool": "pay", "args": {"amount": 50}, "why": "money", "who": "human"}
+    treasurer = {"id": "c500", "tool": "pay", "args": {"amount": 500}, "why": "a lot of money"}
     assert read_questions(store, "t") == [
         {**human, "choices": choices},
         {**treasurer, "who": "the treasurer", "choices": choices},
@@ -113,7 +84,7 @@ def test_new_input_for_a_thread_that_asks_is_refused_and_nothing_is_lost(store: 
     with pytest.raises(StillPaused) as refused:
         run_thread(graph, "t", "Hello?")
     assert str(refused.value) == (
-        "thread 't' waits for an answer: pay(amount=50): it is money [c50: approve, edit, reject, respond]; "
+        "thread 't' waits for an answer: pay(amount=50): money [c50: approve, edit, reject, respond]; "
         "try `threadmill threads approve t`"
     )
     plain = r"thread 't' waits for an answer, and new input would drop its question; answer it"
@@ -178,8 +149,7 @@ def test_new_input_at_an_old_checkpoint_is_an_explicit_fork(store: Store, go: st
 
 
 def test_with_langgraphs_own_saver_too_new_input_is_refused_before_anything_runs():
-    slot = Slot.fixed("bank.think", ScriptedModel([paying(50), AIMessage("never said")]), "bank.think@0001")
-    graph = build_react(slot, [pay], ask=lambda name, args: "money").compile(checkpointer=InMemorySaver())
+    graph = build_bank([paying(50), AIMessage("never said")]).compile(checkpointer=InMemorySaver())
     graph.invoke(hello("Pay."), at("t"))
     asked = graph.get_state(at("t")).config
     with pytest.raises(
