@@ -192,7 +192,7 @@ class Leases:
 def busy_message(thread: str, holder: str, since: float | None, beat_age_s: float | None) -> str:
     """What the second process is told."""
     told = [f"since {iso_time(since)}"] if since is not None else []
-    told += [f"last beat {beat_age_s:.0f} s ago"] if beat_age_s is not None else []
+    told += [f"last beat {max(beat_age_s, 0):.0f} s ago"] if beat_age_s is not None else []
     return (
         f"thread {thread!r} is driven by {holder} {', '.join(told)}".rstrip()
         + "; wait until its run ends, or stop that process: the next try takes over"

@@ -45,7 +45,8 @@ def replay_recorded(
     """What would have happened after ``checkpoint``, with every tool and person answering as recorded.
 
     ``versions`` (slot to version) speak instead of those of the checkpoint: what would the new model have done?
-    Nodes that are not Threadmill's could act in the outside world, so they must be named in ``pure``.
+    Nodes that are not Threadmill's could act in the outside world, so they must be named in ``pure``. The outcome is
+    ``paused`` at a question that nobody answered, ``failed`` at a call that the record has no answer to.
 
     Raises:
         UnknownThread
@@ -71,7 +72,8 @@ def replay_recorded(
     while answers := record.answers(values.get("__interrupt__", ())):
         values = trial.invoke(Command(resume={"answers": answers}), config, durability="sync")
     stopped = values.get("__interrupt__", ())
-    outcome = _outcome(thread, values, [asked for asked in stopped if "questions" in asked.value])
+    asked = [one for one in stopped if "questions" in one.value]
+    outcome = _outcome(thread, values, asked, failed=bool(stopped))
     divergence = first_divergence(was, values["messages"], known, finished=not stopped)
     leaf = _graft(saver, memory, root, thread, checkpoint, by, values=spoken)
     return Replay(outcome, leaf, checkpoint, divergence)

@@ -7,6 +7,7 @@ have written: it goes into ``ToolMessage``s and nowhere else.
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -80,4 +81,7 @@ def _keyed(config: RunnableConfig, runtime: Runtime[Any]) -> RunnableConfig:
     info = runtime.execution_info
     if info is None:
         return config
-    return {**config, "configurable": {**config.get("configurable", {}), "idempotency_key": info.task_id}}
+    configurable = config.get("configurable", {})
+    # A copied thread has the tasks of its original, but its calls are calls of its own.
+    key = str(uuid5(NAMESPACE_OID, f"{configurable.get('thread_id')}:{info.task_id}"))
+    return {**config, "configurable": {**configurable, "idempotency_key": key}}

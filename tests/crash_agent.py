@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
@@ -102,8 +103,9 @@ class Death:
             result = method(*args, **kwargs)
             if self.how.get("n") == n and self.how.get("after") == name:
                 die()
-            if name == "put_writes" and args[2] in self.account_of:
-                self.reach(self.account_of[args[2]], "committed")
+            key = key_of(args[0]["configurable"]["thread_id"], args[2]) if name == "put_writes" else ""
+            if key in self.account_of:
+                self.reach(self.account_of[key], "committed")
             return result
 
         return counted
@@ -174,10 +176,15 @@ def live(url: str, folder: Path, thread: str, how: dict[str, Any], *, is_async: 
         (folder / f"{thread}.state").write_text(json.dumps(ended))
 
 
+def key_of(thread: str, task: str) -> str:
+    """The idempotency key that the call of LangGraph's ``task`` has."""
+    return str(uuid5(NAMESPACE_OID, f"{thread}:{task}"))
+
+
 def build(store: Store, folder: Path, thread: str, death: Death) -> Any:
     """The agent on ``store``, with the books of ``thread``."""
     finished = {
-        task
+        key_of(thread, task)
         for checkpoint in store.saver.list({"configurable": {"thread_id": thread}})
         for task, channel, _ in checkpoint.pending_writes or []
         if channel == "messages"

@@ -427,7 +427,7 @@ class Threads(RuleBasedStateMachine):
             return
         end = thread.nodes[-1]
         assert replay.checkpoint == self.at(end)
-        assert replay.outcome.status == ("paused" if record.asked else "done")
+        assert replay.outcome.status == ("paused" if record.asked else "failed" if record.missed else "done")
         turn = diverge(was, turns_after(end, at), finished=not end.next)
         assert (replay.divergence and replay.divergence.turn) == turn
 

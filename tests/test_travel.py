@@ -206,6 +206,7 @@ def test_a_recorded_replay_by_another_version_stops_at_the_first_call_without_a_
     old = latest_checkpoint(store, "t")
     replay = replay_recorded(graph, "t", before_node(graph, "think"), versions={"bank.think": "bank.think@0002"})
     assert DONE == ["looked lamp", "paid 300"]
+    assert replay.outcome.status == "failed"
     assert replay.divergence is not None
     assert (replay.divergence.turn, replay.divergence.recorded, replay.divergence.replayed) == (
         1,

@@ -77,8 +77,8 @@ class Node:
     answers: tuple[Mapping[str, Any], ...] | None = None
     """Answered, but only of interest once the run has gone on."""
     failed: bool = False
-    same: int = field(default_factory=lambda: next(_fresh))
-    """Shared by copies of this checkpoint in other threads: their calls are the same calls."""
+    number: int = field(default_factory=lambda: next(_fresh))
+    """Its own: the calls of a copied checkpoint are other calls."""
 
     @property
     def waits(self) -> bool:
@@ -280,7 +280,7 @@ class Thread:
                 Node(
                     above,
                     *(node.said, node.next, node.version, node.given, node.todo),
-                    *({**node.ready}, node.questions, node.answers, node.failed, node.same),
+                    *({**node.ready}, node.questions, node.answers, node.failed),
                 )
             )
         twin.head = made[id(self.head)]
@@ -304,7 +304,7 @@ class Outside:
     def book(self, node: Node, place: int) -> None:
         """The visible effect of a tool."""
         if line := effect(node.todo[place].call):
-            self.thread.books.setdefault((node.same, place), line)
+            self.thread.books.setdefault((node.number, place), line)
 
     def act(self, node: Node, place: int) -> Said:
         """The answer to a call, from the tool unless there is one already."""
@@ -331,6 +331,8 @@ class Record(Outside):
         self.people: dict[str, list[Mapping[str, Any]]] = {}
         self.asked = False
         """Whether it stopped at a question that was never answered."""
+        self.missed = False
+        """Whether it stopped at a call that was never made."""
         begun = {one.key for one in at.said if one.role == "tool"}
         calls = {f"{one.key}:{place}": call for one in path[-1].said for place, call in enumerate(one.calls)}
         for one in path[-1].said:
@@ -351,6 +353,7 @@ class Record(Outside):
         if text is None:
             known = self.tools.get(told(todo.call))
             if not known:
+                self.missed = True
                 return None
             text = known.pop(0)
         return Said(answer_key(node, place), "tool", text, ran=todo.text is None)
