@@ -18,6 +18,7 @@ from .messages import merge_messages
 from .pauses import Pause, answers_of, edits_in_state, pauses_at, questions_of
 from .prune import CHANNEL
 from .reading import latest_checkpoint, latest_metadata, read_messages, time_of
+from .rows import place_of
 from .store import Store
 
 OURS = ("graph", "format")
@@ -92,8 +93,7 @@ def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
     if not latest_metadata(store, thread).keys().isdisjoint(OURS):
         return messages
     pauses = [pause for step in read_steps(store, thread, leaf) for pause in step.pauses]
-    place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": leaf}}
-    found = store.reader.get_tuple(place)
+    found = store.reader.get_tuple(place_of(thread, leaf))
     edited = found.checkpoint["channel_values"].get("hitl_edited_tool_calls") if found else None
     if edited:
         pauses += edits_in_state(edited, messages)

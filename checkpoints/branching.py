@@ -17,6 +17,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from ..errors import CannotTravel, UnknownThread
 from .prune import CHANNEL, messages_at
+from .rows import place_of
 from .saver import ThreadSaver
 
 _ANSWERED_BEFORE = {"parents", "counters_since_delta_snapshot"}
@@ -41,7 +42,7 @@ def branch_at(
     Raises:
         UnknownThread: there is no such checkpoint.
     """
-    found = saver.get_tuple(_place(thread, checkpoint))
+    found = saver.get_tuple(place_of(thread, checkpoint))
     if found is None:
         raise UnknownThread(
             f"thread {thread!r} has no checkpoint {checkpoint!r}; see `threadmill threads tree {thread}`"
@@ -55,7 +56,7 @@ def branch_at(
     }
     above = checkpoint_of(found.parent_config)
     metadata: Any = {**_kept(found), **noted, "source": "fork", "step": step}
-    saver.put(_place(thread, above), state, metadata, fresh)
+    saver.put(place_of(thread, above), state, metadata, fresh)
     return state["id"]
 
 
@@ -120,7 +121,3 @@ def _kept(found: CheckpointTuple) -> dict[str, Any]:
         for key, value in found.metadata.items()
         if key in _ANSWERED_BEFORE or key == "versions" or isinstance(value, handed_on)
     }
-
-
-def _place(thread: str, checkpoint: str | None) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}}

@@ -23,10 +23,7 @@ def copy_thread(store: Store, source: str, target: str) -> None:
     with store.leases.hold(target), snapshot(store, to_write=True) as connection:
         require_thread(store, connection, source)
         refuse_existing(store, connection, target, "name another id for the copy")
-        for table in store.tables.all:
-            columns = [column for column in table.c if column.key != "thread_id"]
-            rows = select(literal(target), *columns).where(table.c.thread_id == source)
-            connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
+        store.tables.copy(connection, source, target)
         columns = [column for column in LABEL.c if column.key not in ("id", "thread")]
         labels = select(literal(target), *columns).where(LABEL.c.thread == source).order_by(LABEL.c.id)
         connection.execute(insert(LABEL).from_select([LABEL.c.thread, *columns], labels))

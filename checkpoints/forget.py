@@ -43,8 +43,7 @@ def delete_thread(store: Store, thread: str) -> Uses:
     latest_checkpoint(store, thread)
     uses = uses_of(store, [thread]).get(thread, Uses(thread, (), ()))
     with store.leases.hold(thread), store.engine.begin() as connection:
-        for table in store.tables.all:
-            connection.execute(delete(table).where(table.c.thread_id == thread))
+        store.tables.delete(connection, thread)
         connection.execute(delete(LabelRow).where(LabelRow.thread == thread))
         forget_uses(connection, thread)
     with store.engine.begin() as connection:  # the lease itself, if an older process left one behind

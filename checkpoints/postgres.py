@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from .lease import Leases
-from .rows import ThreadTables
+from .rows import ThreadTables, place_of
 from .saver import ThreadSaver
 
 PROCESSES = 32
@@ -95,13 +95,7 @@ class PostgresThreadSaver(ThreadSaver, PostgresSaver):
             content = Jsonb({**checkpoint, "channel_values": inline})
             row = (thread, namespace, checkpoint["id"], place.get("checkpoint_id"), content, Jsonb(noted))
             cursor.execute(self.UPSERT_CHECKPOINTS_SQL, row)
-        return {
-            "configurable": {
-                "thread_id": thread,
-                "checkpoint_ns": namespace,
-                "checkpoint_id": checkpoint["id"],
-            }
-        }
+        return place_of(thread, checkpoint["id"], namespace)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

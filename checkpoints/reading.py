@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from ..errors import UnknownThread
 from .pauses import pauses_at, questions_of
 from .prune import messages_at
+from .rows import place_of
 from .store import Store
 
 
@@ -99,8 +100,7 @@ def read_questions(store: Store, thread: str, checkpoint: str | None = None) -> 
         UnknownThread
     """
     at = checkpoint or latest_checkpoint(store, thread)
-    place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": at}}
-    found = store.reader.get_tuple(place)
+    found = store.reader.get_tuple(place_of(thread, at))
     if found is None or not any(channel == "__interrupt__" for _, channel, _ in found.pending_writes or []):
         return []
     messages = messages_at(store.reader, found)
@@ -146,9 +146,7 @@ def checkpoint_node(store: Store, thread: str, checkpoint: str) -> CheckpointNod
 
 def list_namespaces(store: Store, thread: str) -> list[str]:
     """The namespaces of subgraphs that ran in ``thread``; empty if there were none."""
-    table = store.tables.checkpoints
-    query = select(table.c.checkpoint_ns).where(table.c.thread_id == thread, table.c.checkpoint_ns != "").distinct()
-    return sorted(namespace for (namespace,) in store.tables.read(query))
+    return store.tables.namespaces(thread)
 
 
 def leaf_checkpoints(store: Store, thread: str) -> list[str]:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     Engine,
     Integer,
     LargeBinary,
@@ -18,13 +20,21 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     cast,
+    delete,
     func,
+    insert,
+    literal,
     literal_column,
     select,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
+
+
+def place_of(thread: str, checkpoint: str | None, namespace: str = "") -> RunnableConfig:
+    """The config that names a checkpoint; None is before the first."""
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint}}
 
 
 class _JsonBytes(TypeDecorator[Any]):
@@ -105,6 +115,24 @@ class ThreadTables:
         """All rows of ``query``."""
         with self.engine.connect() as connection:
             return connection.execute(query).all()
+
+    def namespaces(self, thread: str) -> list[str]:
+        """Where the subgraphs that ran in ``thread`` keep their checkpoints; empty if there were none."""
+        table = self.checkpoints
+        query = select(table.c.checkpoint_ns).where(table.c.thread_id == thread, table.c.checkpoint_ns != "").distinct()
+        return sorted(namespace for (namespace,) in self.read(query))
+
+    def copy(self, connection: Connection, source: str, target: str) -> None:
+        """Copy every row of the thread ``source`` to ``target``."""
+        for table in self.all:
+            columns = [column for column in table.c if column.key != "thread_id"]
+            rows = select(literal(target), *columns).where(table.c.thread_id == source)
+            connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
+
+    def delete(self, connection: Connection, thread: str) -> None:
+        """Delete every row of ``thread``."""
+        for table in self.all:
+            connection.execute(delete(table).where(table.c.thread_id == thread))
 
     def latest(self, namespace: str = "") -> Any:
         """A subquery: every thread and its newest checkpoint."""

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
     get_serializable_checkpoint_metadata,
 )
-from sqlalchemy import delete, exists, insert, literal, select
+from sqlalchemy import exists, select
 
 from ..errors import ReadOnly, StillPaused
 from .lease import Leases
@@ -87,18 +87,13 @@ class ThreadSaver(BaseCheckpointSaver[str]):
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy every checkpoint and write of a thread, in one transaction; a missing source copies nothing."""
-        source, target = str(source_thread_id), str(target_thread_id)
         with self.tables.engine.begin() as connection:
-            for table in self.tables.all:
-                columns = [column for column in table.c if column.key != "thread_id"]
-                rows = select(literal(target), *columns).where(table.c.thread_id == source)
-                connection.execute(insert(table).from_select([table.c.thread_id, *columns], rows))
+            self.tables.copy(connection, str(source_thread_id), str(target_thread_id))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete every checkpoint and write of a thread."""
         with self.tables.engine.begin() as connection:
-            for table in self.tables.all:
-                connection.execute(delete(table).where(table.c.thread_id == str(thread_id)))
+            self.tables.delete(connection, str(thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep only the newest checkpoint of each namespace (``keep_latest``), or nothing (``delete``).

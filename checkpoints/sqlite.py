@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from .lease import Leases
-from .rows import ThreadTables
+from .rows import ThreadTables, place_of
 from .saver import ThreadSaver
 
 BUSY_TIMEOUT_S = 60.0
@@ -64,13 +64,7 @@ class SqliteThreadSaver(ThreadSaver, SqliteSaver):
                 "parent_checkpoint_id, type, checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
-        return {
-            "configurable": {
-                "thread_id": thread,
-                "checkpoint_ns": namespace,
-                "checkpoint_id": checkpoint["id"],
-            }
-        }
+        return place_of(thread, checkpoint["id"], namespace)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal
 
-from langchain_core.runnables import RunnableConfig
 from sqlalchemy import func, select
 
 from .labels import Label, labels_of
 from .pauses import pauses_at
 from .reading import count_turns, time_of
+from .rows import place_of
 from .store import Store
 
 Status = Literal["done", "paused", "failed", "running"]
@@ -183,8 +183,7 @@ def _utc(time: str) -> str:
 
 
 def _status(store: Store, thread: str, checkpoint: str) -> Status:
-    place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}}
-    found = store.reader.get_tuple(place)
+    found = store.reader.get_tuple(place_of(thread, checkpoint))
     if found is None:
         return "done"
     writes = found.pending_writes or []

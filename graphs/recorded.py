@@ -19,6 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 
 from ..checkpoints.branching import branch_at, checkpoint_of, ids_beside, whole_checkpoint
+from ..checkpoints.rows import place_of
 from ..checkpoints.saver import ThreadSaver
 from ..errors import CannotTravel
 from ..nodes.calls import Call
@@ -149,7 +150,7 @@ def _people(saver: ThreadSaver, thread: str, path: Sequence[str]) -> dict[str, l
     """What people answered on ``path``, by the call that was asked about."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for checkpoint in path:
-        at = saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}})
+        at = saver.get_tuple(place_of(thread, checkpoint))
         asked: list[Any] = []
         answered: dict[str, Mapping[str, Any]] = {}
         for task, channel, value in (at and at.pending_writes) or []:
@@ -191,7 +192,7 @@ def _copy_into(
     memory: _Memory, saver: ThreadSaver, thread: str, checkpoint: str, values: Mapping[str, Any]
 ) -> CheckpointTuple:
     """Begin the thread in ``memory`` with ``checkpoint``, complete in itself."""
-    found = saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}})
+    found = saver.get_tuple(place_of(thread, checkpoint))
     assert found is not None
     state = whole_checkpoint(saver, found, values)
     place: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
@@ -222,12 +223,10 @@ def _graft(
         begun = step.parent_config is None
         name = first if begun else next(ids)
         made[step.checkpoint["id"]] = leaf = name
-        under: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": name}}
+        under = place_of(thread, name)
         if not begun:
             above = checkpoint_of(step.parent_config) or ""
-            config: RunnableConfig = {
-                "configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": made[above]}
-            }
+            config = place_of(thread, made[above])
             copied: Any = {**step.checkpoint, "id": name}
             metadata: Any = {**step.metadata, **noted}
             saver.put(config, copied, metadata, dict(step.checkpoint["channel_versions"]))

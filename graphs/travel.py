@@ -16,6 +16,7 @@ from langgraph.types import StateSnapshot
 from sqlalchemy import select
 
 from ..checkpoints.branching import branch_at, checkpoint_of, refuse_subgraphs_with_memory
+from ..checkpoints.rows import place_of
 from ..checkpoints.saver import ThreadSaver
 from ..errors import CannotTravel, UnknownThread
 from ..nodes.models.trace import EDIT_KEY
@@ -139,7 +140,7 @@ def recorded_path(saver: ThreadSaver, thread: str, checkpoint: str) -> list[str]
 
 def messages_of(graph: Agent, thread: str, checkpoint: str) -> list[BaseMessage]:
     """The messages as they stood at ``checkpoint``."""
-    return list(graph.get_state(_place(thread, checkpoint)).values.get("messages", []))
+    return list(graph.get_state(place_of(thread, checkpoint)).values.get("messages", []))
 
 
 def speaking(graph: Agent, before: StateSnapshot, versions: Mapping[str, str] | None) -> dict[str, Any]:
@@ -169,10 +170,10 @@ def module_of(graph: Agent, node: str) -> str:
 
 def _at(graph: Agent, thread: str, checkpoint: str) -> StateSnapshot:
     saver = _saver(graph)
-    before = graph.get_state(_place(thread, checkpoint))
-    namespaces = namespaces_of(saver, thread)
+    before = graph.get_state(place_of(thread, checkpoint))
+    namespaces = saver.tables.namespaces(thread)
     if before.created_at is None:
-        inside = [ns for ns in namespaces if saver.get_tuple(_place(thread, checkpoint, ns)) is not None]
+        inside = [ns for ns in namespaces if saver.get_tuple(place_of(thread, checkpoint, ns)) is not None]
         if inside:
             raise CannotTravel(
                 f"checkpoint {checkpoint} lies inside the subgraph {inside[0]}; LangGraph would start the subgraph "
@@ -183,13 +184,6 @@ def _at(graph: Agent, thread: str, checkpoint: str) -> StateSnapshot:
         )
     refuse_subgraphs_with_memory(namespaces, thread)
     return before
-
-
-def namespaces_of(saver: ThreadSaver, thread: str) -> list[str]:
-    """Where the subgraphs of ``thread`` keep their checkpoints."""
-    table = saver.tables.checkpoints
-    query = select(table.c.checkpoint_ns).where(table.c.thread_id == thread, table.c.checkpoint_ns != "").distinct()
-    return [namespace for (namespace,) in saver.tables.read(query)]
 
 
 def _saver(graph: Agent) -> ThreadSaver:
@@ -283,7 +277,3 @@ def _replacing(before: StateSnapshot, message: BaseMessage, by: str) -> BaseMess
             "additional_kwargs": {key: value for key, value in old.additional_kwargs.items() if key != "tool_calls"},
         }
     )
-
-
-def _place(thread: str, checkpoint: str, namespace: str = "") -> RunnableConfig:
-    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint}}

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import MessagesState
+from threadmill.checkpoints.labels import Label
 from threadmill.checkpoints.reading import (
     checkpoint_tree,
     latest_checkpoint,
@@ -22,6 +23,7 @@ from threadmill.graphs.recorded import replay_recorded
 from threadmill.graphs.travel import fork_thread, replay_thread
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.nodes.models.trace import EDIT_KEY
+from threadmill.training.branches import read_branches
 
 DONE: list[str] = []
 
@@ -259,3 +261,14 @@ def test_a_recorded_replay_refuses_nodes_that_may_act(store: Store) -> None:
     assert replay_recorded(agent, "t", before_node(agent, "mail"), pure=["mail"]).divergence is None
     with pytest.raises(CannotTravel, match="the run ends at checkpoint"):
         replay_thread(agent, "t", latest_checkpoint(store, "t"))
+
+
+def test_a_label_on_the_thread_speaks_for_live_replays_and_not_for_recorded_ones(store: Store) -> None:
+    graph = bank(store)
+    run_thread(graph, "t", "Buy the lamp.")
+    at = before_node(graph, "act")
+    recorded, live = replay_recorded(graph, "t", at).checkpoint, replay_thread(graph, "t", at).checkpoint
+    labels = [Label("t", None, None, "success", 1.0, "ann")]
+    branches = read_branches(store, "t", task=None, labels=labels, renderer=None)
+    outcomes = {branch.checkpoint: branch.outcome.success for branch in branches}
+    assert (outcomes[live], outcomes[recorded]) == (True, None)

@@ -1,7 +1,7 @@
 """The branches of a thread, each with its tokens and the outcome that its labels give it.
 
 A label on a checkpoint speaks for the branches that pass through it, a label on the whole thread for
-every branch that has none of its own, but not for replays: nobody has seen how those would have ended.
+every branch that has none of its own, but not for recorded replays: nobody has seen how they would have ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def read_branches(
     branches = []
     for leaf in leaves:
         messages = tuple(branch_messages(store, thread, leaf.checkpoint))
-        own = [label for label in labels if label.checkpoint] if "replay" in leaf.metadata else labels
+        own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
         outcome = read_outcome(own, _path(leaf.checkpoint, parents), only_leaf=len(leaves) == 1)
         branches.append(_branch(thread, leaf.checkpoint, task, messages, renderer, outcome))
     spoken = {message.id for branch in branches for message in branch.messages if isinstance(message, AIMessage)}
