@@ -178,8 +178,8 @@ def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path):
     assert os.listdir(folder) == ["runs.db"]
     (folder / "runs.db-wal").write_bytes(b"what a crash left" * 9)
     assert look() == (
-        f"closed\n'{folder}/runs.db' has a log, 'runs.db-wal', which cannot be read in a folder that cannot be written; "
-        "copy both to another folder and open it there\n"
+        f"closed\n'{folder}/runs.db' has a log, 'runs.db-wal', which cannot be read in a folder that cannot be "
+        "written; copy both to another folder and open it there\n"
     )
 
 
