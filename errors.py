@@ -80,6 +80,14 @@ class ContextOverflow(ThreadmillError, ValueError):
     """A prompt that does not fit into the model's context."""
 
 
+class QueueFull(ThreadmillError, RuntimeError):
+    """More requests than a model lets wait."""
+
+
+class OutOfMemory(ThreadmillError, MemoryError):
+    """The device has no room for the weights or for what is being decoded."""
+
+
 class BadTrace(ThreadmillError, ValueError):
     """A message whose recorded tokens are missing or contradict each other."""
 

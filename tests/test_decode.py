@@ -2,13 +2,15 @@
 
 import random
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from threadmill.nodes.models.decode import Decoder, Sampled, _Batch, _Row
+from threadmill.nodes.models.batch import Batch
+from threadmill.nodes.models.decode import Decoder
+from threadmill.nodes.models.request import Row, Sampled, Sampling
 
 
 def requests(count: int, vocabulary: int) -> list[dict[str, Any]]:
@@ -138,8 +140,10 @@ def test_a_caller_that_gives_up_frees_its_row(tiny_model: Any) -> None:
 
 
 def test_one_caller_takes_the_memory_of_one_row(tiny_model: Any) -> None:
-    batch = _Batch(tiny_model, max_rows=64)
+    batch = Batch(tiny_model, 64, kept_bytes=0)
     with torch.inference_mode():
         for count, rows in ((1, 1), (1, 2), (1, 4), (60, 64)):
-            batch.join([_Row([7, 8, 9], 9, 1.0, np.random.default_rng(0), Future()) for _ in range(count)])
-            assert [keys.shape[0] for keys, _ in batch.cache.buffers] == [rows, rows]
+            batch.join(
+                [Row(np.array([7, 8, 9]), 9, Sampling(), np.random.default_rng(0), frozenset()) for _ in range(count)]
+            )
+            assert [keys.shape[0] for keys, _ in batch.columns.buffers] == [rows, rows]
