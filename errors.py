@@ -110,3 +110,11 @@ class TrainingFailed(ThreadmillError, RuntimeError):
 
 class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
+
+
+class MissingLibrary(ThreadmillError, ImportError):
+    """An optional library that is needed here is not installed."""
+
+
+class EndpointFailed(ThreadmillError, ConnectionError):
+    """A model server that cannot be reached, refuses a request or breaks off its answer."""
