@@ -63,6 +63,7 @@ class Batch:
             positions[i, end - width - length : end - width] = np.arange(length)
             positions[i, end - new :] = np.arange(length, len(row.prompt))
             row.first = end - width - length if length else end - new
+            row.reused = length
             row.source = kept if kept is not None and length == len(kept.ids) else None
         for kept, length in {(kept, length) for _, kept, length in found if kept is not None}:
             rows = [n + i for i, (_, other, k) in enumerate(found) if other is kept and k == length]

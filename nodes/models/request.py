@@ -34,6 +34,8 @@ class Sampled:
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
+    reused: int = field(default=0, compare=False)
+    """Tokens of the prompt whose keys and values were kept from before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class Row:
     first: int = 0
     """Its first column in the batch's buffers."""
     source: Any = None
-    """The kept keys and values that it began with."""
+    """The kept keys and values that it continues."""
+    reused: int = 0
+    """Tokens that it took over from kept keys and values."""
 
     @property
     def length(self) -> int:
@@ -111,7 +115,7 @@ class Row:
     def answer(self, finish: Finish) -> None:
         """Hand the answer back."""
         with suppress(InvalidStateError):  # the caller gave up
-            self.future.set_result(Sampled(tuple(self.ids), tuple(self.logprobs), finish))
+            self.future.set_result(Sampled(tuple(self.ids), tuple(self.logprobs), finish, self.reused))
 
     def fail(self, error: BaseException) -> None:
         """Hand an error back."""
