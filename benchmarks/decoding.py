@@ -124,9 +124,7 @@ def open_decoder(name: str, model: Any, end_ids: frozenset[int]) -> Meter:
         case "generate":
             return Meter(OneAtATime(model, end_ids))
         case _:
-            pages: dict[str, Any] = (
-                PAGES if model.device.type == "cpu" else {"num_blocks": None, "max_batch_tokens": None}
-            )
+            pages = CPU_PAGES if model.device.type == "cpu" else GPU_PAGES
             return Meter(ContinuousBatching(model, end_ids, temperature=TEMPERATURE, **pages))
 
 
