@@ -1,15 +1,18 @@
 """The decode thread: exact logprobs in a crowd, seeds, stopping, failing and closing."""
 
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from threadmill.errors import QueueFull
 from threadmill.nodes.models.batch import Batch
-from threadmill.nodes.models.decode import Decoder
+from threadmill.nodes.models.decode import Decoder, DecodeThread
 from threadmill.nodes.models.request import Row, Sampled, Sampling
 
 
@@ -147,3 +150,66 @@ def test_one_caller_takes_the_memory_of_one_row(tiny_model: Any) -> None:
                 [Row(np.array([7, 8, 9]), 9, Sampling(), np.random.default_rng(0), frozenset()) for _ in range(count)]
             )
             assert [keys.shape[0] for keys, _ in batch.columns.buffers] == [rows, rows]
+
+
+def test_callers_take_turns_so_that_a_flood_does_not_drown_one(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset(), max_rows=2)
+    order: list[str] = []
+    flood = [decoder.submit([7, i], max_new_tokens=30, temperature=1.0, seed=i, lane="flood") for i in range(40)]
+    single = decoder.submit([9], max_new_tokens=30, temperature=1.0, seed=0, lane="single")
+    for i, future in enumerate(flood):
+        future.add_done_callback(lambda _, i=i: order.append(f"flood {i}"))
+    single.add_done_callback(lambda _: order.append("single"))
+    for future in [*flood, single]:
+        future.result(timeout=60)
+    assert order.index("single") <= 8
+    assert [name for name in order if name != "single"][-1] == "flood 39"  # within a lane, first come, first served
+    decoder.close()
+
+
+def test_a_full_queue_says_so_and_takes_requests_again_later(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset(), max_rows=1, max_waiting=3)
+    endless = decoder.submit([7], max_new_tokens=10**9, temperature=1.0, seed=0)
+    time.sleep(0.2)  # it is being decoded by now
+    waiting = [decoder.submit([7], max_new_tokens=2, temperature=1.0, seed=0) for _ in range(3)]
+    with pytest.raises(QueueFull, match="3 requests wait already for this model, which answers 1 at a time"):
+        decoder.submit([7], max_new_tokens=2, temperature=1.0, seed=0)
+    waiting.pop().cancel()
+    endless.cancel()
+    assert [len(future.result(timeout=60).ids) for future in waiting] == [2, 2]
+    assert len(ask(decoder, {"prompt": [7], "max_new_tokens": 3, "temperature": 1.0, "seed": 0}).ids) == 3
+    decoder.close()
+
+
+def test_two_sets_of_weights_share_one_thread(tiny_model: Any) -> None:
+    other = deepcopy(tiny_model)
+    with torch.no_grad():
+        other.lm_head.weight.mul_(3)
+    thread = DecodeThread()
+    decoders = [Decoder(model, frozenset({5}), thread=thread) for model in (tiny_model, other)]
+    asked = requests(20, tiny_model.config.vocab_size)
+    futures = [[decoder.submit(**request) for decoder in decoders] for request in asked]
+    for request, pair in zip(asked, futures, strict=True):
+        for model, future in zip((tiny_model, other), pair, strict=True):
+            sampled = future.result(timeout=60)
+            difference = plain_logprobs(model, request, sampled.ids) - torch.tensor(sampled.logprobs)
+            assert difference.abs().max() < 1e-4
+    assert [t.name for t in threading.enumerate()].count("decode") == 1
+    thread.close()
+
+
+def test_a_listener_hears_every_token_as_it_is_sampled(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    heard: list[int] = []
+    future = decoder.submit([7, 8], max_new_tokens=5, temperature=1.0, seed=0, on_token=heard.append)
+    assert tuple(heard) == future.result(timeout=60).ids
+    decoder.close()
+
+
+def test_the_callers_stop_ends_the_answer(tiny_model: Any) -> None:
+    decoder = Decoder(tiny_model, frozenset())
+    request = {"prompt": [7, 8, 9], "max_new_tokens": 6, "temperature": 1.0, "seed": 3}
+    whole = ask(decoder, request)
+    stopped = ask(decoder, {**request, "stops": lambda ids: ids[-1] == whole.ids[2]})
+    assert stopped == Sampled(whole.ids[:3], whole.logprobs[:3], "stop_text")
+    decoder.close()
