@@ -202,7 +202,8 @@ def test_a_listener_hears_every_token_as_it_is_sampled(tiny_model: Any) -> None:
     decoder = Decoder(tiny_model, frozenset())
     heard: list[int] = []
     future = decoder.submit([7, 8], max_new_tokens=5, temperature=1.0, seed=0, on_token=heard.append)
-    assert tuple(heard) == future.result(timeout=60).ids
+    sampled = future.result(timeout=60)
+    assert tuple(heard) == sampled.ids
     decoder.close()
 
 
