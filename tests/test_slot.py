@@ -1,7 +1,8 @@
 """The slot names the live version and loads each once; the scripted model speaks its script."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from time import sleep
 
 import pytest
@@ -60,6 +61,72 @@ def test_a_version_that_failed_to_load_is_tried_again():
     assert slot.loaded == ()
     slot.model("v1")
     assert attempts == ["v1", "v1"]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        sleep(0.01)
+    raise AssertionError("it never came")
+
+
+def test_the_version_before_answers_until_the_live_one_is_loaded():
+    live, may_load = ["v1"], Event()
+
+    def load(version: str) -> ScriptedModel:
+        if version == "v2":
+            assert may_load.wait(10)
+        return ScriptedModel([])
+
+    slot = Slot("desk.think", lambda: live[0], load)
+    assert slot.version_now() == "v1"
+    slot.model("v1")
+    live[0] = "v2"
+    assert [slot.version_now() for _ in range(3)] == ["v1", "v1", "v1"]
+    may_load.set()
+    wait_for(lambda: slot.version_now() == "v2")
+    live[0] = "v1"  # and back
+    assert slot.version_now() == "v1"
+
+
+def test_who_wants_the_live_version_at_once_waits_for_it():
+    live = ["v1"]
+    slot = Slot("desk.think", lambda: live[0], lambda version: ScriptedModel([]))
+    slot.version_now()
+    live[0] = "v2"
+    assert slot.catch_up() == "v2"
+    assert slot.version_now() == "v2"
+
+
+def test_a_live_version_that_cannot_be_loaded_changes_nothing_and_is_tried_again_later(caplog):
+    live, attempts, now = ["v1"], [], [0.0]
+
+    def load(version: str) -> ScriptedModel:
+        attempts.append(version)
+        if version == "v2" and attempts.count("v2") < 3:
+            raise OSError("weights are torn")
+        return ScriptedModel([])
+
+    slot = Slot("desk.think", lambda: live[0], load, clock=lambda: now[0])
+    slot.model(slot.version_now())
+    live[0] = "v2"
+    slot.version_now()
+    wait_for(lambda: slot.trouble)
+    assert slot.trouble == "v2 could not be loaded: weights are torn"
+    wait_for(lambda: caplog.messages)
+    assert caplog.messages == ["slot desk.think stays on v1: v2 could not be loaded: weights are torn"]
+    assert slot.version_now() == "v1"
+    with pytest.raises(OSError, match="weights are torn"):
+        slot.catch_up()
+    assert attempts == ["v1", "v2", "v2"]
+    now[0] = 29.0
+    assert slot.version_now() == "v1"
+    assert attempts == ["v1", "v2", "v2"]
+    now[0] = 31.0
+    slot.version_now()
+    wait_for(lambda: slot.version_now() == "v2")
+    assert slot.trouble == ""
 
 
 def test_the_scripted_model_gives_its_replies_in_order_and_then_says_that_there_are_no_more():

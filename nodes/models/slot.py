@@ -1,10 +1,21 @@
-"""A slot: the place where a node's model plugs in. It says which version speaks and keeps it loaded."""
+"""A slot: the place where a node's model plugs in. It says which version speaks and keeps it loaded.
 
+When the alias moves, the new version is loaded beside the one that answers, in a thread of its own;
+runs that begin meanwhile are answered by the old one. One that cannot be loaded changes nothing.
+"""
+
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Lock
+from threading import Lock, Thread
+from time import monotonic
 
 from langchain_core.language_models import BaseChatModel
+
+RETRY_S = 30.0
+"""After so many seconds a version that could not be loaded is tried again."""
+
+log = logging.getLogger("threadmill.slot")
 
 
 class Slot:
@@ -14,12 +25,22 @@ class Slot:
     whoever asks meanwhile waits for it. A version that failed to load is tried again when asked again.
     """
 
-    def __init__(self, name: str, resolve: Callable[[], str], load: Callable[[str], BaseChatModel]) -> None:
+    def __init__(
+        self,
+        name: str,
+        resolve: Callable[[], str],
+        load: Callable[[str], BaseChatModel],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.name = name
         self._resolve = resolve
         self._load = load
+        self._clock = clock
         self._lock = Lock()
         self._models: dict[str, Future[BaseChatModel]] = {}
+        self._answering: str | None = None
+        self._failed: tuple[str, float, BaseException] | None = None
+        """The live version, if it could not be loaded, when that was, and why."""
 
     @classmethod
     def fixed(cls, name: str, model: BaseChatModel, version: str) -> "Slot":
@@ -27,8 +48,37 @@ class Slot:
         return cls(name, lambda: version, lambda _: model)
 
     def version_now(self) -> str:
-        """The version a run that begins now should stay on."""
-        return self._resolve()
+        """The version a run that begins now should stay on: the live one, or the last while that one is loading.
+
+        Raises:
+            UnknownSlot, UnknownVersion: the alias names nothing.
+        """
+        live = self._resolve()
+        if self._answering is None or live == self._answering or self._is_loaded(live):
+            self._answering = live
+        elif not self._failed_lately(live):
+            with self._lock:
+                begun = live in self._models
+            if not begun:
+                Thread(target=self._load_beside, args=(live,), daemon=True, name=f"load {live}").start()
+        return self._answering
+
+    def catch_up(self) -> str:
+        """Wait until the live version is loaded, and answer with it from now on; its name.
+
+        Raises:
+            Exception: what loading it raised; the version before still answers.
+        """
+        live = self._resolve()
+        self.model(live)
+        self._answering = live
+        return live
+
+    @property
+    def trouble(self) -> str:
+        """Why the live version does not answer; empty if it does or is being loaded."""
+        failed = self._failed
+        return f"{failed[0]} could not be loaded: {failed[2]}" if failed else ""
 
     def model(self, version: str) -> BaseChatModel:
         """The model of ``version``, loaded on first use."""
@@ -43,7 +93,11 @@ class Slot:
             except BaseException as error:
                 with self._lock:
                     del self._models[version]
+                    self._failed = version, self._clock(), error
                 model.set_exception(error)
+            else:
+                with self._lock:
+                    self._failed = None
         return model.result()
 
     @property
@@ -51,3 +105,18 @@ class Slot:
         """The versions held in memory, oldest first."""
         with self._lock:
             return tuple(version for version, model in self._models.items() if model.done())
+
+    def _is_loaded(self, version: str) -> bool:
+        with self._lock:
+            model = self._models.get(version)
+        return model is not None and model.done()
+
+    def _failed_lately(self, version: str) -> bool:
+        failed = self._failed
+        return failed is not None and failed[0] == version and self._clock() - failed[1] < RETRY_S
+
+    def _load_beside(self, version: str) -> None:
+        try:
+            self.model(version)
+        except BaseException as error:
+            log.error("slot %s stays on %s: %s could not be loaded: %s", self.name, self._answering, version, error)
