@@ -1,0 +1,251 @@
+"""A LangChain chat model on a server that speaks OpenAI's protocol, with exact tokens where the server tells them.
+
+vLLM tells them: which ids its chat template made of the messages, which it sampled, and their logprobs.
+They become the same trace as a local model's. The server renders the whole conversation anew on every
+turn; where that no longer begins with the ids recorded before (sampled text that its tokenizer would
+split in another way, thinking that its template drops), the trace says ``restart``, and nothing is guessed.
+A server that tells no ids works too: its messages carry no trace and say ``tokens: none``.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Literal, Self
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import PrivateAttr
+
+from .endpoint_adapters import Served, ServedVersions
+from .endpoint_answer import BROKEN, Heard
+from .endpoint_call import Call
+from .endpoint_request import Asked, chat_request, choice_of
+from .endpoint_server import Server
+from .streaming import SpokenChunk
+from .structured import as_response_format, structured_output
+from .telling import TellingChatModel
+
+WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses before a server that is away or too busy is asked again."""
+
+
+class EndpointChatModel(TellingChatModel):
+    """A model behind an address. Open one with ``from_server``; threads and event loops may share it."""
+
+    url: str
+    model: str
+    """What the server calls the weights that it was started with."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int | None = None
+    """None leaves it to the server: vLLM goes on to the end of the context."""
+    logprobs_mode: Literal["raw", "processed"] = "raw"
+    """vLLM's ``--logprobs-mode``, which it does not tell: ``raw_logprobs`` is its default."""
+    extra_body: Mapping[str, Any] = {}
+    """Fields to send with every call, e.g. ``{"chat_template_kwargs": {"enable_thinking": False}}``."""
+    pinned: str | None = None
+    """The version that ``at`` chose; None follows ``take``."""
+    _server: Server = PrivateAttr()
+    _versions: ServedVersions = PrivateAttr()
+
+    @classmethod
+    def from_server(
+        cls,
+        url: str,
+        model: str,
+        *,
+        version: str | None = None,
+        api_key: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int | None = None,
+        logprobs_mode: Literal["raw", "processed"] = "raw",
+        extra_body: Mapping[str, Any] | None = None,
+        timeout_s: float = 600.0,
+        waits_s: Sequence[float] = WAITS_S,
+    ) -> "EndpointChatModel":
+        """The model that the server at ``url`` (which ends in ``/v1``) calls ``model``. Nothing is asked yet.
+
+        ``version`` names its weights in traces, by default ``url#model``. ``timeout_s`` is how long the server
+        may say nothing.
+
+        Raises:
+            MissingLibrary: the library openai is not installed.
+        """
+        chat = cls(
+            url=url,
+            model=model,
+            temperature=temperature,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            logprobs_mode=logprobs_mode,
+            extra_body=extra_body or {},
+        )
+        chat._server = Server(url, api_key=api_key, timeout_s=timeout_s, waits_s=waits_s)
+        chat._versions = ServedVersions(chat._server, Served(version or f"{url}#{model}", model))
+        return chat
+
+    @property
+    def _llm_type(self) -> str:
+        return "threadmill-endpoint"
+
+    @property
+    def version(self) -> str:
+        """The version that answers new calls."""
+        return self._versions.find(self.pinned).version
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions that can answer, oldest first."""
+        return self._versions.held
+
+    def take(self, version: str, source: str) -> None:
+        """Let the adapter in the folder ``source``, a path on the server, answer new calls as ``version``.
+
+        Calls in flight stay on the version they began with. A version that is loaded answers again at once.
+
+        Raises:
+            BadModelFolder: ``source`` holds full weights, which a running server cannot take.
+            EndpointFailed: the server could not load it; who answered before still does.
+        """
+        self._versions.take(version, source)
+
+    def at(self, version: str) -> Self:
+        """The same model, staying on ``version``.
+
+        Raises:
+            UnknownVersion: it is not loaded.
+        """
+        return self.model_copy(update={"pinned": self._versions.find(version).version})
+
+    def drop(self, version: str) -> None:
+        """Forget a version, and unload it at the server once its calls are done.
+
+        Raises:
+            UnknownVersion: it is not loaded, or it answers new calls.
+        """
+        self._versions.drop(version)
+
+    def close(self) -> None:
+        """Close the connections; those of an event loop are closed there with ``aclose``."""
+        self._server.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        await self._server.aclose()
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with ``tools``; ``tool_choice`` is auto, required, none or the name of one.
+
+        Raises:
+            UnknownTool: ``tool_choice`` names none of ``tools``.
+        """
+        converted = [convert_to_openai_tool(tool) for tool in tools]
+        return self.bind(tools=converted, tool_choice=choice_of(tool_choice, converted), **kwargs)
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable that answers with an instance of ``schema``; see ``structured_output``."""
+        return structured_output(self, schema, include_raw=include_raw, **kwargs)
+
+    def _tell(
+        self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
+    ) -> Generator[SpokenChunk]:
+        asked, heard = self._asked(stop, **settings), Heard()
+        with self._versions.answering(self.pinned) as served:
+            call = self._call(messages, asked, served, live)
+            while True:
+                try:
+                    response = call.checked(self._server.client.chat.completions.create(**call.request()))
+                    break
+                except self._server.openai.OpenAIError as error:
+                    time.sleep(call.mend(error))
+            if live:
+                with self._server.streaming(), closing(response):
+                    for part in response:
+                        yield from heard.hear(part)
+            else:
+                yield from heard.hear(response)
+        yield from self._last(messages, asked, served, heard)
+
+    async def _atell(
+        self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
+    ) -> AsyncGenerator[SpokenChunk]:
+        asked, heard = self._asked(stop, **settings), Heard()
+        with self._versions.answering(self.pinned) as served:
+            call = self._call(messages, asked, served, live)
+            client = self._server.async_client()
+            while True:
+                try:
+                    response = call.checked(await client.chat.completions.create(**call.request()))
+                    break
+                except self._server.openai.OpenAIError as error:
+                    await asyncio.sleep(await asyncio.to_thread(call.mend, error))
+            if live:
+                with self._server.streaming():
+                    async with response as parts:
+                        async for part in parts:
+                            for chunk in heard.hear(part):
+                                yield chunk
+            else:
+                for chunk in heard.hear(response):
+                    yield chunk
+        for chunk in self._last(messages, asked, served, heard):
+            yield chunk
+
+    def _call(self, messages: list[BaseMessage], asked: Asked, served: Served, live: bool) -> Call:
+        def fields(tokens: bool) -> Mapping[str, Any]:
+            return chat_request(messages, asked, tokens=tokens, reasoning_field=self._server.reasoning_field)
+
+        return Call(self._server, self._versions, served, fields, live=live)
+
+    def _last(self, messages: list[BaseMessage], asked: Asked, served: Served, heard: Heard) -> list[SpokenChunk]:
+        if heard.finish is None or heard.finish in BROKEN:
+            raise self._server.broken_off(heard.finish or "no end came")
+        self._server.reasoning_field = heard.reasoning_field or self._server.reasoning_field
+        message = heard.message(
+            messages,
+            version=served.version,
+            constrained=asked.constrained,
+            settings=asked.settings(self.logprobs_mode),
+        )
+        return heard.last(message)
+
+    def _asked(
+        self,
+        stop: list[str] | None,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        tool_choice: Any = None,
+        seed: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_new_tokens: int | None = None,
+        response_schema: Mapping[str, Any] | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Asked:
+        parallel = {key: others[key] for key in ("parallel_tool_calls",) if key in others}
+        return Asked(
+            temperature=self.temperature if temperature is None else temperature,
+            top_p=self.top_p if top_p is None else top_p,
+            max_new_tokens=max_new_tokens or self.max_new_tokens,
+            seed=seed,
+            stop=tuple(stop or ()),
+            tools=tools,
+            tool_choice=choice_of(tool_choice, tools),
+            response_format=as_response_format(response_schema) if response_schema else response_format,
+            extra={**self.extra_body, **parallel, **(extra_body or {})},
+        )
