@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
+from threadmill.nodes.models.families.choose import family_named
 from threadmill.nodes.models.families.family import Family, Said, SpokenCall, read_calls
 from threadmill.nodes.models.streaming import SpokenChunk, Teller, settled, unrepairable
 
@@ -33,7 +34,18 @@ def call(raw: str, close: str) -> SpokenCall:
 
 TINY = Family("tiny", ("<call>", "</call>", "</think>"), read, write=lambda messages: [])
 
-FAMILIES = [pytest.param(TINY, opening, id=f"tiny{opening}") for opening in ("", "<think>")]
+CALLS = {
+    "tiny": "<call>look %s</call>",
+    "hermes": '<tool_call>\n{"name": "look", "arguments": %s}\n</tool_call>',
+    "plain": "%s",
+}
+"""A good call of each family, but for its arguments."""
+
+FAMILIES = [
+    pytest.param(family, opening, id=f"{family.name}{opening}")
+    for family in (TINY, *(family_named(name) for name in CALLS if name != "tiny"))
+    for opening in ("", "<think>")
+]
 
 USAGE = UsageMetadata(input_tokens=3, output_tokens=4, total_tokens=7)
 TRACE = {"trace": {"version": "toy@0001", "constrained": False, "sampled": "AAAA", "human": [[0, 2]]}}
@@ -168,11 +180,13 @@ objects = st.dictionaries(st.text(max_size=3), values, max_size=3).map(
 @st.composite
 def answers(draw: st.DrawFn, family: Family) -> list[str]:
     """Growing texts of markers, good and bad calls and words; some end within a character."""
-    calls = objects.map(lambda args: f"<call>look {args}</call>")
-    words = st.text() | st.sampled_from(["Hello. ", "\n", "<", "{", "}", '"', "\\", "\ufffd", "look ", "<ca"])
+    calls = objects.map(lambda args: CALLS[family.name] % args)
+    words = st.text() | st.sampled_from(
+        ["Hello. ", "\n", "<", "{", "}", '"', "\\", "\ufffd", "look ", "<ca", '{"name": "look", ']
+    )
     parts = st.one_of(calls, objects, words, st.sampled_from(family.markers))
     text = "".join(draw(st.lists(parts, max_size=6)))
-    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12) | st.just(range(len(text)))))
     return [text[:cut] + draw(st.sampled_from(["", "\ufffd"])) * (cut < len(text)) for cut in cuts] + [text]
 
 
