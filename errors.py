@@ -72,6 +72,18 @@ class BadModelFolder(ThreadmillError, ValueError):
     """A model folder that lacks weights, a tokenizer or a chat template."""
 
 
+class BadAdapter(ThreadmillError, ValueError):
+    """An adapter that cannot be merged: damaged, made for another base, or its base cannot be opened."""
+
+
+class NoToolTemplate(ThreadmillError, ValueError):
+    """Tools were given to a model whose chat template has no place for them."""
+
+
+class CannotRender(ThreadmillError, ValueError):
+    """Messages that a chat template refuses or cannot show."""
+
+
 class BadModelSpec(ThreadmillError, ValueError):
     """A model SPEC that names nothing that can be loaded."""
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("module", ["nodes.models.hermes", "training.trajectory", "training.statistics"])
+@pytest.mark.parametrize("module", ["nodes.models.families.hermes", "training.trajectory", "training.statistics"])
 def test_examples_in_docstrings_run(module: str) -> None:
     outcome = doctest.testmod(import_module(f"threadmill.{module}"))
     assert outcome.attempted > 0

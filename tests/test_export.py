@@ -23,6 +23,7 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>"
     "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>"
     "{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
 )
 LETTER = {letter: at for at, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
 END_OF_TURN, START_OF_TURN = 256, 257

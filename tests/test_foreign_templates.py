@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from threadmill.errors import BadModelFolder
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, write_trace
@@ -69,15 +68,11 @@ def test_decoding_stops_at_the_end_of_turn_of_the_template(tiny_model: Any, fore
     assert model._decoder.end_ids == frozenset(foreign.convert_tokens_to_ids([END, "<|pad|>"]))
 
 
-def test_a_template_without_generation_markers_is_not_trained_on_nothing(tiny_tokenizer: Any) -> None:
-    from trl import chat_template_utils
-
-    talk: list[BaseMessage] = [HumanMessage("Hi."), AIMessage("Hello.")]
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_template_is_trained_with_and_without_generation_markers(tiny_tokenizer: Any, marked: bool) -> None:
     tokenizer = deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = chat_template_utils.qwen2_5_chat_template  # TRL knows its training form
-    ids, mask = Renderer(tokenizer).training_ids(talk)
+    if not marked:
+        tokenizer.chat_template = re.sub(r"\{%- (end)?generation -%\}", "{#- -#}", tokenizer.chat_template)
+    ids, mask = Renderer(tokenizer).training_ids([HumanMessage("Hi."), AIMessage("Hello.")])
+    assert tokenizer.decode(ids) == f"{START}user\nHi.{END}\n{START}assistant\nHello.{END}\n"
     assert tokenizer.decode([token for token, own in zip(ids, mask, strict=True) if own]) == f"Hello.{END}"
-
-    tokenizer.chat_template = re.sub(r"\{%- (end)?generation -%\}", "", tiny_tokenizer.chat_template)
-    with pytest.raises(BadModelFolder, match="has no generation markers"):
-        Renderer(tokenizer).training_ids(talk)

@@ -1,15 +1,31 @@
-"""Tool calls in the Hermes form: read as written, and a broken one spoils only itself."""
+"""Calls in the Hermes form: read as written, and a broken one spoils only itself."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadmill.nodes.models.hermes import parse_tool_calls
+from langchain_core.messages import InvalidToolCall, ToolCall
+from threadmill.nodes.models.families.family import fresh_id, read_calls
+from threadmill.nodes.models.families.hermes import HERMES
 
 LOOK = '<tool_call>{"name": "look", "arguments": {"id": 1}}</tool_call>'
 STOP = '<tool_call>\n{"name": "stop", "arguments": {}}\n</tool_call>'
+
+
+@dataclass(frozen=True)
+class Parsed:
+    content: str
+    tool_calls: list[ToolCall]
+    invalid_tool_calls: list[InvalidToolCall]
+
+
+def parse(text: str) -> Parsed:
+    said = HERMES.read("", text)
+    return Parsed(said.content, *read_calls(said, fresh_id))
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -32,7 +48,7 @@ json_values = st.recursive(
     ],
 )
 def test_calls_and_the_text_around_them(text: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -> None:
-    parsed = parse_tool_calls(text)
+    parsed = parse(text)
     assert parsed.content == content
     assert [(call["name"], call["args"]) for call in parsed.tool_calls] == calls
     assert parsed.invalid_tool_calls == []
@@ -56,7 +72,7 @@ def test_calls_and_the_text_around_them(text: str, content: str, calls: list[tup
     ],
 )
 def test_a_broken_call_is_kept_as_written_and_spoils_only_itself(raw: str, error: str) -> None:
-    parsed = parse_tool_calls(f"{LOOK}<tool_call>{raw}</tool_call>{STOP}")
+    parsed = parse(f"{LOOK}<tool_call>{raw}</tool_call>{STOP}")
     assert [call["name"] for call in parsed.tool_calls] == ["look", "stop"]
     (broken,) = parsed.invalid_tool_calls
     assert broken["args"] == raw
@@ -65,7 +81,7 @@ def test_a_broken_call_is_kept_as_written_and_spoils_only_itself(raw: str, error
 
 
 def test_an_unclosed_call_ends_where_the_next_one_opens() -> None:
-    parsed = parse_tool_calls(f'So <tool_call>{{"name": "look"}}{STOP}')
+    parsed = parse(f'So <tool_call>{{"name": "look"}}{STOP}')
     assert [call["name"] for call in parsed.tool_calls] == ["stop"]
     assert [(call["args"], call["error"]) for call in parsed.invalid_tool_calls] == [
         ('{"name": "look"}', "the call is not closed with </tool_call>")
@@ -74,7 +90,7 @@ def test_an_unclosed_call_ends_where_the_next_one_opens() -> None:
 
 
 def test_an_unclosed_call_at_the_end_is_broken() -> None:
-    parsed = parse_tool_calls('<tool_call>{"name": "look"}')
+    parsed = parse('<tool_call>{"name": "look"}')
     assert (parsed.content, parsed.tool_calls) == ("", [])
     assert [call["args"] for call in parsed.invalid_tool_calls] == ['{"name": "look"}']
 
@@ -82,7 +98,7 @@ def test_an_unclosed_call_at_the_end_is_broken() -> None:
 @pytest.mark.parametrize("tag", ["<tool_call>", "</tool_call>", "a </tool_call><tool_call> b"])
 def test_tags_inside_an_argument_belong_to_it(tag: str) -> None:
     call = json.dumps({"name": "say", "arguments": {"text": tag}})
-    parsed = parse_tool_calls(f"<tool_call>{call}</tool_call>")
+    parsed = parse(f"<tool_call>{call}</tool_call>")
     assert [call["args"] for call in parsed.tool_calls] == [{"text": tag}]
     assert (parsed.content, parsed.invalid_tool_calls) == ("", [])
 
@@ -91,10 +107,10 @@ def test_tags_inside_an_argument_belong_to_it(tag: str) -> None:
 @given(st.dictionaries(st.text(), json_values, max_size=4), st.booleans())
 def test_any_json_object_is_read_back(arguments: dict[str, Any], ascii_only: bool) -> None:
     call = json.dumps({"name": "f", "arguments": arguments}, ensure_ascii=ascii_only)
-    parsed = parse_tool_calls(f"<tool_call>{call}</tool_call>")
+    parsed = parse(f"<tool_call>{call}</tool_call>")
     assert [call["args"] for call in parsed.tool_calls] == [arguments]
 
 
 def test_every_call_has_an_id_of_its_own() -> None:
-    parsed = parse_tool_calls(LOOK * 3 + "<tool_call>x</tool_call>")
+    parsed = parse(LOOK * 3 + "<tool_call>x</tool_call>")
     assert len({call["id"] for call in [*parsed.tool_calls, *parsed.invalid_tool_calls]}) == 4

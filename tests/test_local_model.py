@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from threadmill.errors import BadModelFolder, ContextOverflow
-from threadmill.nodes.models.hermes import parse_tool_calls
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.nodes.models.render import Renderer, recorded_ids
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, read_trace, write_trace
@@ -169,23 +168,6 @@ def test_an_adapter_folder_is_merged_into_its_base(tmp_path: Path, tiny_folder: 
     model = LocalChatModel.from_folder(str(tmp_path), version="t@0001", max_new_tokens=2)
     assert read_trace(model.invoke("Hello")) is not None
     model.close()
-
-
-def test_calls_are_parsed_and_a_broken_one_spoils_only_itself() -> None:
-    parsed = parse_tool_calls(
-        'Wait. <tool_call>{"name": "look", "arguments": {"order": "O1"}}</tool_call>'
-        '<tool_call>{"name": "look", "argu</tool_call><tool_call>{"name": "look"}</tool_call>'
-        '<tool_call>{"name": 3}</tool_call><tool_call>{"name": "look", "arguments": []}</tool_call>'
-        '<tool_call>{"name": "look"'
-    )
-    assert parsed.content == "Wait."
-    assert [(call["name"], call["args"]) for call in parsed.tool_calls] == [("look", {"order": "O1"}), ("look", {})]
-    assert [(call["args"], str(call["error"]).partition(":")[0]) for call in parsed.invalid_tool_calls] == [
-        ('{"name": "look", "argu', "not JSON"),
-        ('{"name": 3}', "the call has no name"),
-        ('{"name": "look", "arguments": []}', "the arguments must be a JSON object"),
-        ('{"name": "look"', "the call is not closed with </tool_call>"),
-    ]
 
 
 def test_the_seed_policy_encodes_any_text_and_reads_ids_as_one_token() -> None:

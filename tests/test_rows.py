@@ -1,6 +1,7 @@
 """SFT rows: what is trained, once, across the branches of a thread."""
 
 from langchain_core.messages import AIMessage, HumanMessage
+from threadmill.nodes.models.rendered import Rendered, Turn
 from threadmill.nodes.models.trace import Trace, write_trace
 from threadmill.training.branches import Branch, Outcome, read_outcome, render_trajectory
 from threadmill.training.rows import sft_rows
@@ -104,9 +105,13 @@ def test_branches_that_train_nothing_are_counted():
 class Template:
     """Renders a person as [1, 2] and a model as a header [3] and the trained tokens [7, 9]."""
 
-    def training_ids(self, messages):
-        turns = [([3, 7, 9], [0, 1, 1]) if m.type == "ai" else ([1, 2], [0, 0]) for m in messages]
-        return [t for ids, _ in turns for t in ids], [m for _, mask in turns for m in mask]
+    def training_rows(self, messages):
+        ids, turns = (), ()
+        for place, message in enumerate(messages):
+            if message.type == "ai":
+                turns += (Turn(place, len(ids) + 1, len(ids) + 3),)
+            ids += (3, 7, 9) if message.type == "ai" else (1, 2)
+        return [Rendered(ids, turns)]
 
 
 def test_messages_without_traces_are_rendered_and_say_so():

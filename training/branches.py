@@ -6,7 +6,6 @@ every branch that has none of its own, but not for recorded replays: nobody has 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -15,12 +14,13 @@ from ..checkpoints.branch import branch_messages
 from ..checkpoints.labels import Label
 from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_messages
 from ..checkpoints.store import Store
-from ..errors import BadTrace
+from ..errors import CannotRender
 from ..nodes.models.trace import EDIT_KEY
 from .trajectory import Proposal, Span, Trajectory, read_trajectory
 
 if TYPE_CHECKING:
     from ..nodes.models.render import Renderer
+    from ..nodes.models.rendered import Rendered
 
 Tokens = Literal["recorded", "rendered"]
 
@@ -56,7 +56,8 @@ def read_branches(
     without any is rendered by ``renderer``, or has no trajectory if that is None.
 
     Raises:
-        BadTrace: recorded tokens are damaged, or messages that the template cannot render.
+        BadTrace: recorded tokens are damaged.
+        CannotRender: the template refuses messages without recorded tokens.
     """
     nodes = checkpoint_tree(store, thread)
     inner = {node.parent for node in nodes}
@@ -127,55 +128,51 @@ def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: boo
 
 
 def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> tuple[Trajectory, ...]:
-    """The trajectory that the training template makes of messages without traces; none if it trains nothing.
+    """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
-    Its spans carry no logprobs: nobody recorded any.
+    Their spans carry no logprobs: nobody recorded any. There are several where the template rewrites what was
+    said before.
+
+    Raises:
+        CannotRender: the template refuses these messages.
     """
-    spoken = [message for message in messages if isinstance(message, AIMessage)]
-    if not spoken:
-        return ()
-    ids, mask = renderer.training_ids(messages)
-    runs = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
-    trained = [(low, high) for low, high in pairwise(runs) if mask[low]]
-    if len(trained) != len(spoken):
-        raise BadTrace(
-            f"the template marks {len(trained)} turns in {len(spoken)} AI messages; "
-            "give a training template whose generation markers enclose each of them"
-        )
-    author = dict(zip(trained, spoken, strict=True))
-    spans = tuple(_rendered_span(tuple(ids[low:high]), author.get((low, high))) for low, high in pairwise(runs))
-    return (Trajectory(spans, _rendered_proposals(messages, spans, renderer)),)
+    rows = renderer.training_rows(messages)
+    return tuple(_rendered(messages, row, renderer) for row in rows if row.turns)
 
 
-def _rendered_proposals(
-    messages: Sequence[BaseMessage], spans: Sequence[Span], renderer: "Renderer"
-) -> tuple[Proposal, ...]:
-    """What a model proposed and a human replaced, where it renders after exactly the same tokens."""
-    found = []
-    for place, message in enumerate(messages):
-        if EDIT_KEY not in message.response_metadata:
-            continue
-        kept = {key: value for key, value in message.response_metadata.items() if key != EDIT_KEY}
-        proposal = message.response_metadata[EDIT_KEY]["proposal"]
-        proposed = message.model_copy(update={**proposal, "response_metadata": kept})
-        try:
-            ids, mask = renderer.training_ids([*messages[:place], proposed])
-        except BadTrace:  # a call that could not be read
-            continue
-        high = len(mask) - mask[::-1].index(1) if 1 in mask else 0
-        low = len(mask[:high]) - next((n for n, one in enumerate(mask[:high][::-1]) if not one), high)
-        at = next(at for at, span in enumerate(spans) if span.message == message.id)
-        before = [token for span in spans[:at] for token in span.tokens]
-        if low < high and list(ids[:low]) == before:
-            found.append(Proposal(Span("sampled", tuple(ids[low:high]), message=message.id), at, replaced=True))
-    return tuple(found)
+def _rendered(messages: Sequence[BaseMessage], row: "Rendered", renderer: "Renderer") -> Trajectory:
+    spans: list[Span] = []
+    proposals: list[Proposal] = []
+    at = 0
+    for turn in row.turns:
+        message = messages[turn.message]
+        edited = EDIT_KEY in message.response_metadata
+        spans.append(Span("given", row.ids[at : turn.low]))
+        if edited and (proposed := _rendered_proposal(messages[: turn.message], message, renderer)):
+            before, tokens = proposed
+            if before == row.ids[: turn.low]:
+                span = Span("sampled", tokens, message=message.id)
+                proposals.append(Proposal(span, len(spans), replaced=True))
+        spans.append(Span("human" if edited else "sampled", row.ids[turn.low : turn.high], message=message.id))
+        at = turn.high
+    if row.ids[at:]:
+        spans.append(Span("given", row.ids[at:]))
+    return Trajectory(tuple(spans), tuple(proposals))
 
 
-def _rendered_span(tokens: tuple[int, ...], message: BaseMessage | None) -> Span:
-    if message is None:
-        return Span("given", tokens)
-    edited = EDIT_KEY in message.response_metadata
-    return Span("human" if edited else "sampled", tokens, message=message.id)
+def _rendered_proposal(
+    before: Sequence[BaseMessage], edited: BaseMessage, renderer: "Renderer"
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The tokens in front of what a human replaced, and of that itself; None if it cannot be rendered."""
+    kept = {key: value for key, value in edited.response_metadata.items() if key != EDIT_KEY}
+    proposal = edited.response_metadata[EDIT_KEY]["proposal"]
+    proposed = edited.model_copy(update={**proposal, "response_metadata": kept})
+    try:
+        row = renderer.training_rows([*before, proposed])[-1]
+    except CannotRender:  # a call that could not be read
+        return None
+    turn = row.turns[-1]
+    return row.ids[: turn.low], row.ids[turn.low : turn.high]
 
 
 def _path(leaf: str, parents: Mapping[str, str | None]) -> list[str]:

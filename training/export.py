@@ -14,7 +14,7 @@ from ..checkpoints.data_sets import record_data_set
 from ..checkpoints.labels import labels_of
 from ..checkpoints.store import Store
 from ..checkpoints.threads import list_threads
-from ..errors import BadModelFolder, BadTrace
+from ..errors import BadModelFolder, BadTrace, CannotRender
 from ..nodes.models.render import Renderer
 from .branches import Branch, read_branches
 from .dataset import write_dataset
@@ -193,6 +193,9 @@ def _threads(
             )
         except BadTrace:
             left_out["tokens cannot be read"] += 1
+            branches = []
+        except CannotRender:
+            left_out["the chat template refuses it"] += 1
             branches = []
         if branches:
             yield branches

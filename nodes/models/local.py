@@ -20,8 +20,8 @@ from pydantic import PrivateAttr
 
 from ...errors import ContextOverflow
 from .decode import Decoder
+from .families.family import fresh_id, read_calls
 from .folder import end_token_ids, load_model
-from .hermes import parse_tool_calls
 from .render import Renderer
 from .trace import TRACE_KEY, Trace, write_trace
 
@@ -122,8 +122,8 @@ class LocalChatModel(BaseChatModel):
         except BaseException:
             future.cancel()
             raise
-        tokenizer = self._renderer.tokenizer
-        said = parse_tool_calls(tokenizer.decode(sampled.ids, skip_special_tokens=True))
+        said = self._renderer.read(sampled.ids, self._renderer.opening(messages, tools), tools)
+        calls, broken = read_calls(said, fresh_id)
         trace = Trace(
             version=self.version,
             prompt_ids=prompt.delta_ids,
@@ -138,8 +138,9 @@ class LocalChatModel(BaseChatModel):
         seen, made = len(prompt.full_ids), len(sampled.ids)
         message = AIMessage(
             content=said.content,
-            tool_calls=said.tool_calls,
-            invalid_tool_calls=said.invalid_tool_calls,
+            additional_kwargs={"reasoning_content": said.reasoning} if said.reasoning else {},
+            tool_calls=calls,
+            invalid_tool_calls=broken,
             usage_metadata=UsageMetadata(input_tokens=seen, output_tokens=made, total_tokens=seen + made),
             response_metadata={TRACE_KEY: write_trace(trace)},
         )

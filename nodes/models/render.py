@@ -5,21 +5,22 @@ turns before it, and only what was added since is rendered. Where the template n
 same text for the past (trimmed context, dropped thinking), the prompt starts anew: a restart.
 """
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from jinja2 import TemplateError
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
 
-from ...errors import BadModelFolder
-from .hermes import CLOSE, OPEN
+from ...errors import BadModelFolder, CannotRender, NoToolTemplate
+from .answer_text import beyond, cut_answer
+from .families.choose import family_of
+from .families.family import Family, Said
+from .rendered import Rendered, render_rows
 from .trace import EDIT_KEY, Trace, read_trace
-
-_MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +40,47 @@ class Prompt:
 
 
 class Renderer:
-    """Renders messages for one tokenizer and its chat template."""
+    """Renders messages for one tokenizer in the form of its family, and reads what the model answers.
 
-    def __init__(self, tokenizer: Any) -> None:
-        if not tokenizer.chat_template:
+    ``chat_template_kwargs`` go to the chat template, such as ``enable_thinking``.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        family: Family | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not tokenizer.chat_template and not (family and family.template):
             raise BadModelFolder(
-                f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
-                "add chat_template.jinja to the folder, or use an instruction-tuned model"
+                f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; add chat_template.jinja to the "
+                'folder, use an instruction-tuned model, or give family="react-text", which serves base models'
             )
         self.tokenizer = tokenizer
+        self.family = family or family_of(tokenizer)
+        self._template_kwargs = dict(chat_template_kwargs or {})
 
     @cached_property
     def end_of_turn(self) -> str:
-        """The token with which the template ends the assistant's turn, often not eos; empty if there is none."""
-        said = "the answer"
-        after = self._text([HumanMessage("a question"), AIMessage(said)], None, ask=False).rpartition(said)[2]
-        special = [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        found = [token for token in special if token in after]
-        return min(found, key=lambda token: (after.index(token), -len(token)), default="")
+        """The token with which the template ends an answer, often not eos; empty if there is none."""
+        return self._end_after(AIMessage("the answer"), "the answer")
+
+    @cached_property
+    def ends_of_turn(self) -> tuple[str, ...]:
+        """``end_of_turn``, and the token that ends an answer with calls where that is another one."""
+        call = ToolCall(name="ask", args={"of": "the argument"}, id="call00000")
+        try:
+            after_call = self._end_after(AIMessage("", tool_calls=[call]), "the argument")
+        except CannotRender:
+            after_call = ""
+        return tuple(dict.fromkeys(end for end in (self.end_of_turn, after_call) if end))
 
     @cached_property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the tokenizer and its template."""
-        rules = self.tokenizer.backend_tokenizer.to_str() + str(self.tokenizer.chat_template)
+        rules = self.tokenizer.backend_tokenizer.to_str() + str(self.family.template or self.tokenizer.chat_template)
+        if self._template_kwargs:
+            rules += json.dumps(self._template_kwargs, sort_keys=True, default=str)
         return sha256(rules.encode()).hexdigest()[:12]
 
     def prompt(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> Prompt:
@@ -69,16 +88,98 @@ class Renderer:
 
         Raises:
             BadTrace: a recorded trace is damaged.
+            CannotRender: the template refuses these messages.
+            NoToolTemplate: the template has no place for tools.
         """
-        text = self._text(messages, tools, ask=True)
+        text = self.text(messages, tools, ask=True)
         digest = self._digest(text)
         traces = [(i, trace) for i, m in enumerate(messages) if (trace := read_trace(m)) is not None]
         continued = self._continue(messages, tools, text, traces) if traces else None
         if continued is None:
-            ids = self._ids(text)
+            ids = self.ids(text)
             return Prompt(ids, ids, (), bool(traces), digest)
         before, delta, human = continued
         return Prompt(before + delta, delta, human, False, digest)
+
+    def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
+        """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
+        asking, told = (self.text(messages, tools, ask=ask) for ask in (True, False))
+        return asking.removeprefix(told) if asking.startswith(told) else ""
+
+    def spoken(self, ids: Sequence[int]) -> str:
+        """The text of sampled ``ids`` as the family reads it: without the end of turn, and of the special
+        tokens only those that are its markers."""
+        if ids and int(ids[-1]) in self._end_ids:
+            ids = ids[:-1]
+        kept = [token for token in ids if int(token) not in self._hidden_ids]
+        return self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def read(self, sampled: Sequence[int] | str, opening: str, tools: Sequence[dict[str, Any]] | None = None) -> Said:
+        """What the sampled ids or text say. ``opening`` is that of the prompt; ``tools`` give arguments their types."""
+        text = sampled if isinstance(sampled, str) else self.spoken(sampled)
+        return self.family.knowing(tools).read(opening, text)
+
+    def training_rows(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None = None
+    ) -> list[Rendered]:
+        """A finished conversation without traces, as the tokens that its model would have seen and sampled.
+
+        One row, or several where the template rewrites what was said before; see ``render_rows``.
+
+        Raises:
+            CannotRender: the template refuses these messages.
+        """
+        return render_rows(self, messages, tools)
+
+    def training_ids(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a finished conversation without traces, and 1 where the assistant speaks.
+
+        Raises:
+            CannotRender: the template refuses these messages, or one row cannot hold them.
+        """
+        rows = self.training_rows(messages, tools)
+        if len(rows) > 1:
+            raise CannotRender(
+                f"the chat template rewrites what was said before, so these {len(messages)} messages make {len(rows)} "
+                "rows; use training_rows"
+            )
+        return list(rows[0].ids), rows[0].mask()
+
+    def text(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, *, ask: bool) -> str:
+        """The messages as the template writes them; with ``ask``, up to where the next answer begins.
+
+        Raises:
+            CannotRender: the template refuses these messages.
+            NoToolTemplate: the template has no place for tools.
+        """
+        if tools and not self.family.takes_tools:
+            names = ", ".join(str(tool.get("function", tool).get("name")) for tool in tools)
+            raise NoToolTemplate(
+                f"the chat template of {self.tokenizer.name_or_path!r} has no place for tools in a form that is known "
+                f"here, but there are {len(tools)}: {names}; use a model that was trained to call tools, bind none, or "
+                'give family="react-text"'
+            )
+        try:
+            return self.tokenizer.apply_chat_template(
+                self.family.write(messages),
+                tools=list(tools) if tools else None,
+                chat_template=self.family.template,
+                tokenize=False,
+                add_generation_prompt=ask,
+                **self._template_kwargs,
+            )
+        except (TemplateError, TypeError, ValueError, AttributeError) as error:
+            roles = ", ".join(message.type for message in messages)
+            raise CannotRender(
+                f"the chat template of {self.tokenizer.name_or_path!r} refuses these messages ({roles}): {error}; "
+                "change their order or form, or use a model with another template"
+            ) from error
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a piece of the prompt."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
 
     def _continue(
         self,
@@ -91,76 +192,41 @@ class Renderer:
         last, trace = traces[-1]
         if last == 0:  # what it answered is gone
             return None
-        asked = self._text(messages[:last], tools, ask=True)
+        asked = self.text(messages[:last], tools, ask=True)
         if self._digest(asked) != trace.digest:
             return None
-        past = self._text(messages[: last + 1], tools, ask=False)
-        if not past.startswith(asked) or not text.startswith(past):
+        past = self.text(messages[: last + 1], tools, ask=False)
+        answer, added = cut_answer(asked, past, self.ends_of_turn), beyond(past, text)
+        if answer is None or added is None:
             return None
-        before = recorded_ids([(messages[i], t) for i, t in traces])
-        if not self.end_of_turn or self.end_of_turn not in past[len(asked) :]:
+        end = next((end for end in self.ends_of_turn if answer.spoken.endswith(end)), "")
+        if not end:
             return None  # nothing in the text says where the answer ends
-        spoken, end, tail = past[len(asked) :].rpartition(self.end_of_turn)
-        added = tail + text[len(past) :]
+        before = recorded_ids([(messages[i], t) for i, t in traces])
+        added = self.ids(answer.tail + added)
         if EDIT_KEY in messages[last].response_metadata:
-            written = self._ids(spoken + end)
-            return before, written + self._ids(added), ((0, len(written)),)
-        closing = self._ids(end) if trace.finish == "length" else ()
-        return before, closing + self._ids(added), ()
+            forced, written = self.ids(answer.given[len(asked) :]), self.ids(answer.spoken)
+            return before, forced + written + added, ((len(forced), len(forced) + len(written)),)
+        closing = self.ids(end) if trace.finish != "stop" else ()
+        return before, closing + added, ()
 
-    def training_ids(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None = None
-    ) -> tuple[list[int], list[int]]:
-        """Token ids of a finished conversation without traces, and 1 where the assistant speaks.
+    def _end_after(self, message: AIMessage, said: str) -> str:
+        """The first special token behind ``said`` in an answer that is none of the family's markers."""
+        before, found, after = self.text([HumanMessage("a question"), message], None, ask=False).rpartition(said)
+        special = [token for token in self._special.values() if token in after and token not in self.family.markers]
+        return min(special, key=lambda token: (after.index(token), -len(token)), default="") if found else ""
 
-        Raises:
-            BadModelFolder: neither the template nor TRL knows which tokens the assistant wrote.
-        """
-        template = self.tokenizer.chat_template
-        if not _MARKER.search(template):
-            from trl.chat_template_utils import get_training_chat_template
+    @cached_property
+    def _special(self) -> dict[int, str]:
+        return {i: str(token) for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
 
-            try:
-                template = get_training_chat_template(self.tokenizer) or template
-            except ValueError as error:
-                raise BadModelFolder(
-                    f"the chat template of {self.tokenizer.name_or_path!r} has no generation markers and is none "
-                    "that TRL can patch; add {% generation %} … {% endgeneration %} around the assistant's text"
-                ) from error
-        out = self.tokenizer.apply_chat_template(
-            as_chat(messages),
-            tools=list(tools) if tools else None,
-            chat_template=template,
-            return_assistant_tokens_mask=True,
-            return_dict=True,
-        )
-        ids, mask = list(out["input_ids"]), list(out["assistant_masks"])
-        self._spare_glue(ids, mask)
-        return ids, mask
+    @cached_property
+    def _hidden_ids(self) -> frozenset[int]:
+        return frozenset(i for i, token in self._special.items() if token not in self.family.markers)
 
-    def _spare_glue(self, ids: list[int], mask: list[int]) -> None:
-        """Unmark what frames an answer: TRL's Qwen templates mark the line breaks around it."""
-        question = [HumanMessage("a question")]
-        asking = self._text(question, None, ask=True).removeprefix(self._text(question, None, ask=False))
-        opening = list(self._ids(asking))
-        end = self.tokenizer.convert_tokens_to_ids(self.end_of_turn) if self.end_of_turn else None
-        edges = [0, *(i for i in range(1, len(mask)) if mask[i] != mask[i - 1]), len(mask)]
-        for low, high in pairwise(edges):
-            if not mask[low]:
-                continue
-            marked = next((k for k in range(1, len(opening)) if ids[: low + k][-len(opening) :] == opening), 0)
-            mask[low : low + marked] = [0] * marked
-            if end in ids[low:high]:
-                after = high - ids[low:high][::-1].index(end)
-                mask[after:high] = [0] * (high - after)
-
-    def _text(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, *, ask: bool) -> str:
-        return self.tokenizer.apply_chat_template(
-            as_chat(messages), tools=list(tools) if tools else None, tokenize=False, add_generation_prompt=ask
-        )
-
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+    @cached_property
+    def _end_ids(self) -> frozenset[int]:
+        return frozenset(i for i, token in self._special.items() if token in self.ends_of_turn)
 
     def _digest(self, text: str) -> str:
         return sha256(f"{self.fingerprint}\0{text}".encode()).hexdigest()[:16]
@@ -179,34 +245,3 @@ def recorded_ids(traced: Sequence[tuple[BaseMessage, Trace]]) -> tuple[int, ...]
         if EDIT_KEY not in message.response_metadata:
             ids += trace.sampled_ids
     return ids
-
-
-def as_chat(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """The messages in the form that chat templates take."""
-    return [_as_dict(message) for message in messages]
-
-
-def _as_dict(message: BaseMessage) -> dict[str, Any]:
-    if isinstance(message, SystemMessage):
-        return {"role": "system", "content": message.text}
-    if isinstance(message, ToolMessage):
-        return {
-            "role": "tool",
-            "content": message.text,
-            "name": message.name or "",
-            "tool_call_id": message.tool_call_id,
-        }
-    if not isinstance(message, AIMessage):
-        return {"role": "user", "content": message.text}
-    broken = "".join(f"{OPEN}{call['args'] or ''}{CLOSE}" for call in message.invalid_tool_calls)
-    chat: dict[str, Any] = {"role": "assistant", "content": message.text + broken}
-    if message.tool_calls:
-        chat["tool_calls"] = [
-            {
-                "type": "function",
-                "id": call["id"],
-                "function": {"name": call["name"], "arguments": call["args"]},
-            }
-            for call in message.tool_calls
-        ]
-    return chat

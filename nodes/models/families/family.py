@@ -5,7 +5,7 @@ A family reads and writes text. Which tokens were sampled is nobody's business h
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -56,8 +56,21 @@ class Family:
     """The chat template to use in place of the tokenizer's own; None keeps the tokenizer's."""
     training_template: Callable[[Any], str | None] | None = None
     """From the tokenizer: its template with generation markers where TRL has none or a wrong one; None to ask TRL."""
+    adapt: Callable[[Any], str | None] | None = None
+    """From a tokenizer: the template to use in place of its own, or None to keep that; ``family_of`` asks."""
+    stop: tuple[str, ...] = ()
+    """Texts that end a turn as a token would; they are sampled, and nothing behind them is."""
     takes_tools: bool = True
     """False if the prompt has no place for tools."""
+    read_typed: Callable[[str, str, Sequence[dict[str, Any]]], Said] | None = None
+    """``read`` with the tools at hand, for families that write values without their types; see ``knowing``."""
+
+    def knowing(self, tools: Sequence[dict[str, Any]] | None) -> "Family":
+        """The same family, reading answers with the types that ``tools`` give their parameters."""
+        read_typed = self.read_typed
+        if read_typed is None or not tools:
+            return self
+        return replace(self, read=lambda opening, text: read_typed(opening, text, tools))
 
 
 def read_calls(said: Said, new_id: Callable[[int], str]) -> tuple[list[ToolCall], list[InvalidToolCall]]:

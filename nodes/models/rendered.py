@@ -1,0 +1,92 @@
+"""A finished conversation without traces, as the tokens that its model would have seen and sampled.
+
+No training template is asked which tokens are the model's: each answer is what the chat template
+puts behind the prompt that led to it. So a row never holds what no model would be shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from ...errors import CannotRender
+from .answer_text import AnswerText, beyond, cut_answer
+
+if TYPE_CHECKING:
+    from .render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where an answer stands in a row."""
+
+    message: int
+    """Its place among the messages."""
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One row of a rendered conversation."""
+
+    ids: tuple[int, ...]
+    turns: tuple[Turn, ...]
+    """What the model writes, in order; all else is given."""
+
+    def mask(self) -> list[int]:
+        """1 where the model writes."""
+        mask = [0] * len(self.ids)
+        for turn in self.turns:
+            mask[turn.low : turn.high] = [1] * (turn.high - turn.low)
+        return mask
+
+
+def render_rows(
+    renderer: "Renderer", messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None
+) -> list[Rendered]:
+    """At least one row. Every answer is a turn of exactly one of them.
+
+    A new row begins where the template tells the past differently from then on, as Qwen3's does when it drops
+    the thinking of earlier turns. What is said before anybody asked is no answer.
+    """
+    rows: list[Rendered] = []
+    ids: tuple[int, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    past = tail = ""
+    for place, message in enumerate(messages):
+        if not isinstance(message, AIMessage) or place == 0:
+            continue
+        answered = renderer.text(messages[: place + 1], tools, ask=False)
+        answer = _answer(renderer, messages[:place], tools, answered)
+        added = beyond(past, answer.given) if turns else None
+        if added is None:
+            if turns:
+                rows.append(Rendered(ids, turns))
+            ids, turns, tail, added = (), (), "", answer.given
+        ids += renderer.ids(tail + added)
+        low = len(ids)
+        ids += renderer.ids(answer.spoken)
+        turns += (Turn(place, low, len(ids)),)
+        past, tail = answered, answer.tail
+    if not turns:
+        return [Rendered(renderer.ids(renderer.text(messages, tools, ask=False)), ())]
+    return [*rows, Rendered(ids + renderer.ids(tail), turns)]
+
+
+def _answer(
+    renderer: "Renderer", before: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, answered: str
+) -> AnswerText:
+    asked = renderer.text(before, tools, ask=True)
+    told = renderer.text(before, tools, ask=False)
+    # A prompt may open the answer otherwise than it went on, with an empty thought for one: keep what they share.
+    shared = asked if answered.startswith(asked) else commonprefix([asked, answered])
+    answer = cut_answer(shared, answered, renderer.ends_of_turn) if len(shared) >= len(told) else None
+    if answer is None:
+        raise CannotRender(
+            f"the chat template of {renderer.tokenizer.name_or_path!r} changes the messages in front of an answer as "
+            f"soon as it is there (message {len(before)}); use a model with another template"
+        )
+    return answer
