@@ -94,5 +94,9 @@ def thread_prefix(version: str) -> str:
     """
     from uuid import uuid4
 
-    slot, at, number = version.rpartition("@")
-    return f"eval-{slot}-{number}-" if at else f"eval-{uuid4().hex[:8]}-"
+    from ..training.slots import read_spec
+
+    if read_spec(version).kind != "version":
+        return f"eval-{uuid4().hex[:8]}-"
+    slot, _, number = version.partition("@")
+    return f"eval-{slot}-{number}-"

@@ -124,9 +124,9 @@ def _open_base(spec: str, db: str) -> tuple[str, str | None]:
 
     An alias is followed once, here: it may have moved on when training is done.
     """
-    from ..training.slots import model_folder
+    from ..training.slots import model_folder, read_spec
 
-    if "@" not in spec or "://" in spec:
+    if read_spec(spec).kind != "version":
         return model_folder(None, spec), None
     from ..checkpoints.registry import resolve
     from ..checkpoints.store import open_store
