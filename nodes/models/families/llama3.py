@@ -20,9 +20,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from .chat import as_chat, reasoning_of
 from .family import Family, Said, SpokenCall
 from .json_text import JsonText, scan_json
+from .proof import tells_all
 from .thinking import CLOSE, OPEN, read_thought
 
 PYTHON = "<|python_tag|>"
+TEMPLATE = Path(__file__).with_name("llama3.jinja").read_text(encoding="utf-8")
 _BEGIN = re.compile(r"\{|<\|python_tag\|>")
 _NEXT = re.compile(r'\{\s*"(?:type|name|parameters|arguments)"\s*:|<\|python_tag\|>')
 _BETWEEN = re.compile(r"\s*[;,]?\s*(?=\{|<\|python_tag\|>|\Z)")
@@ -95,14 +97,18 @@ def _tagged(text: str, start: int) -> tuple[SpokenCall, int]:
 
 
 def write(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """Arguments as a dict, thinking apart, broken calls below the text."""
+    """Arguments as a dict, thinking in front of the text, broken calls below it."""
     chat = as_chat(messages)
     for message, told in zip(messages, chat, strict=True):
         if not isinstance(message, AIMessage):
             continue
+        reasoning = reasoning_of(message)
         raws = [call["args"] or "" for call in message.invalid_tool_calls]
-        told["content"] = "\n".join([message.text, *(raw if raw.startswith("{") else PYTHON + raw for raw in raws)])
-        told["reasoning_content"] = reasoning_of(message)
+        told["content"] = "\n".join(
+            [f"{OPEN}\n{reasoning}\n{CLOSE}\n"] * bool(reasoning)
+            + [message.text] * bool(message.text)
+            + [raw if raw.startswith("{") else PYTHON + raw for raw in raws]
+        )
     return chat
 
 
@@ -111,5 +117,6 @@ LLAMA3 = Family(
     markers=(PYTHON, OPEN, CLOSE),
     read=read,
     write=write,
-    template=Path(__file__).with_name("llama3.jinja").read_text(encoding="utf-8"),
+    template=TEMPLATE,
+    adapt=lambda tokenizer: None if tells_all(tokenizer, write) else TEMPLATE,
 )
