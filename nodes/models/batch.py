@@ -158,15 +158,20 @@ class Batch:
         rows, capacity = self.positions.shape
         if n + newcomers <= rows and size <= end and end + 1 <= capacity:
             return
-        rows, grown = max(rows, 1), max(capacity, 256)
-        while rows < n + newcomers:
-            rows = min(2 * rows, self.max_rows)
-        while grown < 2 * size + 1:
-            grown *= 2
-        positions = torch.full((rows, grown), -1, device=self.device)
-        positions[:n, size - used : size] = self.positions[:n, first:end]
-        self.positions = positions
-        self.columns.resize(n, first, size, (rows, grown))
+        if n + newcomers <= rows and 2 * size + 1 <= capacity:
+            self.positions[:n, size - used : size] = self.positions[:n, first:end].clone()
+            self.positions[:n, : size - used] = -1
+            self.columns.shift(n, first, size)
+        else:
+            rows, grown = max(rows, 1), max(capacity, 256)
+            while rows < n + newcomers:
+                rows = min(2 * rows, self.max_rows)
+            while grown < 4 * size + 1:
+                grown *= 2
+            positions = torch.full((rows, grown), -1, device=self.device)
+            positions[:n, size - used : size] = self.positions[:n, first:end]
+            self.positions = positions
+            self.columns.grow(n, first, size, (rows, grown))
         for row in self.rows:
             row.first += size - end
 

@@ -67,8 +67,15 @@ class Columns(Cache):
             for tensor in pair:
                 tensor[target, :, begin : self.end] = tensor[source, :, begin : self.end]
 
-    def resize(self, rows: int, begin: int, end: int, capacity: tuple[int, int]) -> None:
-        """New buffers of ``capacity`` in which the columns [begin, common end) of the first ``rows`` end at ``end``."""
+    def shift(self, rows: int, begin: int, end: int) -> None:
+        """Move the columns [begin, common end) of the first ``rows`` so that they end at ``end``."""
+        for pair in self.buffers:
+            for tensor in pair:
+                tensor[:rows, :, end - (self.end - begin) : end] = tensor[:rows, :, begin : self.end].clone()
+        self.end = end
+
+    def grow(self, rows: int, begin: int, end: int, capacity: tuple[int, int]) -> None:
+        """The same, into new buffers of ``capacity``."""
         self.capacity = capacity
         for i, pair in enumerate(self.buffers):  # layer by layer, so that only one is there twice
             keys, values = (self._empty(tensor) for tensor in pair)
@@ -78,5 +85,6 @@ class Columns(Cache):
         self.end = end
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:
+        """A buffer of zeros: what is masked counts for nothing only if it is a number."""
         rows, columns = self.capacity
         return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))

@@ -42,10 +42,16 @@ class Prefixes:
     def find(self, prompt: np.ndarray) -> tuple[Kept | None, int]:
         """What shares the longest beginning with ``prompt``, and its length: at most all but the last token."""
         best, longest = None, SHORTEST - 1
-        for kept in self._kept.values():
+        if len(prompt) <= SHORTEST:
+            return None, 0
+        for kept in reversed(self._kept.values()):
+            if len(kept.ids) <= longest or kept.ids[longest] != prompt[longest]:
+                continue  # it cannot share more than the best so far: most are told apart by this one look
             length = shared(kept.ids, prompt[:-1])
             if length > longest:
                 best, longest = kept, length
+                if longest == len(prompt) - 1:
+                    break
         if best is None:
             return None, 0
         self._kept.move_to_end(id(best))
