@@ -112,7 +112,7 @@ class Meter:
 
 def put_decoder(chat: LocalChatModel, decoder: Any) -> None:
     """Let ``decoder`` answer the calls of ``chat``."""
-    chat._decoder = decoder
+    chat.voice.decoder = decoder
 
 
 def open_decoder(name: str, model: Any, end_ids: frozenset[int]) -> Meter:
@@ -157,7 +157,7 @@ def measure_threads(
 ) -> tuple[dict[str, list[Run]], list[tuple[tuple[int, ...], int]]]:
     """The runs of every decoder, and the requests of the last one of ours."""
     chat = LocalChatModel.from_model(model, tokenizer, version="helpdesk.think@0001", temperature=TEMPERATURE)
-    end_ids = chat._decoder.end_ids
+    end_ids = chat.voice.decoder.end_ids
     meters = {name: open_decoder(name, model, end_ids) for name in (OURS, ALONE, MANAGER)}
     runs: dict[str, list[Run]] = {name: [] for name in (*meters, NONE)}
     for meter in meters.values():
@@ -279,7 +279,7 @@ def bench_shape(
     """The decoders alone, with random weights of a shape; about ``tokens`` an answer."""
     policy, tokenizer = load_model(str(Path(seed_policy.__file__).parent), device="cpu")
     chat = LocalChatModel.from_model(policy, tokenizer, version="helpdesk.think@0001", temperature=TEMPERATURE)
-    meter = open_decoder(OURS, policy, chat._decoder.end_ids)
+    meter = open_decoder(OURS, policy, chat.voice.decoder.end_ids)
     calls = run_threads(meter, chat, AT, 1 if quick else 16, seed=0).calls
     meter.close()
     lengths = random.Random(0)  # they differ, so that requests join and leave

@@ -65,7 +65,7 @@ def test_a_template_that_writes_no_end_of_turn_starts_anew(foreign: Any) -> None
 def test_decoding_stops_at_the_end_of_turn_of_the_template(tiny_model: Any, foreign: Any) -> None:
     tiny_model.generation_config.eos_token_id = None
     model = LocalChatModel.from_model(tiny_model, foreign, version="t@0001")
-    assert model._decoder.end_ids == frozenset(foreign.convert_tokens_to_ids([END, "<|pad|>"]))
+    assert model.voice.decoder.end_ids == frozenset(foreign.convert_tokens_to_ids([END, "<|pad|>"]))
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -17,9 +17,9 @@ def play(model: Any, tasks: Sequence[str], step: int) -> list[GroupRow]:
     rows = []
     for i, _ in enumerate(tasks):
         prompt = [300, 301, 302]
-        first = model._decoder.submit(prompt, max_new_tokens=2, temperature=1.0, seed=i).result()
+        first = model.voice.decoder.submit(prompt, max_new_tokens=2, temperature=1.0, seed=i).result()
         seen = [*prompt, *first.ids, 320, 321]
-        second = model._decoder.submit(seen, max_new_tokens=1, temperature=1.0, seed=i + 50).result()
+        second = model.voice.decoder.submit(seen, max_new_tokens=1, temperature=1.0, seed=i + 50).result()
         rows.append(
             GroupRow(
                 prompt_ids=prompt,

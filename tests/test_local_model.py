@@ -38,8 +38,8 @@ def spoken_as(renderer: Renderer, messages: list[BaseMessage], text: str, **extr
 def test_every_turn_continues_the_exact_tokens_of_the_thread(tiny_model: Any, tiny_tokenizer: Any) -> None:
     model = LocalChatModel.from_model(tiny_model, tiny_tokenizer, version="t@0001", max_new_tokens=6)
     seen: list[tuple[int, ...]] = []
-    submit = model._decoder.submit
-    model._decoder.submit = lambda prompt, **options: seen.append(tuple(prompt)) or submit(prompt, **options)
+    submit = model.voice.decoder.submit
+    model.voice.decoder.submit = lambda prompt, **options: seen.append(tuple(prompt)) or submit(prompt, **options)
     bound = model.bind_tools([look])
     messages: list[BaseMessage] = [SystemMessage("Be brief."), HumanMessage("Where is O123?")]
     for turn in range(4):
@@ -131,7 +131,7 @@ def test_recorded_spans_joined_are_what_the_model_saw(tiny_tokenizer: Any, turns
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(tiny_model: Any, tiny_tokenizer: Any) -> None:
     model = LocalChatModel.from_model(tiny_model, tiny_tokenizer, version="t@0001")
-    with pytest.raises(ContextOverflow, match=r"the prompt has \d{3,} tokens but t@0001 reads at most 256"):
+    with pytest.raises(ContextOverflow, match=r"has 417 tokens, 162 more than t@0001 can read .* observe .* a budget of 128 tokens"):
         model.invoke("x" * 400)
 
 

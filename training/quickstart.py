@@ -17,6 +17,7 @@ from ..checkpoints.registry import list_versions, promote, register_version, res
 from ..checkpoints.store import Store, open_store
 from ..errors import ThreadmillError
 from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
+from ..nodes.models.slot import Slot
 from .dpo import DpoConfig, train_dpo
 from .evaluate import Comparison, compare
 from .export import export_pairs, export_sft
@@ -111,7 +112,7 @@ def run_quickstart(config: QuickstartConfig, stage: Stage) -> Quickstart:
             difference >= 0 for difference in comparison.difference.by_tier.values()
         )
         with timed("swap, resume, roll back"):
-            spoken = _swap(store, agent, paused, candidate, promoted)
+            spoken = _swap(store, agent, live, paused, candidate, promoted)
     losses = {"SFT": sft.losses, "DPO": dpo.losses}
     draw_result(out / "result.png", comparison.before, comparison.after, comparison.difference, losses)
     done = Quickstart(out, comparison, promoted, spoken, seconds)
@@ -220,7 +221,9 @@ def _evaluate(store: Store, config: QuickstartConfig, versions: tuple[str, str],
     return compare(results[0], results[1], k=config.evaluation_trials, seed=config.seed)
 
 
-def _swap(store: Store, agent: Any, thread: str, candidate: str, promoted: bool) -> list[tuple[str, str, str]]:
+def _swap(
+    store: Store, agent: Any, live: Slot, thread: str, candidate: str, promoted: bool
+) -> list[tuple[str, str, str]]:
     """Move ``live``, answer the thread that waits since before training, give it a new turn, and go back."""
     if promoted and resolve(store, f"{SLOT}@live").name != candidate:
         promote(store, SLOT, candidate, because="better on the held-out tasks")
@@ -228,6 +231,7 @@ def _swap(store: Store, agent: Any, thread: str, candidate: str, promoted: bool)
     if outcome.status == "paused":
         answers = [{"id": q["id"], "type": "approve", "by": "quickstart"} for q in outcome.questions]
         answer_thread(agent, thread, answers)
+        live.catch_up()  # or the next turn might begin before the candidate is loaded
         run_thread(agent, thread, "What does gift wrapping cost?")
         if promoted:
             rollback(store, SLOT, because="quickstart shows the way back")

@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
@@ -17,6 +18,9 @@ from ..checkpoints.registry import resolve
 from ..checkpoints.store import Store
 from ..errors import BadModelSpec, UnknownSlot, UnknownVersion
 from ..nodes.models.slot import Slot
+
+if TYPE_CHECKING:
+    from ..nodes.models.local import LocalChatModel
 
 SEED_POLICY = Path(__file__).parent / "seed_policy"
 """The folder of the policy that ships with the package."""
@@ -112,6 +116,8 @@ def open_slot(
         except (UnknownSlot, UnknownVersion):
             spec = "seed"
     chosen, read = spec, read_spec(spec)
+    serving: list[LocalChatModel] = []  # one model holds all versions; opening is one at a time
+    opening = Lock()
 
     def load(version: str) -> BaseChatModel:
         if read.kind == "endpoint":
@@ -120,12 +126,16 @@ def open_slot(
             return _of_provider(read, temperature, max_new_tokens)
         from ..nodes.models.local import LocalChatModel  # torch takes seconds to import
 
-        return LocalChatModel.from_folder(
-            model_folder(store, version) if read.kind == "version" else read.place,
-            version=version,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens or 128,
-        )
+        folder = model_folder(store, version) if read.kind == "version" else read.place
+        with opening:
+            if serving:
+                serving[0].take(version, folder)
+            else:
+                limit = max_new_tokens or 128
+                serving.append(
+                    LocalChatModel.from_folder(folder, version=version, temperature=temperature, max_new_tokens=limit)
+                )
+            return serving[0].at(version)
 
     if read.kind == "version":
         resolve(store, chosen)
