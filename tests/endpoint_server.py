@@ -56,18 +56,20 @@ class Said:
 class ModelServer:
     """Serves the model in ``folder`` as ``name`` on a port of its own.
 
-    ``says``: texts to answer with, in order; sampled when there are none left. ``faults``: what goes wrong
+    ``says``: texts, or ids, to answer with, in order; sampled when there are none left. ``faults``: what goes wrong
     with the next requests for an answer, e.g. ``{"status": 503}``, ``{"hang_s": 9}``, ``{"break_after": 3}``
     (parts of a stream), ``{"error_after": 3}``. ``requests`` are the bodies that came, ``heads`` their headers.
     """
 
     def __init__(self, folder: Path, name: str = "tiny", *, reasoning: str = "reasoning", ids: bool = True) -> None:
         self.folder, self.name, self.reasoning, self.gives_ids = folder, name, reasoning, ids
-        self.says: deque[str] = deque()
+        self.says: deque[str | list[int]] = deque()
         self.faults: deque[dict[str, Any]] = deque()
         self.requests: list[dict[str, Any]] = []
         self.heads: list[dict[str, str]] = []
         self.refused_fields: set[str] = set()
+        self.loses: set[int] = set()
+        """Places of sampled tokens whose ids are not told."""
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
         self.context = int(self.model.config.max_position_embeddings)
@@ -177,6 +179,7 @@ class ModelServer:
             )
         said = await self._say(body, prompt, most or self.context - len(prompt))
         tell = Telling(self, body, prompt, said, chat=chat)
+        self.last = tell.whole()
         if body.get("stream"):
             return StreamingResponse(_events(tell, fault), media_type="text/event-stream")
         return JSONResponse(tell.whole())
@@ -185,7 +188,8 @@ class ModelServer:
         _, model, decoder = self.adapters.get(body["model"], ("", self.model, self.base))
         heat = body.get("temperature", 1.0)
         if self.says:
-            ids = self.tokenizer(self.says.popleft(), add_special_tokens=False)["input_ids"]
+            says = self.says.popleft()
+            ids = self.tokenizer(says, add_special_tokens=False)["input_ids"] if isinstance(says, str) else says
             ids = [*ids, self.tokenizer.eos_token_id][:most]
             logprobs = await asyncio.to_thread(scores, model, prompt, ids)
         else:
@@ -263,7 +267,8 @@ class Telling:
 
     def _tokens(self, low: int, high: int | None) -> dict[str, Any]:
         ids, logprobs = self.said.ids[low:high], self.said.logprobs[low:high]
-        found: dict[str, Any] = {"token_ids": ids} if self.ids else {}
+        told = [id for place, id in enumerate(ids, low) if place not in self.server.loses]
+        found: dict[str, Any] = {"token_ids": told} if self.ids else {}
         if self.body.get("logprobs"):
             as_ids = self.server.gives_ids and self.body.get("return_tokens_as_token_ids")
             names = [f"token_id:{id}" if as_ids else self.server.tokenizer.decode([id]) for id in ids]
