@@ -15,7 +15,8 @@ def rows_of(
 ) -> list[str]:
     """The training rows of a conversation, each as aligned rows: a line of text over a line with 1 where it is trained.
 
-    Lines end with the lines of the text, shown as ``⏎``, and with turns. Only for tokens of whole characters.
+    Lines end with the lines of the text, shown as ``⏎``, and where the mask changes. Only for tokens of whole
+    characters.
     """
     return [_aligned(renderer, row.ids, row.mask()) for row in renderer.training_rows(messages, tools)]
 
@@ -28,7 +29,7 @@ def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int]) -> str
         assert "\ufffd" not in piece, "a token holds part of a character"
         text += piece
         marks += str(marked) * len(piece)
-        if piece.endswith("\n") or piece in renderer.ends_of_turn or place + 1 == len(ids):
+        if piece.endswith("\n") or place + 1 == len(ids) or mask[place + 1] != marked:
             lines += [text.replace("\n", "⏎"), marks]
             text = marks = ""
     return "\n".join(lines)

@@ -28,6 +28,8 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
     ("qwen3", "hermes", "QWEN3", _all('<tool_call>\\n{"name": "', "reasoning_content")),
     ("hermes", "hermes", "HERMES", _all("<tool_call>", '"name"', '"arguments"')),
     ("llama3", "llama3", "LLAMA3", _all("<|start_header_id|>", "<|eot_id|>", "ipython")),
+    ("mistral", "mistral", "MISTRAL", _all("[TOOL_CALLS]", "[ARGS]")),
+    ("mistral-list", "mistral", "MISTRAL_LIST", _all("[TOOL_CALLS]")),
     ("plain", "plain", "PLAIN", _never),
 )
 
