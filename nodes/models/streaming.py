@@ -24,6 +24,21 @@ class SpokenChunk(AIMessageChunk):
 
     _finished: AIMessage | None = PrivateAttr(None)
 
+    @classmethod
+    def ending(cls, message: AIMessage) -> "SpokenChunk":
+        """The last chunk: all of ``message`` but text, reasoning and calls, which were told before."""
+        kwargs = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
+        last = cls(
+            content="",
+            additional_kwargs=kwargs,
+            usage_metadata=message.usage_metadata,
+            response_metadata=message.response_metadata,
+            id=message.id,
+            chunk_position="last",
+        )
+        last._finished = message
+        return last
+
     @property
     def finished(self) -> AIMessage | None:
         """The whole message; None except on the last chunk."""
@@ -79,20 +94,9 @@ class Teller:
         chunks = self._news(said)
         if broken := self._break(said, {call["id"] for call in message.invalid_tool_calls}):
             chunks.append(SpokenChunk(content="", tool_call_chunks=broken))
-        if self._silent:
+        if self._silent and not chunks:
             chunks.append(SpokenChunk(content=""))
-        kwargs = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
-        last = SpokenChunk(
-            content="",
-            additional_kwargs=kwargs,
-            usage_metadata=message.usage_metadata,
-            response_metadata=message.response_metadata,
-            id=message.id,
-            chunk_position="last",
-        )
-        last._finished = message
-        self._silent = False
-        return [*chunks, last]
+        return [*chunks, SpokenChunk.ending(message)]
 
     def _news(self, said: Said) -> list[SpokenChunk]:
         """Reasoning, text and calls in chunks of their own: LangChain's events take no mixed ones."""
@@ -123,7 +127,6 @@ class Teller:
 
     def _break(self, said: Said, broken: set[str | None]) -> list[ToolCallChunk]:
         """For each call whose id is in ``broken``, what keeps its text from being repaired into a call."""
-        self._silent = self._silent and not broken
         parts: list[ToolCallChunk] = []
         for place, call in enumerate(said.calls):
             if self.id_of(place) not in broken:
