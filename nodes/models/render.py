@@ -207,12 +207,15 @@ class Renderer:
         if EDIT_KEY in messages[last].response_metadata:
             forced, written = self.ids(answer.given[len(asked) :]), self.ids(answer.spoken)
             return before, forced + written + added, ((len(forced), len(forced) + len(written)),)
-        closing = self.ids(end) if trace.finish != "stop" else ()
+        ended = (
+            bool(trace.sampled_ids) and trace.sampled_ids[-1] in self._end_ids
+        )  # not if cut off or stopped by a text
+        closing = () if ended else self.ids(end)
         return before, closing + added, ()
 
     def _end_after(self, message: AIMessage, said: str) -> str:
         """The first special token behind ``said`` in an answer that is none of the family's markers."""
-        before, found, after = self.text([HumanMessage("a question"), message], None, ask=False).rpartition(said)
+        _, found, after = self.text([HumanMessage("a question"), message], None, ask=False).rpartition(said)
         special = [token for token in self._special.values() if token in after and token not in self.family.markers]
         return min(special, key=lambda token: (after.index(token), -len(token)), default="") if found else ""
 

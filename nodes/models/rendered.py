@@ -6,7 +6,6 @@ puts behind the prompt that led to it. So a row never holds what no model would 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -80,13 +79,32 @@ def _answer(
     renderer: "Renderer", before: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, answered: str
 ) -> AnswerText:
     asked = renderer.text(before, tools, ask=True)
-    told = renderer.text(before, tools, ask=False)
-    # A prompt may open the answer otherwise than it went on, with an empty thought for one: keep what they share.
-    shared = asked if answered.startswith(asked) else commonprefix([asked, answered])
-    answer = cut_answer(shared, answered, renderer.ends_of_turn) if len(shared) >= len(told) else None
-    if answer is None:
-        raise CannotRender(
-            f"the chat template of {renderer.tokenizer.name_or_path!r} changes the messages in front of an answer as "
-            f"soon as it is there (message {len(before)}); use a model with another template"
-        )
+    if not answered.startswith(asked):
+        # The prompt would have opened the answer otherwise, with an empty thought for one: keep what they share.
+        own = [str(token) for token in renderer.tokenizer.added_tokens_decoder.values()]
+        told = len(renderer.text(before, tools, ask=False))
+        asked = _shared(asked, answered, own)
+        if len(asked) < told:
+            raise CannotRender(
+                f"the chat template of {renderer.tokenizer.name_or_path!r} changes the messages in front of an answer "
+                f"as soon as it is there (message {len(before)}); use a model with another template"
+            )
+    answer = cut_answer(asked, answered, renderer.ends_of_turn)
+    assert answer is not None  # it begins with what they share
     return answer
+
+
+def _shared(one: str, other: str, tokens: Sequence[str]) -> str:
+    """How both begin, without a piece of one of ``tokens``.
+
+    >>> _shared("A</think>", "A<think>", ["<think>", "</think>"])
+    'A'
+    """
+    length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    cut = [
+        start
+        for token in tokens
+        for text in (one, other)
+        if (start := text.rfind(token, max(0, length - len(token) + 1), length + len(token) - 1)) >= 0
+    ]
+    return one[: min([length, *cut])]

@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 
 from . import thinking
-from .chat import as_chat, reasoning_of
+from .chat import as_chat
 from .family import Family, Said, SpokenCall
 from .json_text import JsonText, scan_json
 
@@ -81,25 +81,14 @@ def _complaint(raw: str) -> str:
 
 
 def write(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """With the thinking in the text, for templates that know nothing of thinking and print the text as it is."""
-    chat = as_chat(messages, OPEN, CLOSE)
-    for message, told in zip(messages, chat, strict=True):
-        if reasoning := reasoning_of(message):
-            told["content"] = f"{thinking.OPEN}\n{reasoning}\n{thinking.CLOSE}\n\n{told['content']}"
-    return chat
+    """For templates that know nothing of thinking."""
+    return thinking.think_aloud(messages, as_chat(messages, OPEN, CLOSE))
 
 
-def write_reasoning(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """With the thinking apart, for templates that decide which thinking to show.
-
-    Always a text: without one, such templates look for thinking in the content.
-    """
-    chat = as_chat(messages, OPEN, CLOSE)
-    for message, told in zip(messages, chat, strict=True):
-        if isinstance(message, AIMessage):
-            told["reasoning_content"] = reasoning_of(message)
-    return chat
+def write_apart(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """For templates that do."""
+    return thinking.think_apart(messages, as_chat(messages, OPEN, CLOSE))
 
 
 HERMES = Family(name="hermes", markers=MARKERS, read=read, write=write)
-QWEN3 = Family(name="qwen3", markers=MARKERS, read=read, write=write_reasoning)
+QWEN3 = Family(name="qwen3", markers=MARKERS, read=read, write=write_apart)

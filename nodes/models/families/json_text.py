@@ -55,31 +55,38 @@ def scan_json(text: str, start: int = 0) -> JsonText:
     members: list[Member] = []
     marks: list[str] = []  # the brackets that are open
     want = "value"
-    key, low, at = "", -1, start
+    key, low, at = "", -1, start  # low: where the value of the outermost object's key begins, if it has begun
     while True:
-        token = _TOKEN.match(text, at)
-        kind = token.lastgroup if token else "wrong"
-        word = token.group(kind) if token else ""
-        at = token.end() - len(word) if token else at
-        if kind == "plain" and not _good(word):
-            kind = "unfinished" if token and token.end() == len(text) and _begun(word) else "wrong"
-        then = _then(want, str(kind), word, marks)
-        if low < 0 and want == "value" and len(marks) - (word in _CLOSERS) == 1 and marks[0] == "{":
+        kind, at, word = _token(text, at)
+        if want == "value" and marks == ["{"]:
             low = at
-        if kind == "unfinished" or not then:
-            if low >= 0:
-                members.append(Member(json.loads(key), low, at if kind != "unfinished" else len(text), whole=False))
+        want = _then(want, kind, word, marks)
+        if not want:
             state = "begun" if kind == "unfinished" else "wrong"
-            return JsonText(len(text) if state == "begun" else at, state, tuple(members))
+            end = len(text) if kind == "unfinished" else at
+            if low >= 0:
+                members.append(Member(json.loads(key), low, end, whole=False))
+            return JsonText(end, state, tuple(members))
         at += len(word)
-        if then == ":" and len(marks) == 1:
+        if want == ":" and marks == ["{"]:
             key = word
-        if then == "more" and len(marks) == 1 and low >= 0:
+        elif want == "more" and marks == ["{"] and low >= 0:
             members.append(Member(json.loads(key), low, at, whole=True))
             low = -1
         if not marks:
             return JsonText(at, "whole", tuple(members))
-        want = then
+
+
+def _token(text: str, at: int) -> tuple[str, int, str]:
+    """The kind of the next token, where it begins, and itself; ``wrong`` and nothing if there is none."""
+    token = _TOKEN.match(text, at)
+    if token is None or token.lastgroup is None:
+        return "wrong", at, ""
+    kind, word = token.lastgroup, token[token.lastgroup]
+    if kind == "plain" and not (word in _WORDS or _PLAIN.fullmatch(word)):
+        grows = token.end() == len(text) and (_PLAIN_BEGUN.fullmatch(word) or any(w.startswith(word) for w in _WORDS))
+        kind = "unfinished" if grows else "wrong"
+    return kind, token.end() - len(word), word
 
 
 def _then(want: str, kind: str, word: str, marks: list[str]) -> str:
@@ -99,11 +106,3 @@ def _then(want: str, kind: str, word: str, marks: list[str]) -> str:
         marks.pop()
         return "more"
     return ""
-
-
-def _good(word: str) -> bool:
-    return word in _WORDS or _PLAIN.fullmatch(word) is not None
-
-
-def _begun(word: str) -> bool:
-    return any(known.startswith(word) for known in _WORDS) or _PLAIN_BEGUN.fullmatch(word) is not None

@@ -1,8 +1,13 @@
 """Text without calls, for chat templates that know no tools or write them in a form that nobody here reads."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
 from .chat import as_chat
 from .family import Family, Said
-from .thinking import CLOSE, OPEN, read_thought
+from .thinking import CLOSE, OPEN, read_thought, think_aloud
 
 
 def read(opening: str, text: str) -> Said:
@@ -11,4 +16,9 @@ def read(opening: str, text: str) -> Said:
     return Said(text[thought.rest :].strip(), thought.reasoning)
 
 
-PLAIN = Family(name="plain", markers=(OPEN, CLOSE), read=read, write=as_chat, takes_tools=False)
+def write(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """The thinking in the text; malformed calls are text, too."""
+    return think_aloud(messages, as_chat(messages))
+
+
+PLAIN = Family(name="plain", markers=(OPEN, CLOSE), read=read, write=write, takes_tools=False)
