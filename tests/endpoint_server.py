@@ -22,7 +22,7 @@ import torch
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from threadmill.nodes.models.decode import Decoder
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -88,6 +88,7 @@ class ModelServer:
             Route("/v1/completions", self._complete, methods=["POST"]),
             Route("/v1/load_lora_adapter", self._load, methods=["POST"]),
             Route("/v1/unload_lora_adapter", self._unload, methods=["POST"]),
+            Route("/web/chat/completions", lambda _: HTMLResponse("<p>Welcome"), methods=["POST"]),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), port=self.port, log_level="critical", ws="none", lifespan="off", access_log=False
@@ -123,7 +124,7 @@ class ModelServer:
         if name in self.adapters:
             return _error(400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput")
         try:
-            model = await asyncio.to_thread(self._adapted, path)
+            model = self._adapted(path)  # not in a thread: two models loaded at once spoil each other
         except Exception as error:
             return _error(400, f"Loading lora {name} failed: {error}", "BadRequestError")
         self.adapters[name] = (path, model, Decoder(model, self.base.end_ids))

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from ...errors import ContextOverflow, EndpointFailed, MissingLibrary, ThreadmillError
 
@@ -46,6 +46,7 @@ class Server:
             "timeout": openai.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
         }
         self.client: Any = openai.OpenAI(**self._settings)
+        finalize(self, self.client.close)
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     def async_client(self) -> Any:
@@ -115,6 +116,8 @@ class Server:
         """While an answer comes in, failures of the server are an answer broken off."""
         try:
             yield
+        except self.openai.APITimeoutError as error:
+            raise self.broken_off(f"nothing came for {self.timeout_s:g} s") from error
         except self.openai.OpenAIError as error:
             raise self.broken_off(words_of(error)) from error
 
@@ -140,7 +143,7 @@ def words_of(error: Exception) -> str:
         return str(said) if said else str(dict(body))
     if body:
         return str(body)
-    return str(error.__cause__ or error) or type(error).__name__
+    return str(error.__cause__ or "") or str(error) or type(error).__name__
 
 
 def _code(error: Exception) -> str:
