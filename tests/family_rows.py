@@ -39,7 +39,10 @@ def say_again(renderer: Renderer, message: AIMessage) -> AIMessage:
     """The message rendered as an answer, and its tokens read again."""
     asked: list[BaseMessage] = [HumanMessage("Go on.")]
     (row,) = renderer.training_rows([*asked, message])
-    said = renderer.read(row.ids[row.turns[-1].low : row.turns[-1].high], renderer.opening(asked, None))
+    (turn,) = row.turns
+    given = renderer.tokenizer.decode(row.ids[: turn.low], clean_up_tokenization_spaces=False)
+    opening = given.removeprefix(renderer.text(asked, None, ask=False))
+    said = renderer.read(row.ids[turn.low : turn.high], opening)
     ids = [str(call["id"]) for call in message.tool_calls]
     calls, broken = read_calls(said, lambda place: ids[place] if place < len(ids) else "more")
     kept = {"reasoning_content": said.reasoning} if said.reasoning else {}

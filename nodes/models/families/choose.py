@@ -30,6 +30,8 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
     ("llama3", "llama3", "LLAMA3", _all("<|start_header_id|>", "<|eot_id|>", "ipython")),
     ("mistral", "mistral", "MISTRAL", _all("[TOOL_CALLS]", "[ARGS]")),
     ("mistral-list", "mistral", "MISTRAL_LIST", _all("[TOOL_CALLS]")),
+    ("deepseek-v3", "deepseekv3", "DEEPSEEK_V3", _all("<｜tool▁calls▁begin｜>", "```json")),
+    ("deepseek-v3.1", "deepseekv3", "DEEPSEEK_V3_1", _all("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>")),
     ("plain", "plain", "PLAIN", _never),
 )
 
