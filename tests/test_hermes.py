@@ -1,37 +1,29 @@
-"""Calls in the Hermes form: read as written, and a broken one spoils only itself."""
+"""The Hermes form of calls: read as written, a broken one spoils only itself, and what is rendered is read again."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from family_rows import assert_only_grows, messages, say_again
+from family_tokenizers import qwen_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import InvalidToolCall, ToolCall
-from threadmill.nodes.models.families.family import fresh_id, read_calls
-from threadmill.nodes.models.families.hermes import HERMES
+from langchain_core.messages import AIMessage
+from threadmill.nodes.models.families.family import Said, fresh_id, read_calls
+from threadmill.nodes.models.families.hermes import HERMES, read
+from threadmill.nodes.models.render import Renderer
 
 LOOK = '<tool_call>{"name": "look", "arguments": {"id": 1}}</tool_call>'
 STOP = '<tool_call>\n{"name": "stop", "arguments": {}}\n</tool_call>'
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
 
 
-@dataclass(frozen=True)
-class Parsed:
-    content: str
-    tool_calls: list[ToolCall]
-    invalid_tool_calls: list[InvalidToolCall]
+def good(said: Said) -> list[tuple[str, dict[str, Any]]]:
+    return [(call["name"], call["args"]) for call in read_calls(said, fresh_id)[0]]
 
 
-def parse(text: str) -> Parsed:
-    said = HERMES.read("", text)
-    return Parsed(said.content, *read_calls(said, fresh_id))
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
+def broken(said: Said) -> list[tuple[str | None, str]]:
+    return [(call["args"], str(call["error"])) for call in read_calls(said, fresh_id)[1]]
 
 
 @pytest.mark.parametrize(
@@ -44,20 +36,42 @@ json_values = st.recursive(
         (f"One moment. {LOOK}", "One moment.", [("look", {"id": 1})]),
         (f"Before {LOOK} after", "Before  after", [("look", {"id": 1})]),
         ('<tool_call>{"name": "stop"}</tool_call>', "", [("stop", {})]),
+        ('<tool_call>{"arguments": {"id": 1}, "name": "look"}</tool_call>', "", [("look", {"id": 1})]),
         ("</tool_call> alone", "</tool_call> alone", []),
     ],
 )
 def test_calls_and_the_text_around_them(text: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -> None:
-    parsed = parse(text)
-    assert parsed.content == content
-    assert [(call["name"], call["args"]) for call in parsed.tool_calls] == calls
-    assert parsed.invalid_tool_calls == []
+    said = read("", text)
+    assert (said.content, good(said), broken(said)) == (content, calls, [])
+
+
+@pytest.mark.parametrize(
+    ("opening", "text", "reasoning", "content", "calls"),
+    [
+        ("", f"<think>\nHm.\n</think>\n\nSo: {LOOK}", "Hm.", "So:", 1),
+        ("assistant\n<think>\n", f"Hm.\n</think>\n\nSo: {LOOK}", "Hm.", "So:", 1),
+        ("<think>\n\n</think>\n\n", "So.", "", "So.", 0),
+        ("", "\n<think></think>So.", "", "So.", 0),
+        ("", f"<think>\nMaybe {LOOK}", f"Maybe {LOOK}", "", 0),
+        ("", "They write <think>Hm.</think>", "", "They write <think>Hm.</think>", 0),
+    ],
+)
+def test_thinking_stands_in_front_and_calls_in_it_are_none(
+    opening: str, text: str, reasoning: str, content: str, calls: int
+) -> None:
+    said = read(opening, text)
+    assert (said.reasoning, said.content, len(said.calls)) == (reasoning, content, calls)
 
 
 @pytest.mark.parametrize(
     ("raw", "error"),
     [
         ('{"name": "look", "argu', "not JSON: Unterminated string"),
+        ('{"name": "look, "arguments": {}}', "not JSON: Expecting"),
+        ('{"name": "look", "arguments": {"id": }}', "not JSON: Expecting value"),
+        ('{"name": "look", "arguments": {"id": 1}', "not JSON: Expecting"),
+        ('{"name": "look", "arguments": {"id": 1}} and more', "not JSON: Extra data"),
+        ("look(id=1)", "not JSON: Expecting value"),
         ("", "not JSON: Expecting value"),
         ("[" * 100_000, "not JSON: maximum recursion depth"),
         ('{"name": "look", "arguments": {"x": NaN}}', "not JSON: Out of range float"),
@@ -72,45 +86,77 @@ def test_calls_and_the_text_around_them(text: str, content: str, calls: list[tup
     ],
 )
 def test_a_broken_call_is_kept_as_written_and_spoils_only_itself(raw: str, error: str) -> None:
-    parsed = parse(f"{LOOK}<tool_call>{raw}</tool_call>{STOP}")
-    assert [call["name"] for call in parsed.tool_calls] == ["look", "stop"]
-    (broken,) = parsed.invalid_tool_calls
-    assert broken["args"] == raw
-    assert str(broken["error"]).startswith(error)
-    assert parsed.content == ""
+    said = read("", f"{LOOK}<tool_call>{raw}</tool_call>{STOP}")
+    assert good(said) == [("look", {"id": 1}), ("stop", {})]
+    ((kept, why),) = broken(said)
+    assert kept == raw
+    assert why.startswith(error)
+    assert said.content == ""
+
+
+def test_a_broken_call_keeps_the_name_that_can_be_read() -> None:
+    _, (call,) = read_calls(read("", '<tool_call>{"name": "look", "arguments": [1]}</tool_call>'), fresh_id)
+    assert call["name"] == "look"
 
 
 def test_an_unclosed_call_ends_where_the_next_one_opens() -> None:
-    parsed = parse(f'So <tool_call>{{"name": "look"}}{STOP}')
-    assert [call["name"] for call in parsed.tool_calls] == ["stop"]
-    assert [(call["args"], call["error"]) for call in parsed.invalid_tool_calls] == [
-        ('{"name": "look"}', "the call is not closed with </tool_call>")
-    ]
-    assert parsed.content == "So"
+    said = read("", f'So <tool_call>{{"name": "look"}}{STOP}')
+    assert good(said) == [("stop", {})]
+    assert broken(said) == [('{"name": "look"}', "the call is not closed with </tool_call>")]
+    assert said.content == "So"
 
 
 def test_an_unclosed_call_at_the_end_is_broken() -> None:
-    parsed = parse('<tool_call>{"name": "look"}')
-    assert (parsed.content, parsed.tool_calls) == ("", [])
-    assert [call["args"] for call in parsed.invalid_tool_calls] == ['{"name": "look"}']
+    said = read("", '<tool_call>{"name": "look"}')
+    assert (said.content, good(said), broken(said)) == ("", [], [('{"name": "look"}', "the call is not closed")])
 
 
 @pytest.mark.parametrize("tag", ["<tool_call>", "</tool_call>", "a </tool_call><tool_call> b"])
 def test_tags_inside_an_argument_belong_to_it(tag: str) -> None:
     call = json.dumps({"name": "say", "arguments": {"text": tag}})
-    parsed = parse(f"<tool_call>{call}</tool_call>")
-    assert [call["args"] for call in parsed.tool_calls] == [{"text": tag}]
-    assert (parsed.content, parsed.invalid_tool_calls) == ("", [])
+    said = read("", f"<tool_call>{call}</tool_call>")
+    assert (said.content, good(said), broken(said)) == ("", [("say", {"text": tag})], [])
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.dictionaries(st.text(), json_values, max_size=4), st.booleans())
-def test_any_json_object_is_read_back(arguments: dict[str, Any], ascii_only: bool) -> None:
-    call = json.dumps({"name": "f", "arguments": arguments}, ensure_ascii=ascii_only)
-    parsed = parse(f"<tool_call>{call}</tool_call>")
-    assert [call["args"] for call in parsed.tool_calls] == [arguments]
+def test_a_call_is_read_while_it_is_written() -> None:
+    begun = [
+        (call.name, call.args, call.closed)
+        for end in ("", '{"name": "lo', '{"name": "look", "argu', '{"name": "look", "arguments": {"id": "O', None)
+        for call in read("", LOOK if end is None else f"<tool_call>{end}").calls
+    ]
+    assert begun == [
+        (None, "", False),
+        (None, "", False),
+        ("look", "", False),
+        ("look", '{"id": "O', False),
+        ("look", '{"id": 1}', True),
+    ]
 
 
-def test_every_call_has_an_id_of_its_own() -> None:
-    parsed = parse(LOOK * 3 + "<tool_call>x</tool_call>")
-    assert len({call["id"] for call in [*parsed.tool_calls, *parsed.invalid_tool_calls]}) == 4
+PIECES = st.sampled_from(
+    (
+        *(LOOK, STOP, "<tool_call>", "</tool_call>", "<think>", "</think>", '{"name": "f", "arguments": {"a": "'),
+        *('"}}', "}", '"', "\n", " ", "text", ", ", '"arguments": ', "nul", "\\", "é"),
+    )
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join), st.booleans())
+def test_a_growing_answer_is_told_piece_by_piece(text: str, thinking: bool) -> None:
+    assert_only_grows(HERMES, "<think>\n" if thinking else "", text)
+
+
+RENDERERS = {name: Renderer(qwen_tokenizer(name)) for name in ("qwen2_5", "qwen3", "qwen3_instruct_2507", "qwen3_vl")}
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+@settings(max_examples=60, deadline=None)
+@given(message=messages(without="<"))
+def test_what_is_rendered_is_read_again(name: str, message: AIMessage) -> None:
+    assert say_again(RENDERERS[name], message) == message
+
+
+@settings(max_examples=60, deadline=None)
+@given(message=messages(without="<"))
+def test_what_the_seed_policy_renders_is_read_again(tiny_tokenizer: Any, message: AIMessage) -> None:
+    assert say_again(Renderer(tiny_tokenizer), message) == message
