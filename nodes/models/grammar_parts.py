@@ -9,6 +9,8 @@ from dataclasses import dataclass
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges of code points, sorted, not touching each other."""
 
+ENDLESS = "\0"
+"""In the shortest text of a part that contains itself, while that text is not known."""
 ANY: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
 
 
@@ -34,7 +36,7 @@ def sequence(*parts: Part) -> Part:
 
 def choice(parts: Sequence[Part]) -> Part:
     """One of ``parts``, of which there is at least one."""
-    least = min((part.least for part in parts), key=lambda text: len(text.encode()))
+    least = min((part.least for part in parts), key=lambda text: (ENDLESS in text, len(text.encode())))
     return parts[0] if len(parts) == 1 else Part("(" + " | ".join(part.rule for part in parts) + ")", least)
 
 

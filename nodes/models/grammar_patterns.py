@@ -8,12 +8,15 @@ boundaries and flags cannot be written as a grammar.
 import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from .grammar_parts import ANY, Part, Ranges, choice, literal, repeat, sequence, union, without
 
 _parser = import_module("re._parser")
 
+_BEGINS, _ENDS = ("AT_BEGINNING", "AT_BEGINNING_STRING"), ("AT_END", "AT_END_STRING")
+_CHARACTERS = ("LITERAL", "NOT_LITERAL", "ANY", "IN")
 _DIGIT: Ranges = ((48, 57),)
 _WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 _SPACE: Ranges = ((9, 13), (32, 32))
@@ -53,8 +56,20 @@ class CannotWrite(Exception):
     """The expression has something that a grammar has not."""
 
 
-def pattern(expression: str, one_of: Callable[[Ranges], Part]) -> Part:
+class Pattern(NamedTuple):
+    """A pattern as a grammar part, and how many characters its texts have."""
+
+    part: Part
+    shortest: int
+    longest: float
+
+
+def pattern(
+    expression: str, one_of: Callable[[Ranges], Part], least: int = 0, most: int | None = None
+) -> Pattern:
     """The texts in which ``expression`` is found; ``one_of`` writes one character out of some.
+
+    A repetition of one kind of character, such as ``^[a-z]+$``, is kept to ``least`` and ``most`` characters.
 
     Raises:
         CannotWrite: it cannot be written as a grammar, or is no regular expression.
@@ -62,10 +77,25 @@ def pattern(expression: str, one_of: Callable[[Ranges], Part]) -> Part:
     try:
         tree = _parser.parse(expression)
     except (re.error, RecursionError) as error:
-        raise CannotWrite(f"{expression!r} is no regular expression: {error}") from error
+        raise CannotWrite(f"no regular expression: {error}") from error
     if tree.state.flags & ~re.UNICODE.value:
         raise CannotWrite("flags")
-    return _Writer(one_of).anywhere(list(tree))
+    items = list(tree)
+    anchored = len(items) > 1 and _anchor(items[0]) in _BEGINS and _anchor(items[-1]) in _ENDS
+    low, high = tree.getwidth()
+    if anchored and len(items) == 3 and _is_repeated_character(items[1]):
+        kind, (few, many, inner) = items[1]
+        many = inf if many is _parser.MAXREPEAT else many
+        low, high = max(few, least), min(many, inf if most is None else most)
+        if low <= high:
+            items[1] = (kind, (low, _parser.MAXREPEAT if high == inf else high, inner))
+    longest = inf if not anchored or high >= _parser.MAXREPEAT else high
+    return Pattern(_Writer(one_of).anywhere(items), low, longest)
+
+
+def _is_repeated_character(item: Any) -> bool:
+    name, about = str(item[0]), item[1]
+    return name in ("MAX_REPEAT", "MIN_REPEAT") and len(about[2]) == 1 and str(about[2][0][0]) in _CHARACTERS
 
 
 class _Writer:
@@ -78,9 +108,9 @@ class _Writer:
         """The items at any place of the text, unless they are anchored."""
         if len(items) == 1 and str(items[0][0]) == "BRANCH":
             return choice([self.anywhere(list(option)) for option in items[0][1][1]])
-        begins = bool(items) and _anchor(items[0]) in ("AT_BEGINNING", "AT_BEGINNING_STRING")
+        begins = bool(items) and _anchor(items[0]) in _BEGINS
         items = items[1:] if begins else items
-        ends = bool(items) and _anchor(items[-1]) in ("AT_END", "AT_END_STRING")
+        ends = bool(items) and _anchor(items[-1]) in _ENDS
         items = items[:-1] if ends else items
         around = repeat(self.one_of(ANY), 0)
         inner = self.items(items)
