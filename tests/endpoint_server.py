@@ -70,6 +70,8 @@ class ModelServer:
         self.refused_fields: set[str] = set()
         self.loses: set[int] = set()
         """Places of sampled tokens whose ids are not told."""
+        self.begins: list[int] = []
+        """Ids that are put before every prompt."""
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
         self.context = int(self.model.config.max_position_embeddings)
@@ -178,6 +180,7 @@ class ModelServer:
                 f"tokens and your prompt contains {len(prompt)} input tokens.",
                 "BadRequestError",
             )
+        prompt = [*self.begins, *prompt]
         said = await self._say(body, prompt, most or self.context - len(prompt))
         tell = Telling(self, body, prompt, said, chat=chat)
         self.last = tell.whole()

@@ -110,7 +110,7 @@ def test_another_kind_of_server_is_recognised(server: ModelServer) -> None:
     root = server.url.removesuffix("/v1")
     with pytest.raises(EndpointFailed, match=r"does not serve this \(Not Found\); http"):
         EndpointChatModel.from_server(root, "tiny", waits_s=()).invoke("Hi")
-    with pytest.raises(EndpointFailed, match=r"answered, but not as a model server does; does its address end in /v1\?"):
+    with pytest.raises(EndpointFailed, match=r"answered, but not as a model server does; does its address"):
         EndpointChatModel.from_server(f"{root}/web", "tiny", waits_s=()).invoke("Hi")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from endpoint_server import ModelServer, scores, serving
-from threadmill.errors import BadModelFolder, EndpointFailed, UnknownVersion
+from threadmill.errors import BadModelFolder, BadModelSpec, EndpointFailed, UnknownVersion
 from threadmill.nodes.models.endpoint import EndpointChatModel
 from threadmill.nodes.models.trace import read_trace
 
@@ -102,7 +102,7 @@ def test_a_server_that_takes_no_adapters_says_what_it_needs(server: ModelServer,
 def test_a_version_never_changes_its_weights(server: ModelServer, adapters: tuple[Path, Path]) -> None:
     model = at(server)
     model.take("t@0002", str(adapters[0]))
-    with pytest.raises(BadModelFolder, match=r"version 't@0002' was loaded from .*; a version never changes"):
+    with pytest.raises(BadModelSpec, match=r"version 't@0002' was taken from .* before, now from .*; a version never"):
         model.take("t@0002", str(adapters[1]))
 
 

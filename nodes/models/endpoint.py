@@ -4,6 +4,7 @@ vLLM tells them: which ids its chat template made of the messages, which it samp
 They become the same trace as a local model's. The server renders the whole conversation anew on every
 turn; where that no longer begins with the ids recorded before (sampled text that its tokenizer would
 split in another way, thinking that its template drops), the trace says ``restart``, and nothing is guessed.
+With ``tokenizer=`` the prompt is rendered here and sent as ids instead: see ``endpoint_ids``.
 A server that tells no ids works too: its messages carry no trace and say ``tokens: none``.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from os import PathLike
 from typing import Any, Literal, Self
 
 from langchain_core.language_models import LanguageModelInput
@@ -20,11 +22,15 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
+from ...errors import BadModelFolder
 from .endpoint_adapters import Served, ServedVersions
-from .endpoint_answer import BROKEN, Heard
+from .endpoint_answer import Turn
 from .endpoint_call import Call
-from .endpoint_request import Asked, chat_request, choice_of
+from .endpoint_chat import ChatTurn
+from .endpoint_ids import IdsTurn
+from .endpoint_request import Asked, choice_of
 from .endpoint_server import Server
+from .render import Renderer
 from .streaming import SpokenChunk
 from .structured import as_response_format, structured_output
 from .telling import TellingChatModel
@@ -51,6 +57,7 @@ class EndpointChatModel(TellingChatModel):
     """The version that ``at`` chose; None follows ``take``."""
     _server: Server = PrivateAttr()
     _versions: ServedVersions = PrivateAttr()
+    _renderer: Renderer | None = PrivateAttr(None)
 
     @classmethod
     def from_server(
@@ -67,14 +74,18 @@ class EndpointChatModel(TellingChatModel):
         extra_body: Mapping[str, Any] | None = None,
         timeout_s: float = 600.0,
         waits_s: Sequence[float] = WAITS_S,
+        tokenizer: Any = None,
     ) -> "EndpointChatModel":
         """The model that the server at ``url`` (which ends in ``/v1``) calls ``model``. Nothing is asked yet.
 
         ``version`` names its weights in traces, by default ``url#model``. ``timeout_s`` is how long the server
-        may say nothing.
+        may say nothing. ``tokenizer``, the model's own as an object, folder or hub name, has prompts rendered
+        here and sent as ids, so that every turn continues the exact ids of the one before; vLLM's
+        ``chat_template_kwargs`` then count here too.
 
         Raises:
             MissingLibrary: the library openai is not installed.
+            BadModelFolder: there is no tokenizer in that folder, or it has no chat template.
         """
         chat = cls(
             url=url,
@@ -86,6 +97,8 @@ class EndpointChatModel(TellingChatModel):
             extra_body=extra_body or {},
         )
         chat._server = Server(url, api_key=api_key, timeout_s=timeout_s, waits_s=waits_s)
+        if tokenizer is not None:
+            chat._renderer = _renderer(tokenizer, chat.extra_body.get("chat_template_kwargs"))
         chat._versions = ServedVersions(chat._server, Served(version or f"{url}#{model}", model))
         return chat
 
@@ -162,33 +175,36 @@ class EndpointChatModel(TellingChatModel):
     def _tell(
         self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
     ) -> Generator[SpokenChunk]:
-        asked, heard = self._asked(stop, **settings), Heard()
+        asked = self._asked(stop, **settings)
+        turn = self._turn(messages, asked)
         with self._versions.answering(self.pinned) as served:
-            call = self._call(messages, asked, served, live)
+            call = Call(self._server, self._versions, served, turn, live=live)
+            ask = turn.resource(self._server.client).create
             while True:
                 try:
-                    response = call.checked(self._server.client.chat.completions.create(**call.request()))
+                    response = call.checked(ask(**call.request()))
                     break
                 except self._server.openai.OpenAIError as error:
                     time.sleep(call.mend(error))
             if live:
                 with self._server.streaming(), closing(response):
                     for part in response:
-                        yield from heard.hear(part)
+                        yield from turn.hear(part)
             else:
-                yield from heard.hear(response)
-        yield from self._last(messages, asked, served, heard)
+                yield from turn.hear(response)
+        yield from self._last(turn, served, asked)
 
     async def _atell(
         self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
     ) -> AsyncGenerator[SpokenChunk]:
-        asked, heard = self._asked(stop, **settings), Heard()
+        asked = self._asked(stop, **settings)
+        turn = await asyncio.to_thread(self._turn, messages, asked)
         with self._versions.answering(self.pinned) as served:
-            call = self._call(messages, asked, served, live)
-            client = self._server.async_client()
+            call = Call(self._server, self._versions, served, turn, live=live)
+            ask = turn.resource(self._server.async_client()).create
             while True:
                 try:
-                    response = call.checked(await client.chat.completions.create(**call.request()))
+                    response = call.checked(await ask(**await asyncio.to_thread(call.request)))
                     break
                 except self._server.openai.OpenAIError as error:
                     await asyncio.sleep(await asyncio.to_thread(call.mend, error))
@@ -196,31 +212,23 @@ class EndpointChatModel(TellingChatModel):
                 with self._server.streaming():
                     async with response as parts:
                         async for part in parts:
-                            for chunk in heard.hear(part):
+                            for chunk in turn.hear(part):
                                 yield chunk
             else:
-                for chunk in heard.hear(response):
+                for chunk in turn.hear(response):
                     yield chunk
-        for chunk in self._last(messages, asked, served, heard):
+        for chunk in self._last(turn, served, asked):
             yield chunk
 
-    def _call(self, messages: list[BaseMessage], asked: Asked, served: Served, live: bool) -> Call:
-        def fields(tokens: bool) -> Mapping[str, Any]:
-            return chat_request(messages, asked, tokens=tokens, reasoning_field=self._server.reasoning_field)
+    def _turn(self, messages: list[BaseMessage], asked: Asked) -> Turn:
+        if self._renderer is None:
+            return ChatTurn(self._server, messages, asked)
+        return IdsTurn(self._renderer, messages, asked, lambda: self._server.context(self.model))
 
-        return Call(self._server, self._versions, served, fields, live=live)
-
-    def _last(self, messages: list[BaseMessage], asked: Asked, served: Served, heard: Heard) -> list[SpokenChunk]:
-        if heard.finish is None or heard.finish in BROKEN:
-            raise self._server.broken_off(heard.finish or "no end came")
-        self._server.reasoning_field = heard.reasoning_field or self._server.reasoning_field
-        message = heard.message(
-            messages,
-            version=served.version,
-            constrained=asked.constrained,
-            settings=asked.settings(self.logprobs_mode),
-        )
-        return heard.last(message)
+    def _last(self, turn: Turn, served: Served, asked: Asked) -> list[SpokenChunk]:
+        if turn.heard.broken:
+            raise self._server.broken_off(turn.heard.broken)
+        return turn.last(served.version, asked.settings(self.logprobs_mode))
 
     def _asked(
         self,
@@ -249,3 +257,14 @@ class EndpointChatModel(TellingChatModel):
             response_format=as_response_format(response_schema) if response_schema else response_format,
             extra={**self.extra_body, **parallel, **(extra_body or {})},
         )
+
+
+def _renderer(tokenizer: Any, chat_template_kwargs: Mapping[str, Any] | None) -> Renderer:
+    if isinstance(tokenizer, str | PathLike):
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        except (OSError, ValueError) as error:
+            raise BadModelFolder(f"there is no tokenizer in {str(tokenizer)!r}: {error}") from error
+    return Renderer(tokenizer, None, chat_template_kwargs)

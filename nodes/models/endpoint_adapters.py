@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock, Thread
 
-from ...errors import BadModelFolder, EndpointFailed, UnknownVersion
+from ...errors import BadModelFolder, BadModelSpec, EndpointFailed, UnknownVersion
 from .endpoint_server import Server, status_of, words_of
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ class ServedVersions:
         A version that is held already answers at once: that is how a rollback goes.
 
         Raises:
-            BadModelFolder: ``source`` holds full weights, or ``version`` names something else here.
+            BadModelFolder: ``source`` holds full weights.
+            BadModelSpec: the version is known, from another source.
             EndpointFailed: the server refused; who answered before still does.
         """
         path = str(Path(source).expanduser().absolute()) if Path(source).expanduser().exists() else source
@@ -98,8 +99,9 @@ class ServedVersions:
                 return
             before = self._live.version
         if known is not None:
-            raise BadModelFolder(
-                f"version {version!r} was loaded from {known.path}; a version never changes, give {source} its own"
+            raise BadModelSpec(
+                f"version {version!r} was taken from {known.path!r} before, now from {source!r}; a version never "
+                "changes, give other weights another name"
             )
         if Path(path).is_dir() and not (Path(path) / "adapter_config.json").is_file():
             raise BadModelFolder(

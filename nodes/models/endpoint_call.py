@@ -2,34 +2,23 @@
 or without the fields that only vLLM knows.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import EndpointFailed
 from .endpoint_adapters import Served, ServedVersions
+from .endpoint_answer import Turn
 from .endpoint_request import TOKEN_FIELDS
 from .endpoint_server import Server, status_of, words_of
 
 
 class Call:
-    """What is asked of which version, and what its failures so far allow.
+    """What is asked of which version, and what its failures so far allow. ``live`` asks for a stream."""
 
-    ``fields`` makes the request: it is told whether to ask for tokens.
-    """
-
-    def __init__(
-        self,
-        server: Server,
-        versions: ServedVersions,
-        served: Served,
-        fields: Callable[[bool], Mapping[str, Any]],
-        *,
-        live: bool,
-    ) -> None:
+    def __init__(self, server: Server, versions: ServedVersions, served: Served, turn: Turn, *, live: bool) -> None:
         self._server = server
         self._versions = versions
         self._served = served
-        self._fields = fields
+        self._turn = turn
         self._live = live
         self._failed = 0
         self._reloaded = False
@@ -37,7 +26,7 @@ class Call:
     def request(self) -> dict[str, Any]:
         """All fields of the request as it should be made now."""
         streamed = {"stream": True, "stream_options": {"include_usage": True}} if self._live else {}
-        return {"model": self._served.name, **self._fields(self._server.gives_tokens), **streamed}
+        return {"model": self._served.name, **self._turn.fields(self._server.gives_tokens), **streamed}
 
     def mend(self, error: Exception) -> float:
         """Make it likelier that the next attempt succeeds, and say how long to wait before it.

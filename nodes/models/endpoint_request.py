@@ -104,6 +104,35 @@ def chat_request(
     return request | {key: value for key, value in optional.items() if value or (key == "seed" and value is not None)}
 
 
+def ids_request(
+    prompt_ids: Sequence[int],
+    asked: Asked,
+    *,
+    tokens: bool,
+    budget: int,
+    stops: Sequence[str],
+    end_ids: Sequence[int],
+) -> dict[str, Any]:
+    """The fields of a plain completion of ``prompt_ids``, the model apart."""
+    request: dict[str, Any] = {
+        "prompt": list(prompt_ids),
+        "max_tokens": budget,
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "logprobs": 1,  # 0 would do for vLLM, but means none to others
+        "extra_body": {
+            **(TOKEN_FIELDS if tokens else {}),
+            "add_special_tokens": False,
+            "skip_special_tokens": False,
+            "stop_token_ids": list(end_ids),
+            **asked.extra,
+        },
+    }
+    if asked.response_format is not None:
+        request["extra_body"]["response_format"] = asked.response_format
+    return request | ({"stop": list(stops)} if stops else {}) | ({} if asked.seed is None else {"seed": asked.seed})
+
+
 def as_openai(message: BaseMessage, reasoning_field: str) -> dict[str, Any]:
     """One message in OpenAI's form. Reasoning goes back in the field in which it came."""
     sent: dict[str, Any] = convert_to_openai_messages(_spoken(message))
@@ -150,7 +179,7 @@ def choice_of(tool_choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | Map
     Raises:
         UnknownTool: it names a tool that is not bound.
     """
-    if tool_choice is None or not tools:
+    if tool_choice is None or tool_choice is False or not tools:
         return None
     if isinstance(tool_choice, Mapping):
         return tool_choice

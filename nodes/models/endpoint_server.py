@@ -39,6 +39,7 @@ class Server:
         """False once it has refused the fields that ask for token ids."""
         self.reasoning_field = "reasoning_content"
         """The field in which it was last heard to reason."""
+        self._context: int | None = None
         self._settings: dict[str, Any] = {
             "base_url": self.url,
             "api_key": api_key or "none",  # left out, the library would send the key that is meant for OpenAI
@@ -124,6 +125,16 @@ class Server:
     def post(self, path: str, body: Mapping[str, Any]) -> None:
         """Send one order to the server. Raises the library's errors."""
         self.client.post(path, cast_to=str, body=dict(body))
+
+    def context(self, model: str) -> int | None:
+        """Tokens that prompt and answer of ``model`` may have together; None if the server does not tell.
+
+        Raises the library's errors.
+        """
+        if self._context is None:
+            card = next((card for card in self.cards() if card["id"] == model), {})
+            self._context = card.get("max_model_len")
+        return self._context
 
     def cards(self) -> list[dict[str, Any]]:
         """What the server says about the models that it serves. Raises the library's errors."""
