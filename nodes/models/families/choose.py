@@ -32,13 +32,14 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
     ("mistral-list", "mistral", "MISTRAL_LIST", _all("[TOOL_CALLS]")),
     ("deepseek-v3", "deepseekv3", "DEEPSEEK_V3", _all("<｜tool▁calls▁begin｜>", "```json")),
     ("deepseek-v3.1", "deepseekv3", "DEEPSEEK_V3_1", _all("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>")),
+    ("gpt-oss", "gptoss", "GPT_OSS", _all("<|start|>", "<|channel|>", "<|message|>")),
     ("plain", "plain", "PLAIN", _never),
 )
 
 
 def family_of(tokenizer: Any) -> Family:
     """The family whose form the tokenizer's chat template has; ``plain``, which takes no tools, if none is known."""
-    template = template_text(tokenizer)
+    template = template_text(tokenizer).replace('\\"', '"')
     family = family_named(next((name for name, _, _, fits in _FAMILIES if fits(template)), "plain"))
     return replace(family, template=family.adapt(tokenizer)) if family.adapt else family
 
