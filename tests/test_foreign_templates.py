@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, write_trace
@@ -76,3 +76,45 @@ def test_a_template_is_trained_with_and_without_generation_markers(tiny_tokenize
     ids, mask = Renderer(tokenizer).training_ids([HumanMessage("Hi."), AIMessage("Hello.")])
     assert tokenizer.decode(ids) == f"{START}user\nHi.{END}\n{START}assistant\nHello.{END}\n"
     assert tokenizer.decode([token for token, own in zip(ids, mask, strict=True) if own]) == f"Hello.{END}"
+
+
+def test_a_prompt_that_opens_the_answer_otherwise_than_it_went_on_is_trained_from_where_they_part(
+    tiny_tokenizer: Any,
+) -> None:
+    """As DeepSeek-V3.1 has it: without thinking the prompt closes a thought, with thinking it opens one."""
+    tokenizer = deepcopy(tiny_tokenizer)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: </think>{% endif %}"
+    )
+    said = AIMessage("Hello.", additional_kwargs={"reasoning_content": "Hm."})
+    ids, mask = Renderer(tokenizer).training_ids([HumanMessage("Hi."), said])
+    assert (
+        tokenizer.decode([i for i, own in zip(ids, mask, strict=True) if not own]) == "user: Hi.<|im_end|>assistant: "
+    )
+    assert tokenizer.decode([i for i, own in zip(ids, mask, strict=True) if own]) == (
+        "<think>\nHm.\n</think>\n\nHello.<|im_end|>"
+    )
+
+
+def test_a_template_whose_answers_end_in_several_ways_is_known_by_all_of_them(tiny_tokenizer: Any) -> None:
+    """As gpt-oss has it: one token ends a last word, another one calls."""
+    tokenizer = deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+        "{% for call in m.tool_calls or [] %}{{ call.function.arguments | tojson }}{% endfor %}"
+        "{{ '<|pad|>' if m.tool_calls else '<|im_end|>' }}{% endfor %}"
+    )
+    renderer = Renderer(tokenizer)
+    assert (renderer.end_of_turn, renderer.ends_of_turn) == ("<|im_end|>", ("<|im_end|>", "<|pad|>"))
+    talk: list[BaseMessage] = [
+        HumanMessage("Hi."),
+        AIMessage("", tool_calls=[ToolCall(name="look", args={}, id="a")]),
+        ToolMessage("found", tool_call_id="a"),
+        AIMessage("Here."),
+    ]
+    ids, mask = renderer.training_ids(talk)
+    assert tokenizer.decode([i for i, own in zip(ids, mask, strict=True) if own]) == (
+        "assistant: {}<|pad|>assistant: Here.<|im_end|>"
+    )

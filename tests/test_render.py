@@ -135,6 +135,33 @@ def test_a_cut_off_answer_that_a_human_edits_is_closed_once(renderer: Renderer) 
     assert renderer.tokenizer.decode(prompt.delta_ids[low:high]) == f"done{END}"
 
 
+@pytest.mark.parametrize("finish", ["length", "stop_text"])
+def test_an_answer_that_was_cut_off_is_closed_and_one_that_ended_is_not(renderer: Renderer, finish: str) -> None:
+    asked: list[BaseMessage] = [HumanMessage("Go.")]
+    ended = letters(renderer, "abc")
+    for sampled, closing in ((ended[:-1], END), (ended, "")):
+        said = answer(renderer, asked, sampled, finish=finish)
+        prompt = renderer.prompt([*asked, said, HumanMessage("Ok.")], None)
+        assert renderer.tokenizer.decode(prompt.delta_ids) == (f"{closing}\n{START}user\nOk.{END}\n{START}assistant\n")
+
+
+def test_sampled_ids_are_read_without_their_end_and_without_special_tokens_that_mark_nothing(
+    renderer: Renderer,
+) -> None:
+    pad, end = renderer.tokenizer.convert_tokens_to_ids(["<|pad|>", END])
+    call = '<tool_call>{"name": "look", "arguments": {"id": 1}}</tool_call>'
+    ids = [*renderer.ids("Hm."), pad, *renderer.ids(call)]
+    assert renderer.spoken(ids) == renderer.spoken([*ids, end]) == f"Hm.{call}"
+    assert renderer.spoken([end]) == ""
+    said = renderer.read([*ids, end], renderer.opening([HumanMessage("Go.")], None))
+    assert (said.content, [c.args for c in said.calls]) == ("Hm.", ['{"id": 1}'])
+
+
+def test_the_opening_is_what_the_prompt_adds_for_the_answer(renderer: Renderer) -> None:
+    assert renderer.opening([HumanMessage("Go.")], TOOLS) == f"{START}assistant\n"
+    assert renderer.ends_of_turn == (END,)
+
+
 def test_after_a_restart_the_thread_continues_again(renderer: Renderer) -> None:
     messages: list[BaseMessage] = [HumanMessage("One.")]
     messages += [answer(renderer, messages, letters(renderer, "a")), HumanMessage("Two.")]
