@@ -68,7 +68,7 @@ class Teller:
     ) -> None:
         self._family = family
         self._opening = opening
-        self._stop = tuple(stop)
+        self._stop = (*stop, *family.stop)
         self._new_id = new_id
         self._ids: dict[int, str] = {}
         self._content = ""
