@@ -10,18 +10,16 @@ from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.streaming import settled
 
 
-def rows_of(
-    renderer: Renderer, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None = None
-) -> list[str]:
+def rows_of(renderer: Renderer, messages: Sequence[BaseMessage], breaks: tuple[str, ...] = ()) -> list[str]:
     """The training rows of a conversation, each as aligned rows: a line of text over a line with 1 where it is trained.
 
-    Lines end with the lines of the text, shown as ``⏎``, and where the mask changes. Only for tokens of whole
-    characters.
+    Lines end with the lines of the text, shown as ``⏎``, where the mask changes, and behind the tokens ``breaks``.
+    Only for tokens of whole characters.
     """
-    return [_aligned(renderer, row.ids, row.mask()) for row in renderer.training_rows(messages, tools)]
+    return [_aligned(renderer, row.ids, row.mask(), breaks) for row in renderer.training_rows(messages)]
 
 
-def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int]) -> str:
+def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int], breaks: tuple[str, ...]) -> str:
     text = marks = ""
     lines: list[str] = []
     for place, (token, marked) in enumerate(zip(ids, mask, strict=True)):
@@ -29,7 +27,7 @@ def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int]) -> str
         assert "\ufffd" not in piece, "a token holds part of a character"
         text += piece
         marks += str(marked) * len(piece)
-        if piece.endswith("\n") or place + 1 == len(ids) or mask[place + 1] != marked:
+        if piece.endswith("\n") or piece in breaks or place + 1 == len(ids) or mask[place + 1] != marked:
             lines += [text.replace("\n", "⏎"), marks]
             text = marks = ""
     return "\n".join(lines)

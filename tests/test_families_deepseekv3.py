@@ -98,6 +98,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from(["", "<think>"]))
 def test_a_growing_answer_is_told_piece_by_piece(text: str, opening: str) -> None:
     assert_only_grows(DEEPSEEK_V3, opening, text)

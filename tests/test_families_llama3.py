@@ -141,6 +141,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join), st.booleans())
 def test_a_growing_answer_is_told_piece_by_piece(text: str, thinking: bool) -> None:
     assert_only_grows(LLAMA3, ASK + "<think>" if thinking else ASK, "Hm.</think>" + text if thinking else text)

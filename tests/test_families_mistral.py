@@ -128,6 +128,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_a_growing_answer_is_told_piece_by_piece(text: str) -> None:
     assert_only_grows(MISTRAL, "", text)
