@@ -62,6 +62,8 @@ class Pattern(NamedTuple):
     part: Part
     shortest: int
     longest: float
+    leasts: tuple[str, ...]
+    """The shortest text of each alternative."""
 
 
 def pattern(
@@ -90,7 +92,9 @@ def pattern(
         if low <= high:
             items[1] = (kind, (low, _parser.MAXREPEAT if high == inf else high, inner))
     longest = inf if not anchored or high >= _parser.MAXREPEAT else high
-    return Pattern(_Writer(one_of).anywhere(items), low, longest)
+    writer = _Writer(one_of)
+    part = writer.anywhere(items)
+    return Pattern(part, low, longest, tuple(writer.leasts))
 
 
 def _is_repeated_character(item: Any) -> bool:
@@ -103,6 +107,7 @@ class _Writer:
 
     def __init__(self, one_of: Callable[[Ranges], Part]) -> None:
         self.one_of = one_of
+        self.leasts: list[str] = []
 
     def anywhere(self, items: list[Any]) -> Part:
         """The items at any place of the text, unless they are anchored."""
@@ -114,6 +119,7 @@ class _Writer:
         items = items[:-1] if ends else items
         around = repeat(self.one_of(ANY), 0)
         inner = self.items(items)
+        self.leasts.append(inner.least)
         return sequence(*([] if begins else [around]), inner, *([] if ends else [around]))
 
     def items(self, items: Sequence[Any]) -> Part:

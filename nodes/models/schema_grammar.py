@@ -73,7 +73,8 @@ class SchemaGrammar:
     least: str
     """A shortest JSON text that fits, or nearly the shortest."""
     hints: tuple[str, ...]
-    """Shortest texts of the values within, and the names of required properties in quotes, with the colon."""
+    """Pieces of short texts: the values within, the names of required properties with quotes and colon, and
+    the inside of texts that have a pattern, with the last quote."""
     notes: tuple[str, ...]
     """What is not held, such as ``date: format``."""
 
@@ -98,7 +99,7 @@ def schema_grammar(schema: Schema | bool) -> SchemaGrammar:
     if ENDLESS in root.least:
         raise Impossible("a value would have to contain itself without end")
     rules = [f"root ::= {root.rule}", *(f"{name} ::= {rule}" for name, rule in writer.rules.items()), *_BASICS]
-    hints = sorted((hint for hint in writer.hints if ENDLESS not in hint), key=len)
+    hints = sorted((hint for hint in writer.hints if ENDLESS not in hint), key=lambda hint: (len(hint), hint))
     return SchemaGrammar("\n".join(rules), root.least, tuple(hints), tuple(dict.fromkeys(writer.notes)))
 
 
@@ -311,7 +312,7 @@ class _Writer:
         if expression is None:
             return self.counted(least, most)
         try:
-            part, low, high = pattern(expression, one_in_quotes, least, most)
+            part, low, high, leasts = pattern(expression, one_in_quotes, least, most)
         except CannotWrite as reason:
             self.note(path, f"pattern ({reason})")
             return self.counted(least, most)
@@ -319,6 +320,7 @@ class _Writer:
             self.note(path, "minLength beside pattern")
         if most is not None and high > most:
             self.note(path, "maxLength beside pattern")
+        self.hints.update(f'{least}"' for least in leasts)
         return part
 
     def counted(self, least: int, most: int | None) -> Part:
