@@ -72,7 +72,7 @@ class BadModelFolder(ThreadmillError, ValueError):
     """A model folder that lacks weights, a tokenizer or a chat template."""
 
 
-class BadAdapter(ThreadmillError, ValueError):
+class BadAdapter(BadModelFolder):
     """An adapter that cannot be merged: damaged, made for another base, or its base cannot be opened."""
 
 
