@@ -70,6 +70,7 @@ class ModelServer:
         self.refused_fields: set[str] = set()
         self.loses: set[int] = set()
         """Places of sampled tokens whose ids are not told."""
+        self.tells_logits = False
         self.begins: list[int] = []
         """Ids that are put before every prompt."""
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
@@ -273,6 +274,7 @@ class Telling:
         ids, logprobs = self.said.ids[low:high], self.said.logprobs[low:high]
         told = [id for place, id in enumerate(ids, low) if place not in self.server.loses]
         found: dict[str, Any] = {"token_ids": told} if self.ids else {}
+        logprobs = [value + 50 for value in logprobs] if self.server.tells_logits else logprobs
         if self.body.get("logprobs"):
             as_ids = self.server.gives_ids and self.body.get("return_tokens_as_token_ids")
             names = [f"token_id:{id}" if as_ids else self.server.tokenizer.decode([id]) for id in ids]

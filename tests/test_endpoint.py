@@ -10,8 +10,11 @@ import pytest
 from endpoint_server import ModelServer, scores, serving
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
-from threadmill.errors import UnknownTool
+from threadmill.errors import EndpointFailed, UnknownTool
+from threadmill.graphs import build_react
+from threadmill.nodes import Slot
 from threadmill.nodes.models.endpoint import EndpointChatModel
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, read_trace
 from threadmill.training.trajectory import read_trajectory
@@ -168,6 +171,20 @@ def test_a_server_that_knows_no_such_fields_is_asked_without_them_from_then_on(s
     assert model.invoke("Hi").response_metadata["tokens"] == "none"
 
 
+def test_a_setting_that_the_server_refuses_costs_only_its_own_call(server: ModelServer) -> None:
+    server.faults += [{"status": 400, "words": "top_k must be -1 or at least 1, got -5"}] * 2
+    model = at(server, max_new_tokens=2)
+    with pytest.raises(EndpointFailed, match="top_k must be -1 or at least 1, got -5"):
+        model.invoke("Hi", top_k=-5)
+    assert server.requests[0]["top_k"] == -5
+    assert read_trace(model.invoke("Hi")) is not None
+
+
+def test_logits_are_not_taken_for_logprobs(server: ModelServer) -> None:
+    server.tells_logits = True
+    assert at(server, max_new_tokens=2).invoke("Hi").response_metadata["tokens"] == "none"
+
+
 def test_tokens_lost_on_the_way_leave_no_trace(server: ModelServer) -> None:
     server.says += ["Hello.", "Hello."]
     assert read_trace(sum_of(at(server).stream("Hi"))) is not None
@@ -292,6 +309,19 @@ def test_a_stop_text_ends_the_answer_but_not_the_turn(server: ModelServer) -> No
     trace = trace_of(answer)
     assert (answer.text, trace.finish) == ("It is", "stop_text")
     assert server.tokenizer.decode(trace.sampled_ids) == "It is shipped"
+
+
+def test_a_graph_that_streams_keeps_the_exact_message(server: ModelServer) -> None:
+    server.says.append("<think>Hm.</think>Hello.")
+    slot = Slot.fixed("shop.think", at(server), "t@0001")
+    agent = build_react(slot, [look]).compile(checkpointer=InMemorySaver(), name="shop")
+    config: Any = {"configurable": {"thread_id": "x7"}}
+    given: Any = {"messages": [HumanMessage("Hi")], "versions": {"shop.think": "t@0001"}}
+    shown = [part[0].text for part in agent.stream(given, config, stream_mode="messages")]  # pyright: ignore[reportAttributeAccessIssue]
+    last = agent.get_state(config).values["messages"][-1]
+    assert "".join(shown) == last.text == "Hello."
+    assert last.additional_kwargs["reasoning_content"] == "Hm."
+    assert server.tokenizer.decode(trace_of(last).sampled_ids) == "<think>Hm.</think>Hello.<|im_end|>"
 
 
 class Order(BaseModel):

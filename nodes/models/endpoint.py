@@ -245,7 +245,7 @@ class EndpointChatModel(TellingChatModel):
         extra_body: Mapping[str, Any] | None = None,
         **others: Any,
     ) -> Asked:
-        parallel = {key: others[key] for key in ("parallel_tool_calls",) if key in others}
+        passed = {key: others[key] for key in ("parallel_tool_calls", "top_k", "min_p") if others.get(key) is not None}
         return Asked(
             temperature=self.temperature if temperature is None else temperature,
             top_p=self.top_p if top_p is None else top_p,
@@ -255,7 +255,7 @@ class EndpointChatModel(TellingChatModel):
             tools=tools,
             tool_choice=choice_of(tool_choice, tools),
             response_format=as_response_format(response_schema) if response_schema else response_format,
-            extra={**self.extra_body, **parallel, **(extra_body or {})},
+            extra={**self.extra_body, **passed, **(extra_body or {})},
         )
 
 

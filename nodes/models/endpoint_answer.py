@@ -18,6 +18,8 @@ TOKENS_KEY = "tokens"
 _BROKEN = (None, "error", "abort")
 _NO_LOGPROB = -9999.0
 """What vLLM sends where it has no logprob."""
+_ROUNDING = 1e-3
+"""More than this above 0 is no logprob: the server tells logits."""
 
 
 class Turn(Protocol):
@@ -91,7 +93,7 @@ class Heard:
         """Whether the sampled tokens are known, every one."""
         count = getattr(self.usage, "completion_tokens", None)
         whole = len(self.ids) == len(self.logprobs) and count in (None, len(self.ids))
-        return whole and bool(self.ids) and all(logprob > _NO_LOGPROB for logprob in self.logprobs)
+        return whole and bool(self.ids) and all(_NO_LOGPROB < logprob <= _ROUNDING for logprob in self.logprobs)
 
     def metadata(self, trace: Trace | None) -> dict[str, Any]:
         """The message's ``response_metadata``."""

@@ -20,13 +20,14 @@ class Call:
         self._served = served
         self._turn = turn
         self._live = live
+        self._tokens = server.gives_tokens
         self._failed = 0
         self._reloaded = False
 
     def request(self) -> dict[str, Any]:
         """All fields of the request as it should be made now."""
         streamed = {"stream": True, "stream_options": {"include_usage": True}} if self._live else {}
-        return {"model": self._served.name, **self._turn.fields(self._server.gives_tokens), **streamed}
+        return {"model": self._served.name, **self._turn.fields(self._tokens), **streamed}
 
     def mend(self, error: Exception) -> float:
         """Make it likelier that the next attempt succeeds, and say how long to wait before it.
@@ -35,8 +36,8 @@ class Call:
             EndpointFailed, ContextOverflow: there is no next attempt.
         """
         status, words = status_of(error), words_of(error)
-        if status in (400, 422) and self._server.gives_tokens and any(f in words for f in (*TOKEN_FIELDS, "logprobs")):
-            self._server.gives_tokens = False
+        if status in (400, 422) and self._tokens and any(field in words for field in (*TOKEN_FIELDS, "logprobs")):
+            self._tokens = False
             return 0.0
         if status == 404 and self._served.path is not None and not self._reloaded:
             self._reloaded = True
@@ -46,12 +47,13 @@ class Call:
         return self._server.wait_s(error, self._failed)
 
     def checked(self, response: Any) -> Any:
-        """``response``, if it is one of the protocol's.
+        """``response``, if it is one of the protocol's. The server is not asked again for what it refused.
 
         Raises:
             EndpointFailed: another kind of server answered.
         """
         if self._live or hasattr(response, "choices"):
+            self._server.gives_tokens = self._server.gives_tokens and self._tokens
             return response
         raise EndpointFailed(
             f"{self._server.url} answered, but not as a model server does; does its address end in /v1?"
