@@ -3,6 +3,7 @@
 Weights are safetensors: a pickle can run code when it is opened, so it is refused.
 """
 
+import json
 import warnings
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -19,7 +20,7 @@ from .adapters import CONFIG, base_name, is_adapter, merge_adapter
 from .placement import choose_device, choose_dtype, loaded_bytes, room_for, saved_bytes
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "tekken.json")
-_ABOUT_TOKENS = (*_TOKENIZERS, "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+_ABOUT_TOKENS = (*_TOKENIZERS, "special_tokens_map.json", "added_tokens.json", "merges.txt")
 
 
 def load_model(
@@ -158,29 +159,30 @@ def refuse_broken(tensors: Iterable[tuple[str, torch.Tensor]], source: str) -> N
 
 
 def read_tokenizer(line: Sequence[Path], known: tuple[Any, str] = (None, "")) -> tuple[Any, str]:
-    """The tokenizer of the first folder that has one, and a digest of its files.
+    """The tokenizer of the first folder that has one, with the first chat template, and a digest of both.
 
-    Its chat template is that of the first folder that has one. ``known`` is a tokenizer with its digest;
-    it is given back if the files are the same, because reading a large one takes long.
+    ``known`` is a tokenizer with its digest: it is given back if it is the same, because reading a large one
+    takes long and nobody else runs meanwhile.
 
     Raises:
         BadModelFolder: it cannot be read.
     """
-    own = next(i for i, folder in enumerate(line) if _has_tokenizer(folder))
-    files = [file for folder in line for name in _ABOUT_TOKENS if (file := folder / name).is_file()]
-    digest = sha256(b"".join(sha256(file.read_bytes()).digest() for file in files)).hexdigest()
-    if digest == known[1]:
-        return known
+    own = next(folder for folder in line if _has_tokenizer(folder))
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(line[own])
-        templates = (_template(folder) for folder in line[:own])
-        below = (
-            AutoTokenizer.from_pretrained(folder).chat_template for folder in line[own + 1 :] if _has_tokenizer(folder)
-        )
-        tokenizer.chat_template = next(filter(None, (*templates, tokenizer.chat_template, *below)), None)
+        templates = {folder: found for folder in line if (found := _template(folder))}
+        told = next(iter(templates), own)
+        template = templates.get(told)
+        files = [own / name for name in _ABOUT_TOKENS if (own / name).is_file()]
+        digest = sha256("".join(sha256(file.read_bytes()).hexdigest() for file in files).encode())
+        digest.update(str(template).encode())
+        if digest.hexdigest() == known[1]:
+            return known
+        tokenizer: Any = AutoTokenizer.from_pretrained(own)
     except Exception as error:  # whatever transformers makes of damaged files
-        raise BadModelFolder(f"the tokenizer in {str(line[own])!r} cannot be read: {_short(error)}") from error
-    return tokenizer, digest
+        raise BadModelFolder(f"the tokenizer in {str(own)!r} cannot be read: {_short(error)}") from error
+    if told != own:
+        tokenizer.chat_template = template
+    return tokenizer, digest.hexdigest()
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -222,9 +224,12 @@ def _has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _TOKENIZERS)
 
 
-def _template(folder: Path) -> str | None:
-    file = folder / "chat_template.jinja"
-    return file.read_text("utf-8") if file.is_file() else None
+def _template(folder: Path) -> Any:
+    """The chat template in ``folder``, today's or the older kind, if there is one."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text("utf-8")
+    config = folder / "tokenizer_config.json"
+    return json.loads(config.read_text("utf-8")).get("chat_template") if config.is_file() else None
 
 
 def _short(error: Exception) -> str:
