@@ -10,13 +10,19 @@ from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.streaming import settled
 
 
-def rows_of(renderer: Renderer, messages: Sequence[BaseMessage], breaks: tuple[str, ...] = ()) -> list[str]:
+def rows_of(
+    renderer: Renderer,
+    messages: Sequence[BaseMessage],
+    breaks: tuple[str, ...] = (),
+    *,
+    tools: Sequence[dict[str, Any]] | None = None,
+) -> list[str]:
     """The training rows of a conversation, each as aligned rows: a line of text over a line with 1 where it is trained.
 
     Lines end with the lines of the text, shown as ``⏎``, where the mask changes, and behind the tokens ``breaks``.
     Only for tokens of whole characters.
     """
-    return [_aligned(renderer, row.ids, row.mask(), breaks) for row in renderer.training_rows(messages)]
+    return [_aligned(renderer, row.ids, row.mask(), breaks) for row in renderer.training_rows(messages, tools)]
 
 
 def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int], breaks: tuple[str, ...]) -> str:

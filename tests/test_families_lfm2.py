@@ -226,7 +226,7 @@ LOOK = {"type": "function", "function": {"name": "look"}}
 
 @pytest.mark.parametrize("name", ["lfm2", "lfm2_v2"])
 def test_exactly_what_the_model_says_is_trained(name: str) -> None:
-    (row,) = rows_of(RENDERERS[name], TALK, [LOOK])
+    (row,) = rows_of(RENDERERS[name], TALK, tools=[LOOK])
     assert (
         row
         == """\
@@ -275,7 +275,7 @@ Sorry.<|im_end|>
 
 @pytest.mark.parametrize("name", ["lfm2_2_5", "lfm2_2_5_v2", "lfm2_2_5_vl"])
 def test_lfm2_5_starts_a_row_where_it_drops_thinking(name: str) -> None:
-    first, second = rows_of(RENDERERS[name], TALK, [LOOK])
+    first, second = rows_of(RENDERERS[name], TALK, tools=[LOOK])
     assert (
         first
         == """\

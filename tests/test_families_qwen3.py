@@ -28,7 +28,7 @@ TALK: list[BaseMessage] = [
 
 
 def test_qwen2_5_is_trained_on_its_thinking_too() -> None:
-    (row,) = rows_of(Renderer(qwen_tokenizer("qwen2_5")), TALK, [LOOK])
+    (row,) = rows_of(Renderer(qwen_tokenizer("qwen2_5")), TALK, tools=[LOOK])
     assert (
         row
         == """\
@@ -143,7 +143,7 @@ def from_the_question(row: str) -> str:
 
 
 def test_qwen3_starts_a_row_where_thinking_is_dropped_and_trains_no_empty_thought() -> None:
-    first, second = rows_of(Renderer(qwen_tokenizer("qwen3")), TALK, [LOOK])
+    first, second = rows_of(Renderer(qwen_tokenizer("qwen3")), TALK, tools=[LOOK])
     assert (
         from_the_question(first)
         == """\

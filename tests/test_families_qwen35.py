@@ -330,7 +330,7 @@ Sorry.<|im_end|>
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_exactly_what_the_model_says_is_trained(name: str) -> None:
     """Thinking is opened by the prompt, so its tag is not trained; qwen3_8 alone keeps the thinking of old turns."""
-    rows = rows_of(RENDERERS[name], TALK, [tool(id={})])
+    rows = rows_of(RENDERERS[name], TALK, tools=[tool(id={})])
     answers = [row[row.index("<|im_start|>user⏎") :] for row in rows]
     assert not any("1" in line for row in rows for line in row[: row.index("<|im_start|>user⏎")].splitlines()[1::2])
     if name == "qwen3_8":

@@ -139,7 +139,7 @@ def start_call(
             f"answer with a context of {context}; let observe keep what is read within a budget of {room} tokens, "
             "start a new thread, or use a model with a longer context"
         )
-    opening = renderer.opening(messages, tools)
+    opening = prompt.opening
     constraint = notes = None
     if settings.response_schema is not None:
         constraint = voice.grammar.for_schema(settings.response_schema)

@@ -40,7 +40,7 @@ class IdsTurn:
         self._renderer = renderer
         self._prompt = renderer.prompt(messages, tools)
         self._family = renderer.family.knowing(tools)
-        self._opening = renderer.opening(messages, tools)
+        self._opening = self._prompt.opening
         self._stops = (*asked.stop, *self._family.stop)
         self._teller = Teller(self._family, self._opening, stop=self._stops)
         self._text = ""

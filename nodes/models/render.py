@@ -37,6 +37,8 @@ class Prompt:
     """True if recorded ids exist but no longer hold, so ``delta_ids`` is the whole prompt."""
     digest: str
     """Of tokenizer and prompt text; see ``Trace.digest``."""
+    opening: str
+    """How it opens the answer; see ``Renderer.opening``."""
 
 
 class Renderer:
@@ -59,6 +61,7 @@ class Renderer:
         self.tokenizer = tokenizer
         self.family = family or family_of(tokenizer)
         self._template_kwargs = dict(chat_template_kwargs or {})
+        self._openings: dict[str, str] = {}
 
     @cached_property
     def end_of_turn(self) -> str:
@@ -74,6 +77,11 @@ class Renderer:
         except CannotRender:
             after_call = ""
         return tuple(dict.fromkeys(end for end in (self.end_of_turn, after_call) if end))
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """What ends an answer in the text: a token, or a text at which the family stops."""
+        return self.ends_of_turn + self.family.stop
 
     @cached_property
     def fingerprint(self) -> str:
@@ -92,19 +100,18 @@ class Renderer:
             NoToolTemplate: the template has no place for tools.
         """
         text = self.text(messages, tools, ask=True)
-        digest = self._digest(text)
+        digest, opening = self._digest(text), self._opening(text, messages, tools)
         traces = [(i, trace) for i, m in enumerate(messages) if (trace := read_trace(m)) is not None]
         continued = self._continue(messages, tools, text, traces) if traces else None
         if continued is None:
             ids = self.ids(text)
-            return Prompt(ids, ids, (), bool(traces), digest)
+            return Prompt(ids, ids, (), bool(traces), digest, opening)
         before, delta, human = continued
-        return Prompt(before + delta, delta, human, False, digest)
+        return Prompt(before + delta, delta, human, False, digest, opening)
 
     def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
         """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
-        asking, told = (self.text(messages, tools, ask=ask) for ask in (True, False))
-        return asking.removeprefix(told) if asking.startswith(told) else ""
+        return self._opening(self.text(messages, tools, ask=True), messages, tools)
 
     def spoken(self, ids: Sequence[int]) -> str:
         """The text of sampled ``ids`` as the family reads it: without the end of turn, and of the special
@@ -196,10 +203,10 @@ class Renderer:
         if self._digest(asked) != trace.digest:
             return None
         past = self.text(messages[: last + 1], tools, ask=False)
-        answer, added = cut_answer(asked, past, self.ends_of_turn), beyond(past, text)
+        answer, added = cut_answer(asked, past, self.endings), beyond(past, text)
         if answer is None or added is None:
             return None
-        end = next((end for end in self.ends_of_turn if answer.spoken.endswith(end)), "")
+        end = next((end for end in self.endings if answer.spoken.endswith(end)), "")
         if not end:
             return None  # nothing in the text says where the answer ends
         before = recorded_ids([(messages[i], t) for i, t in traces])
@@ -207,11 +214,21 @@ class Renderer:
         if EDIT_KEY in messages[last].response_metadata:
             forced, written = self.ids(answer.given[len(asked) :]), self.ids(answer.spoken)
             return before, forced + written + added, ((len(forced), len(forced) + len(written)),)
-        ended = (
-            bool(trace.sampled_ids) and trace.sampled_ids[-1] in self._end_ids
-        )  # not if cut off or stopped by a text
+        # It lacks its end if it was cut off, if the caller's text stopped it, or if eos came in place of a text.
+        ended = bool(trace.sampled_ids) and trace.sampled_ids[-1] in self._end_ids
+        if end in self.family.stop:
+            ended = end in self.tokenizer.decode(list(trace.sampled_ids), clean_up_tokenization_spaces=False)
         closing = () if ended else self.ids(end)
         return before, closing + added, ()
+
+    def _opening(self, asking: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
+        """The opening at the end of ``asking``: what stood there last time after such a message, if it does again."""
+        kind = messages[-1].type if messages else ""
+        opening = self._openings.get(kind)
+        if opening is None or not asking.endswith(opening):
+            told = self.text(messages, tools, ask=False)
+            opening = self._openings[kind] = asking.removeprefix(told) if asking.startswith(told) else ""
+        return opening
 
     def _end_after(self, message: AIMessage, said: str) -> str:
         """The first special token behind ``said`` in an answer that is none of the family's markers."""
