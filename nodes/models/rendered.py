@@ -89,7 +89,7 @@ def _answer(
                 f"the chat template of {renderer.tokenizer.name_or_path!r} changes the messages in front of an answer "
                 f"as soon as it is there (message {len(before)}); use a model with another template"
             )
-    answer = cut_answer(asked, answered, renderer.ends_of_turn)
+    answer = cut_answer(asked, answered, renderer.endings)
     assert answer is not None  # it begins with what they share
     return answer
 
