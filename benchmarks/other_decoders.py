@@ -1,8 +1,9 @@
 """What transformers itself offers to decode for many callers, behind the interface of our decode thread.
 
 Both do our job: sampled ids, each with its logprob over the full vocabulary at the sampling temperature, and the
-same stop tokens. `Recorded` decodes nothing; it answers at once what was answered before, which leaves the time of
-everything around a decoder.
+same stop tokens. What else a caller may ask of our decode thread (a grammar, top-k, stop texts) they don't do.
+`Recorded` decodes nothing; it answers at once what was answered before, which leaves the time of everything around a
+decoder.
 """
 
 import itertools
@@ -13,8 +14,11 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from threadmill.nodes.models.decode import Sampled
+from threadmill.nodes.models.request import Sampled
 from transformers import ContinuousBatchingConfig, GenerationConfig
+
+NEVER = -1
+"""The stop token where there is none: transformers would take the model's own in place of nothing."""
 
 
 class OneAtATime:
@@ -64,8 +68,8 @@ class ContinuousBatching:
         *,
         temperature: float = 1.0,
         num_blocks: int | None = 1024,
-        page_size: int = 32,
-        max_batch_tokens: int | None = 512,
+        page_size: int = 16,
+        max_batch_tokens: int | None = 256,
         scheduler: str = "fifo",
     ) -> None:
         self.end_ids = end_ids
@@ -74,7 +78,7 @@ class ContinuousBatching:
         self._futures: dict[str, Future[Sampled]] = {}
         self._names = itertools.count()
         self._manager = model.init_continuous_batching(
-            generation_config=settings(end_ids or {-1}, temperature),  # -1 never comes
+            generation_config=settings(end_ids, temperature),
             continuous_batching_config=ContinuousBatchingConfig(
                 num_blocks=num_blocks,
                 page_size=page_size,
@@ -104,10 +108,10 @@ class ContinuousBatching:
         """Finish what is queued and stop."""
         self._manager.stop(block=True)
         self._collector.join()
+        self._manager.destroy()
 
     def _collect(self) -> None:
-        while self._manager.is_running():
-            result = self._manager.get_result(timeout=0.1)
+        while (result := self._manager.get_result(timeout=0.1)) is not None or self._manager.is_running():
             if result is None:
                 continue
             future = self._futures.pop(result.request_id)
@@ -116,6 +120,8 @@ class ContinuousBatching:
                     future.set_exception(RuntimeError(result.error))
                 else:
                     future.set_result(finished(result.generated_tokens, result.logprobs, self.end_ids))
+        for future in self._futures.values():
+            future.set_exception(RuntimeError("the continuous batching manager ended"))
 
 
 class Recorded:
@@ -138,7 +144,7 @@ def settings(end_ids: Collection[int], temperature: float, **others: Any) -> Gen
     """Sampling from the full distribution, which transformers' own default (the 50 likeliest) is not."""
     if temperature:
         others |= {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-    return GenerationConfig(eos_token_id=sorted(end_ids) or None, pad_token_id=0, **others)
+    return GenerationConfig(eos_token_id=sorted(end_ids) or [NEVER], pad_token_id=0, **others)
 
 
 def finished(ids: Sequence[int], logprobs: Sequence[float], end_ids: frozenset[int]) -> Sampled:
