@@ -4,10 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from threadmill.nodes.models.families.family import Family, Said, read_calls
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.streaming import settled
+from threadmill.nodes.models.trace import Trace, write_trace
+
+_LOOKS = [ToolCall(name="look", args={"id": f"O{i}"}, id=f"VvvODy9m{i}") for i in (1, 2)]
+TWO_QUESTIONS: tuple[BaseMessage, ...] = (
+    HumanMessage("Where are they?"),
+    AIMessage("", tool_calls=_LOOKS, additional_kwargs={"reasoning_content": "Two."}),
+    ToolMessage("sent", tool_call_id="VvvODy9m1", name="look"),
+    ToolMessage("lost", tool_call_id="VvvODy9m2", name="look"),
+    AIMessage("One is lost.", additional_kwargs={"reasoning_content": "Bad."}),
+    HumanMessage("Oh."),
+    AIMessage("Sorry."),
+)
+"""Three answers: with thinking and two calls, with thinking, and to another question."""
 
 
 def rows_of(
@@ -37,6 +50,26 @@ def _aligned(renderer: Renderer, ids: Sequence[int], mask: Sequence[int], breaks
             lines += [text.replace("\n", "⏎"), marks]
             text = marks = ""
     return "\n".join(lines)
+
+
+def converse(renderer: Renderer, talk: Sequence[BaseMessage]) -> list[bool]:
+    """For every answer of ``talk``, sampled as it is rendered, whether its prompt is a restart.
+
+    Whether or not, the prompt says what the template says.
+    """
+    told: list[BaseMessage] = []
+    restarts: list[bool] = []
+    for message in talk:
+        if isinstance(message, AIMessage):
+            prompt = renderer.prompt(told, None)
+            assert renderer.tokenizer.decode(prompt.full_ids) == renderer.text(told, None, ask=True)
+            restarts.append(prompt.restart)
+            row = renderer.training_rows([*told, message])[-1]
+            ids = row.ids[row.turns[-1].low : row.turns[-1].high]
+            trace = Trace("v1", prompt.delta_ids, ids, (-1.0,) * len(ids), restart=prompt.restart, digest=prompt.digest)
+            message = message.model_copy(update={"response_metadata": {"trace": write_trace(trace)}})
+        told.append(message)
+    return restarts
 
 
 def say_again(renderer: Renderer, message: AIMessage) -> AIMessage:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from family_rows import assert_only_grows, messages, rows_of, say_again
+from family_rows import TWO_QUESTIONS, assert_only_grows, converse, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer, trl_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -287,3 +287,8 @@ def test_the_family_follows_the_form_of_calls() -> None:
 def test_a_template_that_tells_all_is_kept() -> None:
     tokenizer = small_tokenizer(f"{{#- ours -#}}{DEEPSEEK_V3.template}", SPECIAL, eos=SPECIAL[1], added=ADDED)
     assert family_of(tokenizer).template is None
+
+
+@pytest.mark.parametrize(("published", "restart"), [(V3, False), (R1, True), (V31, False)], ids=["V3", "R1", "V3.1"])
+def test_the_prompts_of_later_turns_go_on_with_what_was_sampled(published: str, restart: bool) -> None:
+    assert converse(deepseek(published), TWO_QUESTIONS) == [False, False, restart]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from family_rows import assert_only_grows, messages, rows_of, say_again
+from family_rows import TWO_QUESTIONS, assert_only_grows, converse, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer, trl_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -287,3 +287,7 @@ def test_the_parser_of_transformers_fails_where_ours_does_not(renderer: Renderer
     spoken = '<|channel|>commentary to=functions.look <|constrain|>json<|message|>{"id": 1}<|call|>'
     assert "tool_calls" not in parsing.parse_response(spoken, prefix=ASK)
     assert calls_of(renderer.read(spoken, ASK)) == [("look", {"id": 1})]
+
+
+def test_prompts_go_on_with_what_was_sampled_until_the_next_question(renderer: Renderer) -> None:
+    assert converse(renderer, TWO_QUESTIONS) == [False, False, True]

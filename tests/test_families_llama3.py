@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from family_rows import assert_only_grows, messages, rows_of, say_again
+from family_rows import TWO_QUESTIONS, assert_only_grows, converse, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer, trl_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -298,3 +298,7 @@ Oh.<|eot_id|><|start_header_id|>assistant<|end_header_id|>⏎
 Sorry.<|eot_id|>
 1111111111111111"""
     ]
+
+
+def test_the_prompts_of_later_turns_go_on_with_what_was_sampled(renderer: Renderer) -> None:
+    assert converse(renderer, TWO_QUESTIONS) == [False, False, False]

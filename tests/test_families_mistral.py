@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from family_rows import assert_only_grows, messages, rows_of, say_again
+from family_rows import TWO_QUESTIONS, assert_only_grows, converse, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -276,3 +276,8 @@ Sorry.</s>
         '{"name": "end", "arguments": {}, "id": "VvvODy9m2"}]</s>'
     )
     assert row.splitlines()[2:] == [spoken, "1" * len(spoken)]
+
+
+@pytest.mark.parametrize("version", SIGNS)
+def test_the_prompts_of_later_turns_go_on_with_what_was_sampled(version: str) -> None:
+    assert converse(mistral(version), TWO_QUESTIONS) == [False, False, False]

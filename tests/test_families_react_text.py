@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from family_rows import assert_only_grows, messages, rows_of, say_again
+from family_rows import TWO_QUESTIONS, assert_only_grows, converse, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -260,3 +260,7 @@ def test_a_base_model_without_a_template_is_served_if_the_family_is_named() -> N
     with pytest.raises(BadModelFolder, match='family="react-text"'):
         Renderer(base_tokenizer())
     assert family_named("react-text") is REACT_TEXT
+
+
+def test_the_prompts_of_later_turns_go_on_with_what_was_sampled(renderer: Renderer) -> None:
+    assert converse(renderer, TWO_QUESTIONS) == [False, False, False]
