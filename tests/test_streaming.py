@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
 from langchain_core.messages.tool import tool_call_chunk
+from threadmill.errors import BadModelSpec
 from threadmill.nodes.models.families.choose import family_named
 from threadmill.nodes.models.families.family import Family, Said, SpokenCall, read_calls
 from threadmill.nodes.models.streaming import SpokenChunk, Teller, settled, unrepairable
@@ -46,6 +47,7 @@ CALLS = {
     "tiny": lambda args: f"<call>look {dumps(args)}</call>",
     "plain": dumps,
     "hermes": lambda args: "<tool_call>\n" + dumps({"name": "look", "arguments": args}) + "\n</tool_call>",
+    "qwen3": lambda args: "<tool_call>\n" + dumps({"name": "look", "arguments": args}) + "\n</tool_call>",
     "llama3": lambda args: dumps({"name": "look", "parameters": args}),
     "mistral": lambda args: f"[TOOL_CALLS]look[ARGS]{dumps(args)}",
     "mistral-list": lambda args: "[TOOL_CALLS]" + dumps([{"name": "look", "arguments": args}]),
@@ -55,6 +57,13 @@ CALLS = {
         + joined("<parameter={}>\n{}\n</parameter>", "\n", args)
         + "\n</function>\n</tool_call>"
     ),
+    "deepseek-v3": lambda args: (
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>look\n"
+        f"```json\n{dumps(args)}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+    ),
+    "deepseek-v3.1": lambda args: f"<｜tool▁call▁begin｜>look<｜tool▁sep｜>{dumps(args)}<｜tool▁call▁end｜>",
+    "gpt-oss": lambda args: f"<|channel|>commentary to=functions.look<|message|>{dumps(args)}<|end|><|start|>assistant",
+    "react-text": lambda args: f"\nAction: look\nAction Input: {dumps(args)}",
 }
 """How each family writes a good call."""
 
@@ -211,7 +220,7 @@ def answers(draw: st.DrawFn, family: Family) -> list[str]:
 
 
 @pytest.mark.parametrize(("family", "opening"), FAMILIES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_the_sum_of_the_chunks_is_the_message(family: Family, opening: str, data: Any) -> None:
     chunks, message = tell(family, opening, data.draw(answers(family)))
@@ -221,6 +230,12 @@ def test_the_sum_of_the_chunks_is_the_message(family: Family, opening: str, data
     assert ids(ignorant) == ids(message)
     assert (ignorant.content, ignorant.additional_kwargs) == (message.content, message.additional_kwargs)
     assert (ignorant.usage_metadata, ignorant.response_metadata) == (USAGE, TRACE)
+
+
+def test_every_family_is_among_those_tried() -> None:
+    with pytest.raises(BadModelSpec) as refused:
+        family_named("nobody's")
+    assert set(str(refused.value).partition("there are ")[2].split(", ")) == CALLS.keys() - {"tiny"}
 
 
 @settings(deadline=None)
