@@ -83,6 +83,11 @@ class Renderer:
         """What ends an answer in the text: a token, or a text at which the family stops."""
         return self.ends_of_turn + self.family.stop
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """All that can end an answer: tokens, and texts where the family has such."""
+        return self.ends_of_turn + self.family.stop
+
     @cached_property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the tokenizer and its template."""
@@ -220,6 +225,12 @@ class Renderer:
             ended = end in self.tokenizer.decode(list(trace.sampled_ids), clean_up_tokenization_spaces=False)
         closing = () if ended else self.ids(end)
         return before, closing + added, ()
+
+    def _ended(self, sampled_ids: Sequence[int], end: str) -> bool:
+        """False if the answer was cut off, or stopped at a text of the caller's."""
+        if end in self.family.stop:
+            return end in self.spoken(sampled_ids)
+        return bool(sampled_ids) and sampled_ids[-1] in self._end_ids
 
     def _opening(self, asking: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
         """The opening at the end of ``asking``: what stood there last time after such a message, if it does again."""

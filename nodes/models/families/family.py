@@ -54,8 +54,6 @@ class Family:
     """The messages in the form that the chat template takes; malformed calls as the text that was sampled."""
     template: str | None = None
     """The chat template to use in place of the tokenizer's own; None keeps the tokenizer's."""
-    training_template: Callable[[Any], str | None] | None = None
-    """From the tokenizer: its template with generation markers where TRL has none or a wrong one; None to ask TRL."""
     adapt: Callable[[Any], str | None] | None = None
     """From a tokenizer: the template to use in place of its own, or None to keep that; ``family_of`` asks."""
     stop: tuple[str, ...] = ()
