@@ -124,6 +124,10 @@ class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
 
 
+class CannotConstrain(ThreadmillError, ValueError):
+    """An answer that no grammar can promise: a family, a schema or a budget that does not allow it."""
+
+
 class MissingLibrary(ThreadmillError, ImportError):
     """An optional library that is needed here is not installed."""
 

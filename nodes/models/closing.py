@@ -40,18 +40,19 @@ class Closer:
             self._end = self._found()
         return self._end
 
-    def end_after(self, said: bytes, *, search: bool) -> bytes | None:
-        """What leads to the end behind ``said``; None if that is not known, or ``said`` does not follow."""
+    def end_after(self, said: bytes, *, search: bool) -> tuple[bytes | None, bool]:
+        """What leads to the end behind ``said``, None if that is not known, and whether it was searched for."""
         known = self.end()
         if known is not None and known.startswith(said):
-            return known[len(said) :]
+            return known[len(said) :], False
         if not self._matcher.accept_string(said):
-            return None
+            return None, False
         end = None if known is None else self._kept(known)
-        if end is None and search:
+        searched = end is None and search
+        if searched:
             end = self._found()
         self._matcher.rollback(1)
-        return end
+        return end, searched
 
     def _kept(self, end: bytes) -> bytes | None:
         """``end`` if it still leads to the end."""

@@ -20,9 +20,9 @@ _CHARACTERS = ("LITERAL", "NOT_LITERAL", "ANY", "IN")
 _DIGIT: Ranges = ((48, 57),)
 _WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 _SPACE: Ranges = ((9, 13), (32, 32))
-_WIDE_SPACE: Ranges = union(
-    [(9, 13), (28, 32), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)]
-    + [(0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)]
+_WIDE_SPACE: Ranges = (
+    *((9, 13), (28, 32), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680)),
+    *((0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)),
 )
 _CATEGORIES: dict[str, tuple[Ranges, Ranges]] = {
     # surely of this kind, perhaps of this kind
@@ -66,9 +66,7 @@ class Pattern(NamedTuple):
     """The shortest text of each alternative."""
 
 
-def pattern(
-    expression: str, one_of: Callable[[Ranges], Part], least: int = 0, most: int | None = None
-) -> Pattern:
+def pattern(expression: str, one_of: Callable[[Ranges], Part], least: int = 0, most: int | None = None) -> Pattern:
     """The texts in which ``expression`` is found; ``one_of`` writes one character out of some.
 
     A repetition of one kind of character, such as ``^[a-z]+$``, is kept to ``least`` and ``most`` characters.
