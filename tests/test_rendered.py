@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from family_tokenizers import CHATML, qwen_tokenizer, small_tokenizer
+from family_tokenizers import CHATML, qwen_tokenizer, small_tokenizer, trl_template
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from threadmill.errors import CannotRender
 from threadmill.nodes.models.families.choose import family_named
@@ -11,6 +13,7 @@ from threadmill.nodes.models.families.family import fresh_id, read_calls
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import EDIT_KEY, Trace, write_trace
 from threadmill.training.branches import render_trajectory
+from threadmill.training.trajectory import read_trajectory
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +130,52 @@ def test_where_a_text_ends_the_turn_the_recorded_tokens_hold_too() -> None:
         following = renderer.prompt([*asked, answer, ToolMessage("sent", tool_call_id=str(calls[0]["id"]))], None)
         assert not following.restart
         assert renderer.tokenizer.decode(following.delta_ids) == added
+
+
+LFM = ("<|startoftext|>", "<|im_start|>", "<|im_end|>", "<|tool_call_start|>", "<|tool_call_end|>")
+NO_THINKING = {"enable_thinking": False}
+SPEAKERS = {
+    "qwen2_5": (Renderer(qwen_tokenizer("qwen2_5")), "Hm."),
+    "qwen3": (Renderer(qwen_tokenizer("qwen3")), "Hm."),
+    "qwen3 without thinking": (Renderer(qwen_tokenizer("qwen3"), chat_template_kwargs=NO_THINKING), ""),
+    "qwen3_5": (Renderer(qwen_tokenizer("qwen3_5_think")), "Hm."),
+    "qwen3_5 without thinking": (Renderer(qwen_tokenizer("qwen3_5_nothink")), ""),
+    "qwen3_8": (Renderer(qwen_tokenizer("qwen3_8")), "Hm."),
+    "lfm2_2_5": (
+        Renderer(small_tokenizer(trl_template("lfm2_2_5"), LFM, eos="<|im_end|>", bos="<|startoftext|>")),
+        "Hm.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPEAKERS)
+@settings(max_examples=25, deadline=None)
+@given(calls_by_turn=st.lists(st.integers(0, 2), min_size=1, max_size=6))
+def test_rows_are_those_of_a_model_that_would_have_said_just_that(name: str, calls_by_turn: list[int]) -> None:
+    renderer, reasoning = SPEAKERS[name]
+    talk: list[BaseMessage] = [HumanMessage("Go.")]
+    traced = list(talk)
+    for turn, count in enumerate(calls_by_turn):
+        calls = [ToolCall(name="look", args={"id": turn}, id=f"{turn}{place}") for place in range(count)]
+        said = thinking(f"Text {turn}.", reasoning, tool_calls=calls, id=str(turn))
+        talk.append(said)
+        row = renderer.training_rows(talk)[-1]
+        sampled = row.ids[row.turns[-1].low : row.turns[-1].high]
+        prompt = renderer.prompt(traced, None)
+        trace = Trace(
+            "v", prompt.delta_ids, sampled, (-1.0,) * len(sampled), restart=prompt.restart, digest=prompt.digest
+        )
+        traced.append(said.model_copy(update={"response_metadata": {"trace": write_trace(trace)}}))
+        then = [ToolMessage("sent", tool_call_id=str(call["id"])) for call in calls] or [HumanMessage("And?")]
+        talk, traced = [*talk, *then], [*traced, *then]
+    recorded = [
+        [(span.origin, span.tokens, span.message) for span in trajectory.spans]
+        for trajectory in read_trajectory(traced)
+    ]
+    rendered = [
+        [(span.origin, span.tokens, span.message) for span in trajectory.spans]
+        for trajectory in render_trajectory(talk, renderer)
+    ]
+    last = rendered[-1].pop()  # what the template puts behind the last answer, which no model has seen yet
+    assert last[0] == "given"
+    assert rendered == recorded
