@@ -69,7 +69,7 @@ class ModelServer:
         self.heads: list[dict[str, str]] = []
         self.refused_fields: set[str] = set()
         self.loses: set[int] = set()
-        """Places of sampled tokens whose ids are not told."""
+        """Places of sampled tokens of which nothing is told."""
         self.tells_logits = False
         self.begins: list[int] = []
         """Ids that are put before every prompt."""
@@ -271,9 +271,9 @@ class Telling:
         return {"tool_calls": [{"index": piece.place, **begins, "function": {**named, "arguments": text}}]}
 
     def _tokens(self, low: int, high: int | None) -> dict[str, Any]:
-        ids, logprobs = self.said.ids[low:high], self.said.logprobs[low:high]
-        told = [id for place, id in enumerate(ids, low) if place not in self.server.loses]
-        found: dict[str, Any] = {"token_ids": told} if self.ids else {}
+        told = [place for place in range(len(self.said.ids))[low:high] if place not in self.server.loses]
+        ids, logprobs = [self.said.ids[place] for place in told], [self.said.logprobs[place] for place in told]
+        found: dict[str, Any] = {"token_ids": ids} if self.ids else {}
         logprobs = [value + 50 for value in logprobs] if self.server.tells_logits else logprobs
         if self.body.get("logprobs"):
             as_ids = self.server.gives_ids and self.body.get("return_tokens_as_token_ids")
