@@ -115,6 +115,12 @@ def test_json_that_is_no_call_stays_text() -> None:
         assert (said.content, said.calls) == (text, ())
 
 
+def test_a_call_right_behind_other_json_or_behind_broken_json_is_found() -> None:
+    for text in ('{"name": "Bob"}', '{"a": oops ', '{"a": "b\n', '{"a" '):
+        said = read(ASK, text + '{"name": "look", "parameters": {"id": 1}}')
+        assert (said.content, calls_of(said)) == (text.strip(), [("look", {"id": 1})])
+
+
 PIECES = st.sampled_from(
     [
         *(
