@@ -268,9 +268,15 @@ def test_the_published_template_fails_where_ours_does_not() -> None:
     assert published.count("<｜tool▁calls▁begin｜>") == 1  # of two turns with calls
     assert renderer.text(TALK[:7], None, ask=False).count("<｜tool▁calls▁begin｜>") == 2
     training = renderer.tokenizer.apply_chat_template(
-        chat, chat_template=trl_template("deepseekv3_training"), tokenize=False
+        chat,
+        chat_template=trl_template("deepseekv3_training"),
+        return_dict=True,
+        return_assistant_tokens_mask=True,
     )
-    assert r'"{\"id\": \"O1\"}"' in training
+    marked = zip(training["input_ids"], training["assistant_masks"], strict=True)
+    trained = renderer.tokenizer.decode([token for token, mark in marked if mark])
+    assert trained.startswith("<｜Assistant｜>I look.")
+    assert r'"{\"id\": \"O1\"}"' in trained
     chat[2]["tool_calls"][0]["function"]["arguments"] = {"id": "O1"}
     with pytest.raises(TypeError, match="dict"):
         renderer.tokenizer.apply_chat_template(chat, tokenize=False)

@@ -278,6 +278,11 @@ def test_the_published_template_fails_where_ours_does_not(renderer: Renderer) ->
     published = renderer.tokenizer.apply_chat_template(GPT_OSS.write(talk), tokenize=False)
     assert ('{"id": "O1"}' in published, '{"id": "O2"}' in published) == (True, False)
     assert '{"id": "O2"}' in renderer.text(talk, None, ask=False)
+    thought: list[BaseMessage] = [HumanMessage("Go.")]
+    thought += [AIMessage("", tool_calls=[look("O1")], additional_kwargs=think("Hm."))]
+    thought += [ToolMessage("sent", tool_call_id="O1", name="look"), AIMessage("It is sent.")]
+    published = renderer.tokenizer.apply_chat_template(GPT_OSS.write(thought), tokenize=False)
+    assert ("Hm." in published, "Hm." in renderer.text(thought, None, ask=False)) == (False, True)
 
 
 def test_the_parser_of_transformers_fails_where_ours_does_not(renderer: Renderer) -> None:
