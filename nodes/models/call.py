@@ -16,6 +16,9 @@ from .render import Prompt
 from .request import Sampled
 from .trace import TRACE_KEY, Trace, write_trace
 
+NOTES_KEY = "notes"
+"""Key in ``AIMessage.response_metadata``: what of a constraint could not be held."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -60,7 +63,6 @@ class Call:
     family: Family
     """As it reads the answers to a prompt with these tools."""
     prompt: Prompt
-    opening: str
     settings: Settings
     budget: int
     constrained: bool
@@ -79,7 +81,7 @@ class Call:
 
     def message(self, sampled: Sampled, new_id: Callable[[int], str] = fresh_id) -> AIMessage:
         """The finished answer with its trace."""
-        said = self.family.read(self.opening, self.text(sampled.ids))
+        said = self.family.read(self.prompt.opening, self.text(sampled.ids))
         calls, broken = read_calls(said, new_id)
         trace = Trace(
             version=self.voice.loaded.version,
@@ -96,7 +98,7 @@ class Call:
         seen, made = len(self.prompt.full_ids), len(sampled.ids)
         metadata: dict[str, Any] = {TRACE_KEY: write_trace(trace)}
         if self.notes:
-            metadata["notes"] = list(self.notes)
+            metadata[NOTES_KEY] = list(self.notes)
         return AIMessage(
             content=said.content,
             additional_kwargs={"reasoning_content": said.reasoning} if said.reasoning else {},
@@ -139,12 +141,13 @@ def start_call(
             f"answer with a context of {context}; let observe keep what is read within a budget of {room} tokens, "
             "start a new thread, or use a model with a longer context"
         )
-    opening = prompt.opening
-    constraint = notes = None
+    constraint, notes = None, ()
     if settings.response_schema is not None:
         constraint = voice.grammar.for_schema(settings.response_schema)
     elif tools and (settings.constrained or settings.tool_choice != "auto"):
-        constraint = voice.grammar.for_tools(family, tools, settings.tool_choice, opening)
+        constraint = voice.grammar.for_tools(family, tools, settings.tool_choice, prompt.opening)
+        if constraint is None:
+            notes = (f"answers of the family {family.name!r} have no grammar; calls are checked by act only",)
     if constraint is not None:
         notes = constraint.notes
     stops = settings.stop + family.stop
@@ -161,7 +164,7 @@ def start_call(
         on_token=on_token,
         lane=lane,
     )
-    return Call(voice, family, prompt, opening, settings, budget, constraint is not None, notes or (), future)
+    return Call(voice, family, prompt, settings, budget, constraint is not None, notes, future)
 
 
 def _finds(stops: Sequence[str], tokenizer: Any) -> Callable[[Sequence[int]], bool]:

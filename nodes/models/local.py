@@ -214,7 +214,7 @@ class LocalChatModel(TellingChatModel):
     ) -> Generator[SpokenChunk]:
         tokens: SimpleQueue[int | None] = SimpleQueue()
         call = self._start(messages, stop, settings, tokens.put if live else None)
-        teller = Teller(call.family, call.opening, stop=call.stops)
+        teller = Teller(call.family, call.prompt.opening, stop=call.stops)
         try:
             if live:
                 call.future.add_done_callback(lambda _: tokens.put(None))
@@ -237,8 +237,15 @@ class LocalChatModel(TellingChatModel):
         def heard(token: int | None) -> None:
             loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        call = await asyncio.to_thread(self._start, messages, stop, settings, heard if live else None)
-        teller = Teller(call.family, call.opening, stop=call.stops)
+        starting = asyncio.ensure_future(
+            asyncio.to_thread(self._start, messages, stop, settings, heard if live else None)
+        )
+        try:
+            call = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # the thread goes on and queues the request
+            starting.add_done_callback(lambda done: done.exception() or done.result().future.cancel())
+            raise
+        teller = Teller(call.family, call.prompt.opening, stop=call.stops)
         try:
             if live:
                 call.future.add_done_callback(lambda _: heard(None))
