@@ -116,8 +116,12 @@ def told(said: Said) -> tuple[str, str, dict[int, str]]:
 
 
 def assert_only_grows(family: Family, opening: str, text: str) -> None:
-    """What is told of an answer that is still being written is never taken back, unless a call turns out broken."""
+    """What is told of an answer that is still being written is never taken back, unless a call turns out broken.
+
+    And that is never taken back.
+    """
     before: tuple[str, str, dict[int, str]] = ("", "", {})
+    broken: list[int] = []
     for end in range(1, len(text) + 1):
         part = settled(text[:end], family.markers, family.stop) if end < len(text) else text
         said = family.read(opening, part)
@@ -127,4 +131,6 @@ def assert_only_grows(family: Family, opening: str, text: str) -> None:
         for place, call in before[2].items():
             assert place < len(said.calls), part
             assert said.calls[place].error or now[2][place].startswith(call), part
+        assert all(place < len(said.calls) and said.calls[place].error for place in broken), part
+        broken = [place for place, call in enumerate(said.calls) if call.error]
         before = now

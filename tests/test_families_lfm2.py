@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from family_rows import assert_only_grows, messages, rows_of, say_again
 from family_tokenizers import small_tokenizer, trl_template
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -174,6 +174,9 @@ PIECES = st.sampled_from(
 )
 
 
+@example("look(city='\\ud83e\\uddf5 \\x41 \\\\')]" + CLOSE)
+@example("look(city='a, look(b'), look()]" + CLOSE)
+@example("look(city='a, look(b=1)]" + CLOSE)
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_a_growing_answer_is_told_piece_by_piece(text: str) -> None:
     assert_only_grows(LFM2, "", text)
@@ -194,6 +197,10 @@ def with_bare_names(message: AIMessage) -> AIMessage:
 @given(message=messages(without="<").map(with_bare_names))
 def test_what_is_rendered_is_read_again(name: str, message: AIMessage) -> None:
     assert say_again(RENDERERS[name], message) == message
+
+
+def test_the_mark_that_ends_calls_does_not_end_the_turn() -> None:
+    assert {renderer.ends_of_turn for renderer in RENDERERS.values()} == {("<|im_end|>",)}
 
 
 def test_broken_calls_are_rendered_as_they_were_sampled() -> None:

@@ -361,6 +361,15 @@ def test_the_empty_thought_in_front_of_a_humans_edit_is_not_the_humans() -> None
     assert renderer.tokenizer.decode(prompt.delta_ids[low:high]) == "There.<|im_end|>"
 
 
+def test_an_empty_thought_that_the_model_writes_about_is_its_own() -> None:
+    renderer = Renderer(qwen_tokenizer("qwen3"))
+    said = AIMessage("Write <think>\n\n</think>!", additional_kwargs={"reasoning_content": "Hm."})
+    ids, mask = renderer.training_ids([HumanMessage("How?"), said])
+    assert renderer.tokenizer.decode([i for i, own in zip(ids, mask, strict=True) if own]) == (
+        "<think>\nHm.\n</think>\n\nWrite <think>\n\n</think>!<|im_end|>"
+    )
+
+
 def test_arguments_are_escaped_once(tiny_tokenizer: Any) -> None:
     call = AIMessage("", tool_calls=[ToolCall(name="look", args={"id": 'a "b"'}, id="a")])
     for tokenizer in (qwen_tokenizer("qwen2_5"), qwen_tokenizer("qwen3"), tiny_tokenizer):

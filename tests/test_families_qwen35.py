@@ -68,6 +68,8 @@ def test_calls_and_the_text_around_them(text: str, content: str, calls: list[tup
         ({"type": "string"}, '"quoted"', '"quoted"'),
         ({"type": "integer"}, "12", 12),
         ({"type": "integer"}, "twelve", "twelve"),
+        ({"type": "integer"}, "1.5", 1.5),
+        ({"type": "string", "maxLength": 1}, "12", "12"),
         ({"type": "number"}, "1e3", 1000.0),
         ({"type": "boolean"}, "True", True),
         ({"type": "boolean"}, "false", False),

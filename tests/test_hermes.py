@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from family_rows import assert_only_grows, messages, say_again
 from family_tokenizers import qwen_tokenizer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 from threadmill.nodes.models.families.family import Said, fresh_id, read_calls
@@ -86,17 +86,21 @@ def test_thinking_stands_in_front_and_calls_in_it_are_none(
     ],
 )
 def test_a_broken_call_is_kept_as_written_and_spoils_only_itself(raw: str, error: str) -> None:
-    said = read("", f"{LOOK}<tool_call>{raw}</tool_call>{STOP}")
-    assert good(said) == [("look", {"id": 1}), ("stop", {})]
-    ((kept, why),) = broken(said)
-    assert kept == raw
-    assert why.startswith(error)
-    assert said.content == ""
+    for after, call in ((STOP, ("stop", {})), (LOOK, ("look", {"id": 1}))):
+        said = read("", f"{LOOK}<tool_call>{raw}</tool_call>{after}")
+        assert good(said) == [("look", {"id": 1}), call]
+        ((kept, why),) = broken(said)
+        assert kept == raw
+        assert why.startswith(error)
+        assert said.content == ""
 
 
-def test_a_broken_call_keeps_the_name_that_can_be_read() -> None:
-    _, (call,) = read_calls(read("", '<tool_call>{"name": "look", "arguments": [1]}</tool_call>'), fresh_id)
-    assert call["name"] == "look"
+@pytest.mark.parametrize(
+    ("raw", "name"), [('{"name": "look", "arguments": [1]}', "look"), ('{"name": "look', None), ("look", None)]
+)
+def test_a_broken_call_keeps_its_name_if_that_can_be_read(raw: str, name: str | None) -> None:
+    _, (call,) = read_calls(read("", f"<tool_call>{raw}</tool_call>{LOOK}"), fresh_id)
+    assert call["name"] == name
 
 
 def test_an_unclosed_call_ends_where_the_next_one_opens() -> None:
@@ -141,6 +145,8 @@ PIECES = st.sampled_from(
 )
 
 
+@example('<tool_call>{"name": "f", "arguments": {"a": "</tool_call><tool_call> b", "c": 1}}</tool_call>', False)
+@example('<tool_call>{"name": "f", "arguments": {"a": "b</tool_call>' + LOOK, False)
 @given(st.lists(PIECES, max_size=12).map("".join), st.booleans())
 def test_a_growing_answer_is_told_piece_by_piece(text: str, thinking: bool) -> None:
     assert_only_grows(HERMES, "<think>\n" if thinking else "", text)
