@@ -3,14 +3,14 @@
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
 from ...errors import BadModelSpec, ContextOverflow, UnknownTool
-from .families.family import Family, fresh_id, read_calls
+from .families.family import Family, Said, fresh_id, read_calls
 from .host import Voice
 from .render import Prompt
 from .request import Sampled
@@ -143,6 +143,7 @@ def start_call(
         )
     constraint, notes = None, ()
     if settings.response_schema is not None:
+        family = replace(family, read=_as_it_stands)
         constraint = voice.grammar.for_schema(settings.response_schema)
     elif tools and (settings.constrained or settings.tool_choice != "auto"):
         constraint = voice.grammar.for_tools(family, tools, settings.tool_choice, prompt.opening)
@@ -165,6 +166,11 @@ def start_call(
         lane=lane,
     )
     return Call(voice, family, prompt, settings, budget, constraint is not None, notes, future)
+
+
+def _as_it_stands(opening: str, text: str) -> Said:
+    """An answer by schema is all content, whatever of it looks like thinking or a call."""
+    return Said(text.strip())
 
 
 def _finds(stops: Sequence[str], tokenizer: Any) -> Callable[[Sequence[int]], bool]:
