@@ -98,12 +98,12 @@ def test_a_prompt_that_is_too_long_says_how_much_and_what_to_do(server: ModelSer
 
 
 def test_a_slow_server_is_not_asked_twice(server: ModelServer) -> None:
-    server.faults.append({"hang_s": 2})
+    server.faults.append({"hang_s": 8})
     begun = time.monotonic()
-    with pytest.raises(EndpointFailed, match=r"gave no answer within 0\.3 s; allow more with timeout_s"):
-        at(server, 0.01, 0.01, timeout_s=0.3).invoke("Hi")
+    with pytest.raises(EndpointFailed, match=r"gave no answer within 0\.5 s; allow more with timeout_s"):
+        at(server, 0.01, 0.01, timeout_s=0.5).invoke("Hi")
     assert len(server.requests) == 1
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
 
 
 def test_another_kind_of_server_is_recognised(server: ModelServer) -> None:
@@ -125,13 +125,13 @@ BREAKS = [
     ({"break_after": 4}, r"broke off in the middle of its answer \(.+\); nothing of it is kept"),
     ({"error_after": 4}, r"broke off in the middle of its answer \(the engine died\)"),
     ({"end_after": 4}, r"broke off in the middle of its answer \(no end came\)"),
-    ({"pause_s": 0.8}, r"broke off in the middle of its answer \(nothing came for 0\.4 s\)"),
+    ({"pause_s": 3}, r"broke off in the middle of its answer \(nothing came for 1 s\)"),
 ]
 
 
 @pytest.mark.parametrize(("fault", "said"), BREAKS)
 def test_a_stream_that_breaks_is_an_error_and_not_an_answer(server: ModelServer, fault: Any, said: str) -> None:
-    model = at(server, 0.01, timeout_s=0.4)
+    model = at(server, 0.01, timeout_s=1 if "pause_s" in fault else 60)
     server.faults.append(fault)
     chunks = []
     with pytest.raises(EndpointFailed, match=said):
@@ -142,7 +142,7 @@ def test_a_stream_that_breaks_is_an_error_and_not_an_answer(server: ModelServer,
 
 @pytest.mark.parametrize(("fault", "said"), BREAKS)
 def test_so_it_is_in_an_event_loop(server: ModelServer, fault: Any, said: str) -> None:
-    model = at(server, 0.01, timeout_s=0.4)
+    model = at(server, 0.01, timeout_s=1 if "pause_s" in fault else 60)
     server.faults.append(fault)
 
     async def listen() -> None:
@@ -172,10 +172,10 @@ def test_a_thread_keeps_nothing_of_an_answer_that_broke_off(server: ModelServer)
 
 def test_nobody_waits_for_an_answer_that_is_no_longer_wanted(server: ModelServer) -> None:
     model = at(server)
-    server.faults.append({"pause_s": 0.2})
+    server.faults.append({"pause_s": 1})
     for _ in model.stream("Hi"):
         break
     begun = time.monotonic()
     server.says.append("Hello.")
     assert model.invoke("Hi").text == "Hello."
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5

@@ -1,5 +1,6 @@
 """Versions of an endpoint: adapters are taken, pinned, dropped and found again, and every trace names the right one."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +162,20 @@ def test_a_server_started_anew_in_mid_run_gets_its_adapter_back(
     assert [speaker(server, answer) for answer in answers] == [("t@0002", ["a"])] * 4
 
 
+def test_so_it_is_in_an_event_loop(server: ModelServer, adapters: tuple[Path, Path]) -> None:
+    model = at(server, *[0.1] * 60)
+    model.take("t@0002", str(adapters[0]))
+    server.stop()
+    threading.Timer(0.3, server.start).start()
+
+    async def ask() -> list[Any]:
+        answers = await asyncio.gather(*(model.ainvoke(text) for text in ("One", "Two", "Three")))
+        await model.aclose()
+        return answers
+
+    assert [speaker(server, answer) for answer in asyncio.run(ask())] == [("t@0002", ["a"])] * 3
+
+
 def test_an_adapter_that_cannot_come_back_is_named(
     server: ModelServer, adapters: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -175,7 +190,7 @@ def test_an_adapter_that_cannot_come_back_is_named(
         model.invoke("Hi")
 
 
-def test_sixteen_threads_go_through_eight_swaps_and_mix_nothing(
+def test_thirty_two_threads_go_through_twenty_swaps_and_mix_nothing(
     server: ModelServer, adapters: tuple[Path, Path]
 ) -> None:
     model = at(server)
@@ -189,10 +204,10 @@ def test_sixteen_threads_go_through_eight_swaps_and_mix_nothing(
         while not done.is_set():
             answers.append(model.invoke(f"Hi {number}"))
 
-    with ThreadPoolExecutor(16) as pool:
-        talks = [pool.submit(talk, number) for number in range(16)]
-        for swap in range(8):
-            time.sleep(0.15)
+    with ThreadPoolExecutor(32) as pool:
+        talks = [pool.submit(talk, number) for number in range(32)]
+        for swap in range(20):
+            time.sleep(0.1)
             version = sorted(sources)[swap % 3]
             model.take(version, sources[version])
         done.set()
