@@ -1,6 +1,7 @@
 """Which kinds of adapters are merged, each to what PEFT computes unmerged, and which are refused and why."""
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
     "scaled by the root of the rank": {"use_rslora": True},
     "ranks and scales by layer": {"rank_pattern": {"q_proj": 5}, "alpha_pattern": {"layers.1.mlp.down_proj": 9}},
     "DoRA": {"use_dora": True},
@@ -87,6 +89,24 @@ def test_a_merged_adapter_says_what_an_unmerged_one_says_and_the_base_is_untouch
     torch.testing.assert_close(logits(version.model), unmerged, atol=1e-5, rtol=0)
     assert (unmerged - logits(base.model)).abs().max() > 0.001
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.model.named_parameters())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_plain_adapter_is_added_up_without_peft_to_the_very_numbers_of_peft(
+    dtype: str, tiny_folder: Path, write_adapter: WriteAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    adapter = write_adapter(tiny_folder, lora(use_rslora=True, lora_alpha=3))
+    plain: Any = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=getattr(torch, dtype))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted: Any = PeftModel.from_pretrained(plain, str(adapter))
+    expected = adapted.merge_and_unload(safe_merge=True).state_dict()
+    monkeypatch.setitem(sys.modules, "peft", None)  # to import it is now an error
+    version = open_version("t@0001", str(adapter), dtype=dtype)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in version.model.state_dict().items())
 
 
 def test_biases_that_an_adapter_brings_whole_do_not_reach_the_base(

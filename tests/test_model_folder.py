@@ -12,7 +12,7 @@ from threadmill.errors import BadModelFolder
 from threadmill.nodes.models.folder import load_model
 from threadmill.nodes.models.loaded import open_version
 
-Spoil = Callable[[Path], None]
+Spoil = Callable[[Path], object]
 
 
 @pytest.fixture
@@ -45,16 +45,14 @@ def test_what_a_folder_lacks_is_named(refused: Callable[[Spoil], str]) -> None:
 
 
 def test_pickled_weights_are_refused(refused: Callable[[Spoil], str]) -> None:
-    said = refused(lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin") and None)
+    said = refused(lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"))
     assert "lacks weights (*.safetensors); pytorch_model.bin is a pickle, which can run code when it is opened" in said
 
 
 def test_damaged_files_are_named(refused: Callable[[Spoil], str]) -> None:
-    assert "cannot open the model" in refused(lambda folder: (folder / "model.safetensors").write_bytes(b"x") and None)
-    assert "config.json' is not a valid JSON file" in refused(
-        lambda folder: (folder / "config.json").write_text("{") and None
-    )
-    assert "the tokenizer in" in refused(lambda folder: (folder / "tokenizer.json").write_text("{") and None)
+    assert "cannot open the model" in refused(lambda folder: (folder / "model.safetensors").write_bytes(b"x"))
+    assert "config.json' is not a valid JSON file" in refused(lambda folder: (folder / "config.json").write_text("{"))
+    assert "the tokenizer in" in refused(lambda folder: (folder / "tokenizer.json").write_text("{"))
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(refused: Callable[[Spoil], str]) -> None:

@@ -3,6 +3,7 @@
 A version that loads only reads what others use, so the one that answers is not disturbed.
 """
 
+import atexit
 import gc
 import sys
 from collections.abc import Iterator
@@ -128,17 +129,14 @@ def hold(version: str, model: Any, tokenizer: Any) -> Loaded:
 
 @cache
 def warm_up() -> None:
-    """Do once, before anybody waits, what would make the first loads disturb those who decode.
+    """Tell the garbage collector, once, to leave alone what is there by now; call it before anybody waits.
 
-    Imports what merging an adapter needs, which takes seconds, and tells the garbage collector to leave alone
-    what is there by now: half a million objects, which it would else go through during a load, for a third of
-    a second in which nobody runs.
+    The libraries make half a million objects. Loading makes the collector go through all of them now and then,
+    and for that third of a second nobody decodes.
     """
-    with _in_the_background():
-        import peft  # noqa: F401
-
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # some libraries complain about objects that outlive them
 
 
 def context_of(model: Any, tokenizer: Any) -> int:
