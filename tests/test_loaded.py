@@ -221,7 +221,8 @@ def test_the_context_is_where_a_config_keeps_it_or_else_the_tokenizer(tiny_model
     from transformers import Gemma3Config, GPT2Config, MambaConfig
 
     def context(config: Any, tokenizer_says: int) -> int:
-        model, tokenizer = torch.nn.Module(), type(tiny_tokenizer)(tokenizer_object=tiny_tokenizer.backend_tokenizer)
+        model: Any = torch.nn.Module()
+        tokenizer = type(tiny_tokenizer)(tokenizer_object=tiny_tokenizer.backend_tokenizer)
         model.config, model.name_or_path, tokenizer.model_max_length = config, "some/model", tokenizer_says
         return context_of(model, tokenizer)
 
