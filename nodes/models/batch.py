@@ -5,7 +5,6 @@ masked. What a row attends to follows from positions alone, so windows of slidin
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,9 @@ from .columns import Columns
 from .prefixes import SHORTEST, Kept, Prefixes, shared
 from .request import Row
 from .sampling import draw
+
+SHORT = 32
+"""Prompts with at most so many new tokens are read together whatever the padding: a pass costs more."""
 
 
 class Batch:
@@ -46,8 +48,11 @@ class Batch:
     def _read_alike(self, found: list[tuple[Row, Kept | None, int]]) -> None:
         """Read those of similar length together, so that little is padding."""
         found.sort(key=lambda item: _width(item[0], item[2]))
-        for _, alike in groupby(found, key=lambda item: _width(item[0], item[2]).bit_length()):
-            self._read(list(alike))
+        while found:
+            widest = max(SHORT, 2 * _width(found[0][0], found[0][2]))
+            alike = sum(_width(row, length) <= widest for row, _, length in found)
+            self._read(found[:alike])
+            found = found[alike:]
 
     def _read(self, found: list[tuple[Row, Kept | None, int]]) -> None:
         """One forward pass over the new tokens of some rows, about equally many each."""

@@ -6,7 +6,9 @@ same text for the past (trimmed context, dropped thinking), the prompt starts an
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +23,9 @@ from .families.choose import family_of
 from .families.family import Family, Said
 from .rendered import Rendered, render_rows
 from .trace import EDIT_KEY, Trace, read_trace
+
+REMEMBERED = 512
+"""Prompts whose text is kept, so that the next turn need not render it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Renderer:
         self.family = family or family_of(tokenizer)
         self._template_kwargs = dict(chat_template_kwargs or {})
         self._openings: dict[str, str] = {}
+        self._asked: OrderedDict[str, str] = OrderedDict()
+        """The texts of the latest prompts by digest: the next turn begins with one of them."""
 
     @cached_property
     def end_of_turn(self) -> str:
@@ -106,6 +113,7 @@ class Renderer:
         """
         text = self.text(messages, tools, ask=True)
         digest, opening = self._digest(text), self._opening(text, messages, tools)
+        self._remember(digest, text)
         traces = [(i, trace) for i, m in enumerate(messages) if (trace := read_trace(m)) is not None]
         continued = self._continue(messages, tools, text, traces) if traces else None
         if continued is None:
@@ -204,9 +212,11 @@ class Renderer:
         last, trace = traces[-1]
         if last == 0:  # what it answered is gone
             return None
-        asked = self.text(messages[:last], tools, ask=True)
-        if self._digest(asked) != trace.digest:
-            return None
+        asked = self._asked.get(trace.digest)
+        if asked is None or not text.startswith(asked):  # else nothing before the last answer has changed
+            asked = self.text(messages[:last], tools, ask=True)
+            if self._digest(asked) != trace.digest:
+                return None
         past = self.text(messages[: last + 1], tools, ask=False)
         answer, added = cut_answer(asked, past, self.endings), beyond(past, text)
         if answer is None or added is None:
@@ -240,6 +250,12 @@ class Renderer:
             told = self.text(messages, tools, ask=False)
             opening = self._openings[kind] = asking.removeprefix(told) if asking.startswith(told) else ""
         return opening
+
+    def _remember(self, digest: str, text: str) -> None:
+        self._asked[digest] = text
+        while len(self._asked) > REMEMBERED:
+            with suppress(KeyError):  # another thread was quicker
+                self._asked.popitem(last=False)
 
     def _end_after(self, message: AIMessage, said: str) -> str:
         """The first special token behind ``said`` in an answer that is none of the family's markers."""

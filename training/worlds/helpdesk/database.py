@@ -99,7 +99,8 @@ def write_world(world: World, path: Path) -> None:
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA synchronous=OFF")
-        connection.executescript(SCHEMA)
+        connection.execute("PRAGMA journal_mode=OFF")  # a world half written is written anew
+        connection.executescript(f"BEGIN;{SCHEMA}")
         customers = sorted({order.email for order in world.orders})
         connection.executemany("INSERT INTO customers VALUES (?)", [(email,) for email in customers])
         connection.executemany(
