@@ -116,6 +116,13 @@ def test_a_broken_call_is_kept_as_written_and_spoils_only_itself(raw: str, name:
     assert (said.content, good(said), broken(said)) == ("", [("stop", {})], [(name, raw)])
 
 
+@given(st.text("\"\\{}[]():=,ab1 \n'"))
+def test_whatever_stands_in_a_call_its_neighbours_survive(raw: str) -> None:
+    for after, call in (("stop()", ("stop", {})), ("look(id='1')", ("look", {"id": "1"}))):
+        calls = good(read("", f"{OPEN}[look(id=1), {raw}, {after}]{CLOSE}"))
+        assert (calls[0], calls[-1]) == (("look", {"id": 1}), call)
+
+
 def test_a_block_that_is_cut_off_keeps_its_finished_calls() -> None:
     said = read("", f"So.{OPEN}[stop(), look(id='O")
     assert (said.content, good(said), broken(said)) == ("So.", [("stop", {})], [("look", "look(id='O")])
@@ -175,6 +182,7 @@ PIECES = st.sampled_from(
 
 
 @example("look(city='\\ud83e\\uddf5 \\x41 \\\\')]" + CLOSE)
+@example("look(city='\\\\ud83e\\uddf5')]" + CLOSE)
 @example("look(city='a, look(b'), look()]" + CLOSE)
 @example("look(city='a, look(b=1)]" + CLOSE)
 @given(st.lists(PIECES, max_size=14).map("".join))

@@ -103,6 +103,14 @@ def test_a_broken_call_keeps_its_name_if_that_can_be_read(raw: str, name: str | 
     assert call["name"] == name
 
 
+@given(st.text("\"\\{}[]:,abc1 \n'"))
+def test_whatever_stands_in_a_call_its_neighbours_survive(raw: str) -> None:
+    for after, call in ((STOP, ("stop", {})), (LOOK, ("look", {"id": 1}))):
+        calls = good(read("", f"{LOOK}<tool_call>{raw}</tool_call>{after}"))
+        assert (calls[0], calls[-1]) == (("look", {"id": 1}), call)
+        assert len(calls) == 2
+
+
 def test_an_unclosed_call_ends_where_the_next_one_opens() -> None:
     said = read("", f'So <tool_call>{{"name": "look"}}{STOP}')
     assert good(said) == [("stop", {})]

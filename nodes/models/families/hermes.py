@@ -38,6 +38,8 @@ def read(opening: str, text: str) -> Said:
 def _call(text: str, start: int) -> tuple[SpokenCall, int]:
     """The call whose marker ends at ``start``, and where the text goes on."""
     found = scan_json(text, start)
+    if not text.startswith("{", len(text) - len(text[start:].lstrip())):
+        found = JsonText(start, "wrong")  # whatever it is, it is no object
     # Tags within the strings of a good call belong to it. Those of a bad one may be the tags that end it.
     low, tag = _next_tag(text, found.end if found.state == "whole" else start)
     raw = text[start:low].strip()

@@ -28,7 +28,9 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _IN_JSON = {"True": "true", "False": "false", "None": "null", "(": "[", ")": "]"}
 _ESCAPE = re.compile(r"\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U(000[\da-fA-F]{5}|0010[\da-fA-F]{4})|(.))", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "0": "\0", "\n": ""}
-_LAST_ESCAPE = re.compile(r"(?:[^\\]++|\\(?:x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[^xuU]))*+")
+_HALF_OPEN = r"[dD][89abAB][\da-fA-F]{2}(?:\\(?:u[\da-fA-F]{0,3})?)?\Z"
+_CERTAIN = re.compile(rf"(?:[^\\]++|\\(?:x[\da-fA-F]{{2}}|u(?!{_HALF_OPEN})[\da-fA-F]{{4}}|U[\da-fA-F]{{8}}|[^xuU]))*+")
+"""A string up to an escape, or half of a character, that may go on."""
 _HALF = re.compile(r"[\ud800-\udfff]")
 
 
@@ -105,8 +107,8 @@ def _scan_value(text: str, start: int) -> tuple[int, State, str]:
         kind = token.lastgroup
         word = token[kind]
         if kind == "unfinished" or (kind == "word" and token.end() == len(text)):
-            certain = _quoted(_unescaped(_certain(word[1:])))[:-1] if word[:1] in ("'", '"') and not parts else ""
-            return len(text), "begun", certain
+            certain = _CERTAIN.match(word, 1) if word[:1] in ("'", '"') and not parts else None
+            return len(text), "begun", _quoted(_unescaped(certain[0]))[:-1] if certain else ""
         if kind == "mark" and word in _CLOSERS:
             open_marks.append(word)
         elif kind == "mark" and (not open_marks or word not in (",", ":", _CLOSERS[open_marks[-1]])):
@@ -136,13 +138,6 @@ def _unescaped(body: str) -> str:
 
     text = _ESCAPE.sub(character, body)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # joins halves of characters
-
-
-def _certain(body: str) -> str:
-    """The string without an escape, or half of a character, that may go on."""
-    whole = _LAST_ESCAPE.match(body)
-    body = whole[0] if whole else ""
-    return re.sub(r"\\u[dD][89abAB][\da-fA-F]{2}\Z", "", body)
 
 
 def _quoted(text: str) -> str:
