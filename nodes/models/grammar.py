@@ -18,7 +18,8 @@ import torch
 from ...errors import CannotConstrain, MissingLibrary
 from .closing import Closer
 from .families.family import Family
-from .families.tags import SPOKEN, Choice, Format, Tag, ToolForm
+from .families.speech import SPEECH
+from .families.tags import Choice, Tag, ToolForm
 from .schema_grammar import schema_grammar
 from .schema_values import Impossible
 from .vocabulary import Vocabulary, read_vocabulary
@@ -54,8 +55,10 @@ class Grammar:
 
     @cached_property
     def reach(self) -> int:
-        """By how many tokens one token can put off the end: it may open whatever is written at least once opened."""
-        return 8 + len(self.vocabulary.spell(max(self.hints, key=len))) if self.hints else 8
+        """By how many tokens one token can put off the end: it may open whatever must be whole once it is opened."""
+        longest = max(self.hints, key=len, default=b"")
+        cuts = range(min(len(longest), 32))  # a token may begin it in the middle of what would be one token
+        return 8 + max((len(self.vocabulary.spell(longest[cut:])) for cut in cuts), default=0)
 
 
 class GrammarMaker:
@@ -86,24 +89,24 @@ class GrammarMaker:
         Raises:
             CannotConstrain: calls are asked for, and it is not known how the family writes them.
         """
-        spoken = SPOKEN.get(family.name)
-        if spoken is None:
+        speech = SPEECH.get(family.name)
+        if speech is None:
             if choice in ("auto", "none"):
                 return None
             raise CannotConstrain(
                 f"answers of the family {family.name!r} have no grammar, so tool_choice {choice!r} cannot be kept; "
-                f"use tool_choice 'auto', or a model of one of the families {', '.join(SPOKEN)}"
+                f"use tool_choice 'auto', or a model of one of the families {', '.join(SPEECH)}"
             )
         kinds: dict[str, Choice] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
         kind = kinds.get(choice, "one")
         chosen = [tool["function"] for tool in tools if kind != "one" or tool["function"]["name"] == choice]
-        open_thinking = opening.rfind(spoken.think[0]) > opening.rfind(spoken.think[1])
-        key = json.dumps([family.name, chosen, kind, open_thinking], sort_keys=False, default=str)
+        thinks = speech.thinks(opening)
+        key = json.dumps([family.name, chosen, kind, thinks], default=str)
 
         def make() -> Grammar:
             notes: list[str] = []
             forms = [_held(function, notes) for function in chosen]
-            return self._compile(spoken.tag(forms, kind, opening), family.markers, tuple(notes))
+            return self._compile(speech.tag(forms, kind, thinks=thinks), family.markers, tuple(notes))
 
         return Constraint(self._once(key, make))
 
@@ -149,7 +152,7 @@ class GrammarMaker:
             compiler.compile_structural_tag(structural),
             _byte_compiler().compile_structural_tag(structural),
             vocabulary,
-            tuple(hint.encode() for hint in tag.hints),
+            tuple(hint.encode() for hint in dict.fromkeys(tag.hints) if hint),
             notes,
         )
 

@@ -16,8 +16,8 @@ from .grammar_parts import ENDLESS, Part, choice, literal
 from .grammar_patterns import CannotWrite
 from .schema_merge import ANNOTATIONS, Clash, Schema, are_apart, finite, merge, types_of
 from .schema_objects import Frame, members_part, object_part
-from .schema_texts import JSON, Form, basics
-from .schema_values import Impossible, array_part, number_part, text_part
+from .schema_texts import JSON, LINES, Form, basics
+from .schema_values import Impossible, array_part, is_limited, number_part, text_part
 
 _UNHELD = (
     "not if dependentRequired dependentSchemas dependencies contains unevaluatedProperties unevaluatedItems "
@@ -88,11 +88,17 @@ class Writer:
 
     def members(self, schema: Schema | bool, frame: Frame) -> Part:
         """The members of an object in ``frame``."""
-        whole: Any = self._flattened({"allOf": [schema]}, "")
-        if types_of(whole) not in ([], ["object"]) or any(key in whole for key in ("anyOf", "oneOf", "enum", "const")):
+        whole = self._flattened({"allOf": [schema]}, "")
+        if "anyOf" in whole:
+            rest = {key: value for key, value in whole.items() if key not in ("anyOf", *ANNOTATIONS)}
+            options = [{"allOf": [rest, option]} for option in whole["anyOf"]]
+            return _first_possible([lambda option=option: self.members(option, frame) for option in options])
+        if types_of(whole) not in ([], ["object"]) or any(key in whole for key in ("oneOf", "enum", "const")):
             raise Impossible("the arguments are no plain object")
         self._warn(whole, "")
-        return members_part(self, whole, "", 0, frame)
+        part = self.rule(members_part(self, whole, "", 0, frame))
+        self.hints.add(part.least)
+        return part
 
     def value(self, schema: Any, path: str, depth: int, form: Form) -> Part:
         """Any value that fits ``schema``."""
@@ -171,6 +177,8 @@ class Writer:
         types = types_of(schema) or _ALL_TYPES
         if types == _ALL_TYPES and form is JSON:
             return Part("any", "0")
+        if form is LINES and "string" in types and not is_limited(schema):
+            return text_part(self, schema, path, form)  # what is no JSON of another type is read as a text
         return _first_possible([lambda kind=kind: self._typed(schema, kind, path, depth, form) for kind in types])
 
     def _warn(self, schema: Schema, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from .grammar_parts import Part, choice, literal, optional, repeat, sequence
+from .grammar_parts import Part, choice, literal, one_of, optional, repeat, sequence
 from .schema_merge import Schema, merge
 from .schema_texts import DOUBLE, JSON, LINES, PYTHON, Form, other_name
 from .schema_values import SPACE, Impossible
@@ -26,12 +26,15 @@ class Frame:
     values: Form
     key: Callable[[str], str]
     """From a property's name: what stands in front of its value. Empty if the name cannot be written."""
-    other_key: Callable[[Sequence[str]], Part] | None
-    """From the declared names: what stands in front of the value of another one."""
+    other_key: Callable[[Sequence[str]], Part | None]
+    """From the declared names: what stands in front of the value of another one, if it can be told from them."""
     behind: Part
     between: Part
 
 
+_LETTERS = one_of(((48, 57), (65, 90), (95, 95), (97, 122)))
+_PARAMETER = sequence(literal("<parameter="), repeat(_LETTERS, 1, 32), literal(">\n"))
+_KEYWORD = sequence(repeat(_LETTERS, 1, 32), literal("="))
 OBJECT = Frame(
     JSON,
     lambda name: json.dumps(name, ensure_ascii=False),
@@ -43,7 +46,7 @@ OBJECT = Frame(
 XML = Frame(
     LINES,
     lambda name: "" if set(name) & set("<>\n") else f"<parameter={name}>\n",
-    None,
+    lambda names: None if names else _PARAMETER,
     literal("\n</parameter>\n"),
     literal(""),
 )
@@ -51,7 +54,7 @@ XML = Frame(
 KEYWORDS = Frame(
     PYTHON,
     lambda name: "" if not name or set(name) & set(" \t\n=,()'\"") else f"{name}=",
-    None,
+    lambda names: None if names else _KEYWORD,
     literal(""),
     sequence(literal(","), optional(literal(" "))),
 )
@@ -109,17 +112,16 @@ def _others(
         writer.note(path, "propertyNames" if names is not None else "several patternProperties")
     for expression, about in list(patterns.items())[:1]:
         extra, names = about, {"pattern": expression}
-    if extra is False or frame.other_key is None or (names is not None and any(_holds(names, n) for n in declared)):
+    if extra is False or (names is not None and any(_holds(names, name) for name in declared)):
         return None
     try:
-        value = writer.value(extra, f"{path}.*" if path else "*", depth + 1, JSON)
-        if names is None:
-            key = writer.rule(frame.other_key(declared))
-        else:
-            key = writer.value(merge({"type": "string"}, names), path, depth + 1, JSON)
+        key = frame.other_key(declared)
+        if names is not None:
+            key = writer.value(merge({"type": "string"}, names), path, depth + 1, JSON) if frame is OBJECT else None
+        value = writer.value(extra, f"{path}.*" if path else "*", depth + 1, frame.values)
     except Impossible:
         return None
-    return writer.rule(_member(frame, key, value))
+    return None if key is None else writer.rule(_member(frame, key, value))
 
 
 def _holds(schema: Any, name: str) -> bool:
@@ -154,8 +156,9 @@ class _Members:
             taken = min(taken, max(self.least, 1))  # more need not be told apart
         if (index, taken) not in self.known:
             part = self.end(taken) if index == len(self.declared) else self.at(index, taken)
-            plain = part is None or part.rule == '""'
-            self.known[index, taken] = part if plain else self.writer.rule(part)
+            if part is not None and part.rule != '""':
+                part = self.writer.rule(part)
+            self.known[index, taken] = part
         return self.known[index, taken]
 
     def at(self, index: int, taken: int) -> Part | None:

@@ -83,7 +83,7 @@ class Form:
         if self.name == "python" and isinstance(value, str):
             inner = json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
             return [f"'{inner}'", text]
-        if self.name == "python" and (value is None or isinstance(value, bool)):
+        if self.name != "json" and (value is None or isinstance(value, bool)):
             return [str(value), text]
         return [text]
 

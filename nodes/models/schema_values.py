@@ -21,11 +21,14 @@ class Impossible(Exception):
 
 def text_part(writer: "Writer", schema: Schema, path: str, form: Form) -> Part:
     """A text, in any of the ways in which the form writes texts."""
-    limited = schema.keys() & {"minLength", "maxLength", "pattern"} or schema.get("format") in FORMATS
-    ways = []
-    for quotes in form.quotes:
-        ways.append(quotes.around(_characters(writer, schema, path, quotes)) if limited else quotes.text())
-    return choice(ways)
+    if not is_limited(schema):
+        return choice([quotes.text() for quotes in form.quotes])
+    return choice([quotes.around(_characters(writer, schema, path, quotes)) for quotes in form.quotes])
+
+
+def is_limited(schema: Schema) -> bool:
+    """Whether not every text fits."""
+    return bool(schema.keys() & {"minLength", "maxLength", "pattern"}) or schema.get("format") in FORMATS
 
 
 def _characters(writer: "Writer", schema: Schema, path: str, quotes: Quotes) -> Part:

@@ -1,20 +1,17 @@
-"""The grammar of each family's answers, as a structural tag of xgrammar.
+"""The grammar of an answer with calls, as a structural tag of xgrammar.
 
-What it lets through is what the family's ``read`` finds calls in: a call always stands there whole, with the name
-of a bound tool and arguments that fit. Free text holds no marker that a reader could take for the beginning of one.
+xgrammar's own tags of model families are not used: they forbid what some models write, and allow what nobody reads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from ..schema_grammar import SchemaGrammar, schema_grammar
-from ..schema_objects import KEYWORDS, XML
 from . import thinking
 
 Format = dict[str, Any]
 Choice = Literal["auto", "none", "required", "one"]
-"""``required``: one call or more; ``one``: exactly one."""
+"""``required``: one call or more; ``one``: exactly one. Neither allows text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class ToolForm:
     """A tool as the grammar sees it."""
 
     name: str
-    parameters: Mapping[str, Any] | bool
+    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +28,31 @@ class Tag:
 
     format: Format
     hints: tuple[str, ...]
-    """Texts that lead to its end: they close thinking, or write a whole call."""
+    """Texts that lead to its end: they close thinking, or write a whole call. Empty ones do not count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """How a family speaks. Calls stand in blocks that have a beginning and an end."""
+class Speech(Protocol):
+    """How a family speaks."""
 
-    open: str
-    close: str
-    calls: Callable[[Sequence[ToolForm], bool], tuple[Format, tuple[str, ...]]]
-    """From the tools, and whether there must be no more than one call: what stands between the two, and hints."""
-    banned: tuple[str, ...] = ()
-    """Markers, besides these, that free text must not hold."""
-    think: tuple[str, str] = (thinking.OPEN, thinking.CLOSE)
-    several: bool = True
-    """Whether one block may follow another."""
+    def thinks(self, opening: str) -> bool:
+        """Whether an answer behind ``opening``, the end of a prompt, begins within thinking."""
+        ...
 
-    def tag(self, tools: Sequence[ToolForm], choice: Choice, opening: str) -> Tag:
-        """The grammar of an answer to a prompt that ends in ``opening``."""
-        begin, end = self.think
-        banned = (*self.think, self.close, *self.banned)
-        if choice == "none" or not tools:
-            answer, hints = any_text(self.open, *banned), ()
-        else:
-            inner, hints = self.calls(tools, choice == "one")
-            block = tagged(self.open, inner, self.close)
-            hints = (self.close, f"{self.open}{hints[0]}{self.close}", *hints)
-            if choice == "auto":
-                answer = {"type": "triggered_tags", "triggers": [self.open], "tags": [block], "excludes": [*banned]}
-            else:
-                once = sequence(block, SPACE)
-                answer = sequence(SPACE, {"type": "plus", "content": once} if choice == "required" else once)
-                answer = answer if self.several else sequence(SPACE, once)
-        if opening.rfind(begin) > opening.rfind(end):
-            return Tag(sequence(tagged("", any_text(), end), answer), (end, *hints))
-        thought = sequence(SPACE, tagged(begin, any_text(), end), answer)
-        return Tag({"type": "or", "elements": [thought, answer]}, (end, *hints))
+    def tag(self, tools: Sequence[ToolForm], choice: Choice, *, thinks: bool) -> Tag:
+        """The grammar of an answer. A call stands in it whole or not at all."""
+        ...
 
 
 def sequence(*elements: Format) -> Format:
     return {"type": "sequence", "elements": list(elements)}
 
 
-def one_of(elements: Sequence[Format]) -> Format:
+def either(*elements: Format) -> Format:
     return elements[0] if len(elements) == 1 else {"type": "or", "elements": list(elements)}
+
+
+def many(content: Format, *, least: int) -> Format:
+    return {"type": "plus" if least else "star", "content": content}
 
 
 def constant(value: str) -> Format:
@@ -90,40 +67,65 @@ def tagged(begin: str, content: Format, end: str) -> Format:
     return {"type": "tag", "begin": begin, "content": content, "end": end}
 
 
-def ebnf(grammar: SchemaGrammar) -> Format:
-    return {"type": "grammar", "grammar": grammar.ebnf}
+def regex(pattern: str) -> Format:
+    return {"type": "regex", "pattern": pattern}
 
 
-SPACE: Format = {"type": "regex", "pattern": r"[ \n]{0,4}"}
-LINE: Format = {"type": "regex", "pattern": r"\n?"}
+SPACE = regex(r"[ \n]{0,4}")
 
 
-def call_objects(tools: Sequence[ToolForm], key: str, banned: Sequence[str] = ()) -> SchemaGrammar:
-    """The grammar of ``{"name": …, key: {…}}`` for any of ``tools``."""
-    calls = []
-    for place, tool in enumerate(tools):
-        properties = {"name": {"const": tool.name}, key: _moved(tool.parameters, f"#/$defs/{place}")}
-        calls.append({"properties": properties, "required": ["name", key], "additionalProperties": False})
-    schema = {"anyOf": calls, "$defs": {str(place): tool.parameters for place, tool in enumerate(tools)}}
-    return schema_grammar(schema, banned=banned)
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What stands between the markers of calls."""
+
+    format: Format
+    least: str
+    """The shortest."""
+    hints: tuple[str, ...] = ()
+    """Pieces of short ones."""
 
 
-def _moved(schema: Any, root: str) -> Any:
-    """``schema`` with its references pointing to where it now stands."""
-    if isinstance(schema, Mapping):
-        return {
-            key: root + value[1:] if key == "$ref" and str(value).startswith("#") else _moved(value, root)
-            for key, value in schema.items()
-        }
-    return [_moved(item, root) for item in schema] if isinstance(schema, list) else schema
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Calls in blocks that have a beginning and an end, anywhere in the text; thinking in front of all."""
 
+    open: str
+    close: str
+    calls: Callable[[Sequence[ToolForm], bool], Calls]
+    """From the tools, and whether there must be one call only: what stands in a block."""
+    banned: tuple[str, ...] = ()
+    """Markers, besides these, that free text must not hold."""
+    think: tuple[str, str] = (thinking.OPEN, thinking.CLOSE)
+    between: str = r"[ \n]{0,4}"
+    """What may stand behind a block where text may not, as a regular expression."""
+    besides: tuple[Format, ...] = ()
+    """Other tags that ``open`` may begin in free text."""
 
-def _hermes(tools: Sequence[ToolForm], one: bool) -> tuple[Format, tuple[str, ...]]:
-    calls = call_objects(tools, "arguments")
-    return sequence(LINE, ebnf(calls), LINE), (calls.least, *calls.hints)
+    def thinks(self, opening: str) -> bool:
+        """Whether thinking was opened and not closed."""
+        begin, end = self.think
+        return opening.rfind(begin) > opening.rfind(end)
 
+    def tag(self, tools: Sequence[ToolForm], choice: Choice, *, thinks: bool) -> Tag:
+        """The grammar of an answer."""
+        begin, end = self.think
+        calls = self.calls(tools, choice == "one") if tools and choice != "none" else None
+        blocks = [tagged(self.open, calls.format, self.close)] if calls else []
+        if choice in ("auto", "none"):
+            answer = self._free([*blocks, *self.besides])
+        else:
+            block = sequence(*blocks, regex(self.between))
+            answer = sequence(SPACE, many(block, least=1) if choice == "required" else block)
+        hints = (end, self.close, self.open + calls.least + self.close, calls.least, *calls.hints) if calls else (end,)
+        if thinks:
+            whole = sequence(tagged("", any_text(), end), answer)
+        else:
+            whole = either(sequence(SPACE, tagged(begin, any_text(), end), answer), answer)
+        return Tag(whole, hints)
 
-HERMES = Spoken("<tool_call>", "</tool_call>", _hermes)
-
-SPOKEN: Mapping[str, Spoken] = {"hermes": HERMES, "qwen3": HERMES}
-"""By the family's name."""
+    def _free(self, tags: Sequence[Format]) -> Format:
+        """Text, and ``tags`` in it."""
+        banned = [marker for marker in (*self.think, self.close, *self.banned) if marker and marker != "}"]
+        if not tags:
+            return any_text(self.open, *banned)
+        return {"type": "triggered_tags", "triggers": [self.open], "tags": list(tags), "excludes": banned}
