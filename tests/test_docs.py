@@ -34,6 +34,14 @@ def test_the_readmes_python_runs(
     assert "Outcome(thread='thread-1', status='done'" in capsys.readouterr().out
 
 
+def test_the_python_about_models_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/models.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile("\n".join(blocks), "models.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("shop.think@0001 ")
+    assert told[1] == "shop.think@0002 ('shop.think@0002', 'shop.think@0001') shop.think@0001"
+
+
 def test_every_command_is_in_the_readme_and_shows_an_example() -> None:
     from threadmill.cli.main import app
     from typer.main import get_command
