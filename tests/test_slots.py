@@ -76,8 +76,8 @@ def test_what_names_nothing_says_what_to_write(text: str, said: str) -> None:
 
 
 def test_weights_are_not_looked_for_at_an_address() -> None:
-    for text in ("http://gpu:8000/v1#x", "openai:gpt-5"):
-        with pytest.raises(BadModelSpec, match="answers elsewhere; weights are needed here: give a version, a folder"):
+    for text, what in (("http://gpu:8000/v1#x", "an endpoint"), ("openai:gpt-5", "a provider's model")):
+        with pytest.raises(BadModelSpec, match=f"is {what}; weights are needed here: give a version, a folder"):
             model_folder(None, text)
     assert model_folder(None, "seed") == str(SEED_POLICY)
     with pytest.raises(BadModelSpec, match="is a version in a registry; name its database with --db"):

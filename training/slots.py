@@ -172,9 +172,8 @@ def model_folder(store: Store | None, spec: str) -> str:
     """
     read = read_spec(spec)
     if read.kind in ("endpoint", "provider"):
-        raise BadModelSpec(
-            f"{spec!r} answers elsewhere; weights are needed here: give a version, a folder or a hub name"
-        )
+        what = "an endpoint" if read.kind == "endpoint" else "a provider's model"
+        raise BadModelSpec(f"{spec!r} is {what}; weights are needed here: give a version, a folder or a hub name")
     if read.kind == "folder":
         return read.place
     if store is None:
