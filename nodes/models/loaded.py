@@ -83,7 +83,7 @@ def open_version(
         place = choose_device(beside.model.device if device is None and beside is not None else device)
         kind = choose_dtype(dtype) or (beside.model.dtype if beside is not None else None)
         line = find_line(source, base)
-        adapters = line[-2::-1]
+        adapters = line[:-1][::-1]
         known = (beside.tokenizer, beside.tokenizer_digest) if beside is not None else (None, "")
         tokenizer, digest = read_tokenizer(line, known)
         full = _the_same(beside, weights_key(line[-1]), place, kind)
