@@ -152,6 +152,28 @@ class Harmony:
         return Tag(sequence(many(before, least=0), last), tuple(hints))
 
 
+@dataclass(frozen=True, slots=True)
+class ReactText:
+    """ReAct as plain text: a thought, then actions or the final answer."""
+
+    def thinks(self, opening: str) -> bool:
+        """Every answer begins with a thought."""
+        return True
+
+    def tag(self, tools: Sequence[ToolForm], choice: Choice, *, thinks: bool) -> Tag:
+        """The grammar of an answer."""
+        ends = ("\nObservation:", "\nQuestion:")
+        thought, said = any_text("\nAction", "\nFinal Answer:", *ends), any_text(*ends)
+        final = sequence(constant("\nFinal Answer:"), said, either(constant(""), constant(ends[1])))
+        if not tools or choice == "none":
+            return Tag(sequence(thought, either(constant(""), final)), ())
+        call = _each(tools, None, (), lambda name: f"\nAction: {name}\nAction Input: ", "")
+        calls = call.format if choice == "one" else many(call.format, least=1)
+        acts = sequence(calls, either(constant(""), constant(ends[0])))
+        last = either(constant(""), final, acts) if choice == "auto" else acts
+        return Tag(sequence(thought, last), (call.least, *call.hints))
+
+
 HERMES = Blocks(hermes.OPEN, hermes.CLOSE, _hermes)
 SPEECH: Mapping[str, Speech] = {
     "hermes": HERMES,
@@ -166,5 +188,6 @@ SPEECH: Mapping[str, Speech] = {
     "deepseek-v3": Blocks(deepseekv3.CALLS, deepseekv3.CALLS_END, partial(_deepseek, fenced=True), ("<｜tool▁",)),
     "deepseek-v3.1": Blocks(deepseekv3.CALLS, deepseekv3.CALLS_END, partial(_deepseek, fenced=False), ("<｜tool▁",)),
     "gpt-oss": Harmony(),
+    "react-text": ReactText(),
 }
 """By the family's name."""
