@@ -145,8 +145,9 @@ def settled(text: str, markers: Sequence[str], stop: Sequence[str] = ()) -> str:
     >>> settled("Look.<tool_", ["<tool_call>"])
     'Look.'
     """
-    for end in stop:
-        text = text.partition(end)[0]
+    ended = min((at for end in stop if (at := text.find(end)) >= 0), default=None)
+    if ended is not None:
+        return text[:ended]
     text = text.rstrip("\ufffd")  # bytes of a character that is not complete yet
     begun = (
         length for marker in (*markers, *stop) for length in range(1, len(marker)) if text.endswith(marker[:length])
