@@ -36,15 +36,15 @@ def read(opening: str, text: str) -> Said:
     lead, *rest = _SECTION.split(spoken)
     thoughts, calls = [lead.strip()], list[SpokenCall]()
     actions: list[tuple[str, str | None]] = []
+    waiting = False  # an action for its input
     for section, body in zip(rest[::2], rest[1::2], strict=True):
-        if section == "Thought":
-            thoughts.append(body.strip())
-        elif section == "Action":
-            actions.append((body, None))
-        elif actions and actions[-1][1] is None:
+        if section == "Action Input" and waiting:
             actions[-1] = (actions[-1][0], body)
+        elif section != "Thought":
+            actions.append((body, None) if section == "Action" else ("", body))
         else:
-            actions.append(("", body))
+            thoughts.append(body.strip())
+        waiting = section == "Action"
     last = rest[-2] if rest else ""
     open_ended = spoken == text and last != "Thought"
     for place, (name, args) in enumerate(actions):
