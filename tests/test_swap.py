@@ -94,7 +94,8 @@ def test_twenty_swaps_under_thirty_two_callers(tiny_folder: Path, adapters: list
     for number, adapter in enumerate(adapters, 1):
         model.take(f"t@{number:04d}", adapter)
         sources[f"t@{number:04d}"] = adapter
-    model.invoke("the last one answers", seed=0)
+        question: list[BaseMessage] = [HumanMessage("Who answers?")]
+        kept.append([*question, model.invoke(question, seed=number)])  # loading is quick: each one gets to speak
     done.set()
     for caller in callers:
         caller.join()
@@ -103,7 +104,7 @@ def test_twenty_swaps_under_thirty_two_callers(tiny_folder: Path, adapters: list
     assert len(model.versions) == 3  # the others were let go
     spoken = [*kept, *threads]
     versions = {trace.version for messages in spoken for m in messages if (trace := read_trace(m))}
-    assert len(versions) > 10
+    assert versions >= {f"t@{number:04d}" for number in range(1, SWAPS + 1)}
     # the weights differ enough that tokens under another version could not pass for its own
     models = opened(sources)
     assert max(differs(models, messages) for messages in spoken) < 1e-4
