@@ -171,7 +171,7 @@ def application_name(process: str) -> str:
     >>> application_name("root@host pid 1")
     'threadmill root@host pid 1'
     >>> application_name("root@" + "h" * 80 + " pid 12345")
-    'threadmill root@hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh pid 12345'
+    'threadmill root@hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh pid 12345'
     """
     who, _, pid = process.rpartition(" pid ")
     end = f" pid {pid}"

@@ -186,7 +186,7 @@ def time_of(checkpoint: str) -> str:
     """When a checkpoint was made, ISO 8601 in UTC, out of its id; empty if the id holds no time.
 
     >>> time_of("1f0c6a5b-7d3e-6f00-8001-8a1503f9b875")
-    '2025-11-21T07:55:50.867632+00:00'
+    '2025-11-21T06:45:50.450867+00:00'
     """
     try:
         made = UUID(checkpoint)

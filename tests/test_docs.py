@@ -12,7 +12,15 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("module", ["nodes.models.families.hermes", "training.trajectory", "training.statistics"])
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in ("nodes", "graphs", "checkpoints", "training", "cli")
+    for path in (ROOT / folder).rglob("*.py")
+    if "\n    >>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module: str) -> None:
     outcome = doctest.testmod(import_module(f"threadmill.{module}"))
     assert outcome.attempted > 0

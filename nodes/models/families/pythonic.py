@@ -75,8 +75,8 @@ def scan_call(text: str, start: int = 0) -> PythonCall:
 def write_call(name: str, args: Mapping[str, Any]) -> str:
     """The call as Python text; nested values in JSON.
 
-    >>> write_call("look", {"id": 1, "city": "Val d'Isère", "deep": {"yes": True}})
-    "look(id=1, city='Val d\\\\'Isère', deep={\"yes\": true})"
+    >>> print(write_call("look", {"id": 1, "city": "Val d'Isère", "deep": {"yes": True}}))
+    look(id=1, city='Val d\\'Isère', deep={"yes": true})
     """
     return f"{name}({', '.join(f'{key}={_written(value)}' for key, value in args.items())})"
 
