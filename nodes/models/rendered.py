@@ -6,15 +6,13 @@ puts behind the prompt that led to it. So a row never holds what no model would 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import CannotRender
 from .answer_text import AnswerText, beyond, cut_answer
-
-if TYPE_CHECKING:
-    from .render import Renderer
+from .template import ChatTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Rendered:
 
 
 def render_rows(
-    renderer: "Renderer", messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None
+    template: ChatTemplate, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None
 ) -> list[Rendered]:
     """At least one row. Every answer is a turn of exactly one of them.
 
@@ -58,38 +56,38 @@ def render_rows(
     for place, message in enumerate(messages):
         if not isinstance(message, AIMessage) or place == 0:
             continue
-        answered = renderer.text(messages[: place + 1], tools, ask=False)
-        answer = _answer(renderer, messages[:place], tools, answered)
+        answered = template.text(messages[: place + 1], tools, ask=False)
+        answer = _answer(template, messages[:place], tools, answered)
         added = beyond(past, answer.given) if turns else None
         if added is None:
             if turns:
                 rows.append(Rendered(ids, turns))
             ids, turns, tail, added = (), (), "", answer.given
-        ids += renderer.ids(tail + added)
+        ids += template.ids(tail + added)
         low = len(ids)
-        ids += renderer.ids(answer.spoken)
+        ids += template.ids(answer.spoken)
         turns += (Turn(place, low, len(ids)),)
         past, tail = answered, answer.tail
     if not turns:
-        return [Rendered(renderer.ids(renderer.text(messages, tools, ask=False)), ())]
-    return [*rows, Rendered(ids + renderer.ids(tail), turns)]
+        return [Rendered(template.ids(template.text(messages, tools, ask=False)), ())]
+    return [*rows, Rendered(ids + template.ids(tail), turns)]
 
 
 def _answer(
-    renderer: "Renderer", before: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, answered: str
+    template: ChatTemplate, before: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, answered: str
 ) -> AnswerText:
-    asked = renderer.text(before, tools, ask=True)
+    asked = template.text(before, tools, ask=True)
     if not answered.startswith(asked):
         # The prompt would have opened the answer otherwise, with an empty thought for one: keep what they share.
-        own = [str(token) for token in renderer.tokenizer.added_tokens_decoder.values()]
-        told = len(renderer.text(before, tools, ask=False))
+        own = [str(token) for token in template.tokenizer.added_tokens_decoder.values()]
+        told = len(template.text(before, tools, ask=False))
         asked = _shared(asked, answered, own)
         if len(asked) < told:
             raise CannotRender(
-                f"the chat template of {renderer.tokenizer.name_or_path!r} changes the messages in front of an answer "
+                f"the chat template of {template.tokenizer.name_or_path!r} changes the messages in front of an answer "
                 f"as soon as it is there (message {len(before)}); use a model with another template"
             )
-    answer = cut_answer(asked, answered, renderer.endings)
+    answer = cut_answer(asked, answered, template.endings)
     assert answer is not None  # it begins with what they share
     return answer
 

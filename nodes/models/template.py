@@ -1,0 +1,144 @@
+"""A chat template in the form of its family: from messages to text, and from sampled ids to what they say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from jinja2 import TemplateError
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+
+from ...errors import BadModelFolder, CannotRender, NoToolTemplate
+from .families.choose import family_of
+from .families.family import Family, Said
+
+
+class ChatTemplate:
+    """Writes messages as a model knows them. Of the tokens that were sampled for them it knows nothing.
+
+    ``family`` None finds it out; ``chat_template_kwargs`` go to the template, such as ``enable_thinking``.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        family: Family | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not tokenizer.chat_template and not (family and family.template):
+            raise BadModelFolder(
+                f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; add chat_template.jinja to the "
+                'folder, use an instruction-tuned model, or give family="react-text", which serves base models'
+            )
+        self.tokenizer = tokenizer
+        self.family = family or family_of(tokenizer)
+        self._template_kwargs = dict(chat_template_kwargs or {})
+        self._openings: dict[str, str] = {}
+
+    def text(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, *, ask: bool) -> str:
+        """The messages as the template writes them; with ``ask``, up to where the next answer begins.
+
+        Raises:
+            CannotRender: the template refuses these messages.
+            NoToolTemplate: the template has no place for tools.
+        """
+        if tools and not self.family.takes_tools:
+            names = ", ".join(str(tool.get("function", tool).get("name")) for tool in tools)
+            raise NoToolTemplate(
+                f"the chat template of {self.tokenizer.name_or_path!r} has no place for tools in a form that is known "
+                f"here, but there are {len(tools)}: {names}; use a model that was trained to call tools, bind none, or "
+                'give family="react-text"'
+            )
+        try:
+            return self.tokenizer.apply_chat_template(
+                self.family.write(messages),
+                tools=list(tools) if tools else None,
+                chat_template=self.family.template,
+                tokenize=False,
+                add_generation_prompt=ask,
+                **self._template_kwargs,
+            )
+        except (TemplateError, TypeError, ValueError, AttributeError) as error:
+            roles = ", ".join(message.type for message in messages)
+            raise CannotRender(
+                f"the chat template of {self.tokenizer.name_or_path!r} refuses these messages ({roles}): {error}; "
+                "change their order or form, or use a model with another template"
+            ) from error
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a piece of the prompt."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
+    def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
+        """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
+        return self.opening_of(self.text(messages, tools, ask=True), messages, tools)
+
+    def opening_of(self, asking: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
+        """The opening at the end of ``asking``: what stood there last time after such a message, if it does again."""
+        kind = messages[-1].type if messages else ""
+        opening = self._openings.get(kind)
+        if opening is None or not asking.endswith(opening):
+            told = self.text(messages, tools, ask=False)
+            opening = self._openings[kind] = asking.removeprefix(told) if asking.startswith(told) else ""
+        return opening
+
+    def spoken(self, ids: Sequence[int]) -> str:
+        """The text of sampled ``ids`` as the family reads it: without the end of turn, and of the special
+        tokens only those that are its markers."""
+        if ids and int(ids[-1]) in self.end_ids:
+            ids = ids[:-1]
+        kept = [token for token in ids if int(token) not in self._hidden_ids]
+        return self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def read(self, sampled: Sequence[int] | str, opening: str, tools: Sequence[dict[str, Any]] | None = None) -> Said:
+        """What the sampled ids or text say. ``opening`` is that of the prompt; ``tools`` give arguments their types."""
+        text = sampled if isinstance(sampled, str) else self.spoken(sampled)
+        return self.family.knowing(tools).read(opening, text)
+
+    @cached_property
+    def end_of_turn(self) -> str:
+        """The token with which the template ends an answer, often not eos; empty if there is none."""
+        return self._end_after(AIMessage("the answer"), "the answer")
+
+    @cached_property
+    def ends_of_turn(self) -> tuple[str, ...]:
+        """``end_of_turn``, and the token that ends an answer with calls where that is another one."""
+        call = ToolCall(name="ask", args={"of": "the argument"}, id="call00000")
+        try:
+            after_call = self._end_after(AIMessage("", tool_calls=[call]), "the argument")
+        except CannotRender:
+            after_call = ""
+        return tuple(dict.fromkeys(end for end in (self.end_of_turn, after_call) if end))
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """``ends_of_turn`` as ids."""
+        return frozenset(i for i, token in self._special.items() if token in self.ends_of_turn)
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """What ends an answer in the text: a token, or a text at which the family stops."""
+        return self.ends_of_turn + self.family.stop
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of the tokenizer and its template."""
+        rules = self.tokenizer.backend_tokenizer.to_str() + str(self.family.template or self.tokenizer.chat_template)
+        if self._template_kwargs:
+            rules += json.dumps(self._template_kwargs, sort_keys=True, default=str)
+        return sha256(rules.encode()).hexdigest()[:12]
+
+    @cached_property
+    def _special(self) -> dict[int, str]:
+        return {i: str(token) for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+
+    @cached_property
+    def _hidden_ids(self) -> frozenset[int]:
+        return frozenset(i for i, token in self._special.items() if token not in self.family.markers)
+
+    def _end_after(self, message: AIMessage, said: str) -> str:
+        """The first special token behind ``said`` in an answer that is none of the family's markers."""
+        _, found, after = self.text([HumanMessage("a question"), message], None, ask=False).rpartition(said)
+        special = [token for token in self._special.values() if token in after and token not in self.family.markers]
+        return min(special, key=lambda token: (after.index(token), -len(token)), default="") if found else ""
