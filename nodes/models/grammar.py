@@ -41,6 +41,8 @@ class Grammar:
     """The same for a vocabulary of the 256 bytes."""
     vocabulary: Vocabulary
     hints: tuple[bytes, ...]
+    begun: tuple[bytes, ...]
+    """Texts that have to be written once they are begun, besides ``hints``."""
     notes: tuple[str, ...]
 
     @cached_property
@@ -56,9 +58,13 @@ class Grammar:
     @cached_property
     def reach(self) -> int:
         """By how many tokens one token can put off the end: it may open whatever must be whole once it is opened."""
-        longest = max(self.hints, key=len, default=b"")
-        cuts = range(min(len(longest), 32))  # a token may begin it in the middle of what would be one token
-        return 8 + max((len(self.vocabulary.spell(longest[cut:])) for cut in cuts), default=0)
+        most = 0
+        for text in sorted({*self.hints, *self.begun}, key=len, reverse=True):
+            if len(text) <= most:
+                break
+            cuts = range(min(len(text), 32))  # a token may begin it in the middle of what would be one token
+            most = max(most, *(len(self.vocabulary.spell(text[cut:])) for cut in cuts))
+        return most + 8
 
 
 class GrammarMaker:
@@ -122,7 +128,7 @@ class GrammarMaker:
                 made = schema_grammar(schema)
             except Impossible as reason:
                 raise CannotConstrain(f"no answer can be promised to fit the schema: {reason}") from reason
-            tag = Tag({"type": "grammar", "grammar": made.ebnf}, (made.least, *made.hints))
+            tag = Tag({"type": "grammar", "grammar": made.ebnf}, (made.least, *made.hints), made.begun)
             return self._compile(tag, (), tuple(f"{note} cannot be constrained" for note in made.notes))
 
         return Constraint(self._once("schema" + json.dumps(schema, default=str), make))
@@ -148,13 +154,17 @@ class GrammarMaker:
     def _compile(self, tag: Tag, markers: Sequence[str], notes: tuple[str, ...]) -> Grammar:
         compiler, vocabulary = self._once(f"vocabulary {markers}", lambda: self._compiler(markers))
         structural = {"type": "structural_tag", "format": tag.format}
-        return Grammar(
+        hints = tuple(hint.encode() for hint in dict.fromkeys(tag.hints) if hint)
+        grammar = Grammar(
             compiler.compile_structural_tag(structural),
             _byte_compiler().compile_structural_tag(structural),
             vocabulary,
-            tuple(hint.encode() for hint in dict.fromkeys(tag.hints) if hint),
+            hints,
+            tuple(text.encode() for text in tag.begun),
             notes,
         )
+        assert grammar.shortest and grammar.reach  # worked out here and not while others wait for their tokens
+        return grammar
 
     def _compiler(self, markers: Sequence[str]) -> tuple[Any, Vocabulary]:
         """A compiler for a vocabulary in which ``markers`` are text, and what the vocabulary writes."""
@@ -231,7 +241,7 @@ class Constraint:
             return
         self._look_at = left
         kept = self._with_room(scores, left) if spare > 0 else []
-        kept += way[:1] or [token for token in grammar.vocabulary.end_ids if scores[token] > float("-inf")]
+        kept += way[:1] or (token for token in grammar.vocabulary.end_ids if scores[token] > float("-inf"))
         allowed = torch.tensor(kept, device=scores.device)
         values = scores[allowed]
         scores.fill_(float("-inf"))

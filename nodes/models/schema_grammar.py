@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 
-from .grammar_parts import ENDLESS, Part, choice, literal
+from .grammar_parts import ENDLESS, Part, Ranges, choice, literal
 from .grammar_patterns import CannotWrite
 from .schema_merge import ANNOTATIONS, Clash, Schema, are_apart, finite, merge, types_of
 from .schema_objects import Frame, members_part, object_part
-from .schema_texts import JSON, LINES, Form, basics
+from .schema_texts import JSON, LINES, Form, basics, first_letters
 from .schema_values import Impossible, array_part, is_limited, number_part, text_part
 
 _UNHELD = (
@@ -37,6 +37,8 @@ class SchemaGrammar:
     hints: tuple[str, ...]
     """Pieces of short texts, the shortest first: the values within, what stands in front of required ones, and
     the inside of texts that have a pattern, with the last quote."""
+    begun: tuple[str, ...]
+    """Shortest texts of members, required or not: what may have to be written once it is begun."""
     notes: tuple[str, ...]
     """What is not held, such as ``date: multipleOf``."""
 
@@ -52,7 +54,7 @@ def schema_grammar(schema: Schema | bool, *, frame: Frame | None = None, banned:
     >>> schema_grammar({"type": "array", "items": {"type": "integer", "minimum": 7}, "minItems": 2}).least
     '[7,7]'
     """
-    writer = Writer(schema)
+    writer = Writer(schema, first_letters(banned))
     try:
         root = writer.value(schema, "", 0, JSON) if frame is None else writer.members(schema, frame)
     except (Clash, CannotWrite, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
@@ -61,17 +63,22 @@ def schema_grammar(schema: Schema | bool, *, frame: Frame | None = None, banned:
         raise Impossible("a value would have to contain itself without end")
     rules = [f"root ::= {root.rule}", *(f"{name} ::= {rule}" for name, rule in writer.rules.items()), *basics(banned)]
     hints = sorted((hint for hint in writer.hints if hint and ENDLESS not in hint), key=lambda hint: (len(hint), hint))
-    return SchemaGrammar("\n".join(rules), root.least, tuple(hints), tuple(dict.fromkeys(writer.notes)))
+    begun = tuple(sorted(text for text in writer.begun if ENDLESS not in text))
+    return SchemaGrammar("\n".join(rules), root.least, tuple(hints), begun, tuple(dict.fromkeys(writer.notes)))
 
 
 class Writer:
     """Writes the rules of one schema."""
 
-    def __init__(self, root: Schema | bool) -> None:
+    def __init__(self, root: Schema | bool, letters: Ranges) -> None:
         self.root = root
+        self.letters = letters
+        """With which banned words begin."""
         self.rules: dict[str, str] = {}
         self.notes: list[str] = []
         self.hints: set[str] = set()
+        self.begun: set[str] = set()
+        """Shortest texts of members, with their names."""
         self._refs: dict[tuple[str, str], Part] = {}
 
     def note(self, path: str, what: str) -> None:

@@ -83,7 +83,9 @@ def members_part(writer: "Writer", schema: Schema, path: str, depth: int, frame:
             continue
         if name in required:
             writer.hints.add(f"{key}:" if frame is OBJECT else key)
-        declared.append((_member(frame, literal(key), value), name in required))
+        member = _member(frame, literal(key), value)
+        writer.begun.add(member.least)
+        declared.append((member, name in required))
     others = _others(writer, schema, extra, list(properties), path, depth, frame)
     least, most = int(schema.get("minProperties", 0)), schema.get("maxProperties")
     if others is not None and least > sum(needed for _, needed in declared) + 1:

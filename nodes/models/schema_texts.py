@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .grammar_numbers import number
-from .grammar_parts import ANY, Part, Ranges, choice, contains, literal, one_of, repeat, sequence, without
+from .grammar_parts import ANY, Part, Ranges, choice, contains, literal, one_of, repeat, sequence, union, without
 
 _ESCAPES = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r"}
 _CONTROL = (0, 31)
@@ -28,16 +28,16 @@ class Quotes:
     escaped: Ranges
     """Those that are written with a backslash."""
 
-    def one_of(self, ranges: Ranges) -> Part:
-        """One character out of ``ranges``, as it is written.
+    def one_of(self, ranges: Ranges, banned: Ranges = ()) -> Part:
+        """One character out of ``ranges``, as it is written; of several, none that is ``banned``.
 
         Raises:
             ValueError: none of them can be written.
         """
-        plain = [
-            (max(a, low), min(b, high)) for a, b in ranges for low, high in self.plain if max(a, low) <= min(b, high)
-        ]
-        options = [one_of(tuple(plain))] if plain else []
+        plain = without(ranges, without(ANY, self.plain))
+        if len(plain) > 1 or any(low < high for low, high in plain):
+            plain = without(plain, banned)
+        options = [one_of(plain)] if plain else []
         codes = [code for low, high in self.escaped for code in range(low, high + 1) if contains(ranges, code)]
         options += [literal("\\" + _ESCAPES.get(code, f"u{code:04x}" if code < 32 else chr(code))) for code in codes]
         if not options:
@@ -53,9 +53,9 @@ class Quotes:
     def around(self, part: Part) -> Part:
         return sequence(literal(self.mark), part, literal(self.mark)) if self.mark else part
 
-    def counted(self, least: int) -> Part:
+    def counted(self, least: int, banned: Ranges) -> Part:
         """The first ``least`` characters of a text; only a single one may be one with a backslash."""
-        return self.one_of(ANY) if least == 1 else repeat(one_of(self.plain), least, least)
+        return self.one_of(ANY, banned) if least == 1 else repeat(one_of(without(self.plain, banned)), least, least)
 
 
 DOUBLE = Quotes('"', "inner", without(ANY, [_CONTROL, (34, 34), (92, 92)]), (_CONTROL, (34, 34), (92, 92)))
@@ -144,6 +144,11 @@ def _longest_end(text: str, begun: Sequence[str]) -> str:
 
 def _named(name: str, place: int) -> str:
     return name if place == 0 else f"{name}{place}"
+
+
+def first_letters(banned: Sequence[str]) -> Ranges:
+    """The characters with which a banned word begins."""
+    return union((ord(word[0]), ord(word[0])) for word in banned)
 
 
 def other_name(names: Sequence[str]) -> Part:

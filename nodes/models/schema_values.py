@@ -45,7 +45,7 @@ def _characters(writer: "Writer", schema: Schema, path: str, quotes: Quotes) -> 
     if expression is None:
         return _counted(writer, least, most, quotes)
     try:
-        found = pattern(expression, quotes.one_of, least, most)
+        found = pattern(expression, lambda ranges: quotes.one_of(ranges, writer.letters), least, most)
     except (CannotWrite, ValueError) as reason:
         writer.note(path, f"pattern ({reason})")
         return _counted(writer, least, most, quotes)
@@ -59,7 +59,7 @@ def _characters(writer: "Writer", schema: Schema, path: str, quotes: Quotes) -> 
 
 def _counted(writer: "Writer", least: int, most: int | None, quotes: Quotes) -> Part:
     """Any characters, as many as that. xgrammar counts an escape as its letters, which are more."""
-    first = quotes.counted(least) if least else literal("")
+    first = quotes.counted(least, writer.letters) if least else literal("")
     if most == least:
         return first
     inner = Part(quotes.inner, "")

@@ -1,7 +1,7 @@
 """What each token of a vocabulary writes, in bytes, and how to write bytes with tokens."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 _LONGEST = 64
@@ -15,6 +15,8 @@ class Vocabulary:
         self.texts = texts
         """By token id; empty for tokens that write nothing."""
         self.end_ids = end_ids
+        self.spell = lru_cache(maxsize=8192)(self._spell)
+        """The tokens of some bytes, the longest first."""
 
     @cached_property
     def _ids(self) -> Mapping[bytes, int]:
@@ -29,8 +31,7 @@ class Vocabulary:
     def _longest(self) -> int:
         return max(map(len, self._ids), default=1)
 
-    def spell(self, text: bytes) -> list[int]:
-        """The tokens of ``text``, the longest first."""
+    def _spell(self, text: bytes) -> tuple[int, ...]:
         ids: list[int] = []
         at = 0
         while at < len(text):
@@ -40,7 +41,7 @@ class Vocabulary:
                 raise ValueError(f"no token writes {text[at : at + 1]!r}")
             ids.append(self._ids[text[at : at + length]])
             at += length
-        return ids
+        return tuple(ids)
 
 
 def read_vocabulary(

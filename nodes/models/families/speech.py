@@ -64,12 +64,13 @@ def _each(
     formats = [sequence(constant(start), _ebnf(grammar), constant(end)) for start, grammar in made]
     least = sorted((start + grammar.least + end for start, grammar in made), key=len)
     hints = sorted({hint for _, grammar in made for hint in grammar.hints}, key=lambda hint: (len(hint), hint))
-    return Calls(either(*formats), least[0], (*least[1:], end, *hints))
+    begun = tuple(text for _, grammar in made for text in grammar.begun)
+    return Calls(either(*formats), least[0], (*least[1:], end, *hints), begun)
 
 
 def _hermes(tools: Sequence[ToolForm], one: bool) -> Calls:
     made = schema_grammar(_call_schema(tools, "arguments", {}))
-    return Calls(sequence(LINE, _ebnf(made), LINE), made.least, made.hints)
+    return Calls(sequence(LINE, _ebnf(made), LINE), made.least, made.hints, made.begun)
 
 
 def _qwen35(tools: Sequence[ToolForm], one: bool) -> Calls:
@@ -82,7 +83,7 @@ def _lfm2(tools: Sequence[ToolForm], one: bool) -> Calls:
     call = _each(tools, KEYWORDS, (lfm2.OPEN, lfm2.CLOSE), lambda name: f"{name}(", ")")
     more = many(sequence(constant(","), regex(" ?"), call.format), least=0)
     listed = sequence(constant("["), call.format, *([] if one else [more]), constant("]"))
-    return Calls(listed, f"[{call.least}]", ("]", call.least, *call.hints))
+    return Calls(listed, f"[{call.least}]", ("]", call.least, *call.hints), call.begun)
 
 
 def _mistral(tools: Sequence[ToolForm], one: bool) -> Calls:
@@ -96,7 +97,7 @@ def _mistral_list(tools: Sequence[ToolForm], one: bool) -> Calls:
         {"type": "array", "items": call, "minItems": 1, "$defs": shared, **({"maxItems": 1} if one else {})},
         banned=(mistral.CALL,),
     )
-    return Calls(_ebnf(made), made.least, made.hints)
+    return Calls(_ebnf(made), made.least, made.hints, made.begun)
 
 
 def _deepseek(tools: Sequence[ToolForm], one: bool, *, fenced: bool) -> Calls:
@@ -109,7 +110,7 @@ def _deepseek(tools: Sequence[ToolForm], one: bool, *, fenced: bool) -> Calls:
 
 def _llama3(tools: Sequence[ToolForm], one: bool) -> Calls:
     made = schema_grammar(_call_schema(tools, "parameters", {}), frame=OBJECT)
-    return Calls(sequence(SPACE, _ebnf(made), SPACE), made.least, made.hints)
+    return Calls(sequence(SPACE, _ebnf(made), SPACE), made.least, made.hints, made.begun)
 
 
 def _no_calls() -> tuple[Format, ...]:
@@ -136,7 +137,7 @@ class Harmony:
         header = f"{gptoss.CHANNEL}%s{gptoss.MESSAGE}"
         before = either(*(tagged(header % channel, text, following) for channel in ("analysis", "commentary")))
         final, hints = sequence(constant(header % "final"), text), [header % "final"]
-        last = final
+        last, begun = final, ()
         if tools and choice != "none":
             styles = [
                 f" to=functions.%s{header % 'commentary json'}",
@@ -148,8 +149,9 @@ class Harmony:
             last = sequence(call, many(sequence(constant(following), call), least=0)) if choice != "one" else call
             last = either(last, final) if choice == "auto" else last
             hints = [calls[-1].least, *calls[-1].hints, *(hints if choice == "auto" else [])]
+            begun = calls[-1].begun
         hints = [following + hints[0], *hints]
-        return Tag(sequence(many(before, least=0), last), tuple(hints))
+        return Tag(sequence(many(before, least=0), last), tuple(hints), begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class ReactText:
         calls = call.format if choice == "one" else many(call.format, least=1)
         acts = sequence(calls, either(constant(""), constant(ends[0])))
         last = either(constant(""), final, acts) if choice == "auto" else acts
-        return Tag(sequence(thought, last), (call.least, *call.hints))
+        return Tag(sequence(thought, last), (call.least, *call.hints), call.begun)
 
 
 HERMES = Blocks(hermes.OPEN, hermes.CLOSE, _hermes)
@@ -180,9 +182,7 @@ SPEECH: Mapping[str, Speech] = {
     "qwen3": HERMES,
     "qwen3.5": Blocks(qwen35.OPEN, qwen35.CLOSE, _qwen35),
     "lfm2": Blocks(lfm2.OPEN, lfm2.CLOSE, _lfm2),
-    "llama3": Blocks(
-        "{", "}", _llama3, (llama3.PYTHON,), between=r"[ \n]{0,4};?[ \n]{0,4}", besides=_no_calls()
-    ),
+    "llama3": Blocks("{", "}", _llama3, (llama3.PYTHON,), between=r"[ \n]{0,4};?[ \n]{0,4}", besides=_no_calls()),
     "mistral": Blocks(mistral.CALL, "", _mistral, (mistral.ARGS,), (mistral.THINK, mistral.THOUGHT)),
     "mistral-list": Blocks(mistral.CALL, "", _mistral_list, (), (mistral.THINK, mistral.THOUGHT)),
     "deepseek-v3": Blocks(deepseekv3.CALLS, deepseekv3.CALLS_END, partial(_deepseek, fenced=True), ("<｜tool▁",)),

@@ -29,6 +29,8 @@ class Tag:
     format: Format
     hints: tuple[str, ...]
     """Texts that lead to its end: they close thinking, or write a whole call. Empty ones do not count."""
+    begun: tuple[str, ...] = ()
+    """Texts that have to be written once they are begun, besides ``hints``."""
 
 
 class Speech(Protocol):
@@ -83,6 +85,8 @@ class Calls:
     """The shortest."""
     hints: tuple[str, ...] = ()
     """Pieces of short ones."""
+    begun: tuple[str, ...] = ()
+    """As in ``Tag``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Blocks:
             whole = sequence(tagged("", any_text(), end), answer)
         else:
             whole = either(sequence(SPACE, tagged(begin, any_text(), end), answer), answer)
-        return Tag(whole, hints)
+        return Tag(whole, hints, calls.begun if calls else ())
 
     def _free(self, tags: Sequence[Format]) -> Format:
         """Text, and ``tags`` in it."""
