@@ -213,6 +213,7 @@ def test_a_run_stays_on_the_version_it_began_with_and_the_next_turn_follows_the_
     live[0] = "v2"
     resumed = answer_thread(graph, "t", [{"id": "call-A1", "type": "approve"}])
     assert (resumed.answer, resumed.versions) == ("I am v1.", {"desk.think": "v1"})
+    slot.catch_up()
     turned = run_thread(graph, "t", "And you?")
     assert (turned.answer, turned.versions) == ("I am v2.", {"desk.think": "v2"})
     spoken = [m.response_metadata["version"] for m in messages(graph) if isinstance(m, AIMessage)]
