@@ -32,7 +32,7 @@ from decoding_runs import TEMPERATURE, Meter, Request, Run, replay, run_threads
 from other_decoders import ContinuousBatching, OneAtATime, Recorded
 from rich.console import Console
 from rich.table import Table
-from threadmill.nodes.models.decode import Decoder
+from threadmill.nodes.models.decoding.decode import Decoder
 from threadmill.nodes.models.folder import load_model
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.training import seed_policy

@@ -10,8 +10,8 @@ from typing import Any
 
 from threadmill.checkpoints import open_store
 from threadmill.nodes import Slot
+from threadmill.nodes.models.decoding.request import Sampled
 from threadmill.nodes.models.local import LocalChatModel
-from threadmill.nodes.models.request import Sampled
 from threadmill.training.rollout import run_tasks
 from threadmill.training.worlds.helpdesk.tasks import make_tasks
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from threadmill.nodes.models.request import Sampled
+from threadmill.nodes.models.decoding.request import Sampled
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 NEVER = -1

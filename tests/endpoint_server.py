@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from threadmill.nodes.models.decode import Decoder
+from threadmill.nodes.models.decoding.decode import Decoder
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 _THINKING = re.compile(r"<think>(?P<reasoning>.*?)</think>", re.DOTALL)

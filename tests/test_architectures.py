@@ -1,12 +1,13 @@
-"""Every kind of causal LM is decoded exactly: common columns where a trial shows that they fit, row by row elsewhere."""
+"""Every kind of causal LM is decoded exactly: in common columns where a trial shows that they fit, else row by row."""
 
 import random
 from typing import Any
 
 import pytest
 import torch
-from threadmill.nodes.models.decode import Decoder
-from threadmill.nodes.models.probe import shares_columns
+from threadmill.nodes.models.decoding.decode import Decoder
+from threadmill.nodes.models.decoding.probe import shares_columns
+from transformers import AutoModelForCausalLM as Models
 from transformers import (
     BloomConfig,
     DeepseekV3Config,
@@ -21,7 +22,6 @@ from transformers import (
     Qwen3Config,
     Qwen3MoeConfig,
 )
-from transformers import AutoModelForCausalLM as Models
 
 SMALL = {
     "vocab_size": 97,

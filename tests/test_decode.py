@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from threadmill.errors import QueueFull
-from threadmill.nodes.models.batch import Batch
-from threadmill.nodes.models.decode import Decoder, DecodeThread
-from threadmill.nodes.models.request import Row, Sampled, Sampling
+from threadmill.nodes.models.decoding.batch import Batch
+from threadmill.nodes.models.decoding.decode import Decoder, DecodeThread
+from threadmill.nodes.models.decoding.request import Row, Sampled, Sampling
 
 
 def requests(count: int, vocabulary: int) -> list[dict[str, Any]]:

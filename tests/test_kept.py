@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from threadmill.nodes.models.batch import Batch
-from threadmill.nodes.models.decode import Decoder
-from threadmill.nodes.models.prefixes import Kept, Prefixes, shared
-from threadmill.nodes.models.request import Row, Sampling
+from threadmill.nodes.models.decoding.batch import Batch
+from threadmill.nodes.models.decoding.decode import Decoder
+from threadmill.nodes.models.decoding.prefixes import Kept, Prefixes, shared
+from threadmill.nodes.models.decoding.request import Row, Sampling
 
 
 def plain(model: Any, prompt: list[int], ids: tuple[int, ...]) -> torch.Tensor:

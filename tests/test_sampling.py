@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from threadmill.nodes.models.request import Row, Sampling
-from threadmill.nodes.models.sampling import draw
+from threadmill.nodes.models.decoding.request import Row, Sampling
+from threadmill.nodes.models.decoding.sampling import draw
 
 PROBABILITIES = (0.4, 0.3, 0.2, 0.06, 0.04)
 LOGITS = torch.log(torch.tensor(PROBABILITIES))

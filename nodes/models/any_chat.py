@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 
 from ...errors import BadModelSpec, MissingLibrary
-from .endpoint_answer import TOKENS_KEY
+from .server.answer import TOKENS_KEY
 
 
 class AnyChatModel(BaseChatModel):

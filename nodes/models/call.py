@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
 from ...errors import BadModelSpec, ContextOverflow, UnknownTool
+from .decoding.request import Sampled
 from .families.family import Family, Said, fresh_id, read_calls
 from .host import Voice
 from .render import Prompt
-from .request import Sampled
 from .trace import TRACE_KEY, Trace, write_trace
 
 NOTES_KEY = "notes"

@@ -23,14 +23,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
 from ...errors import BadModelFolder
-from .endpoint_adapters import Served, ServedVersions
-from .endpoint_answer import Turn
-from .endpoint_call import Call
-from .endpoint_chat import ChatTurn
-from .endpoint_ids import IdsTurn
-from .endpoint_request import Asked, choice_of
-from .endpoint_server import Server
 from .render import Renderer
+from .server.adapters import Served, ServedVersions
+from .server.answer import Turn
+from .server.call import Call
+from .server.chat import ChatTurn
+from .server.ids import IdsTurn
+from .server.request import Asked, choice_of
+from .server.server import Server
 from .streaming import SpokenChunk
 from .structured import as_response_format, structured_output
 from .telling import TellingChatModel

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadModelSpec, UnknownVersion
-from .decode import Decoder, DecodeThread
+from .decoding.decode import Decoder, DecodeThread
+from .decoding.probe import shares_columns
 from .families.family import Family
 from .loaded import Loaded, open_version
-from .probe import shares_columns
 from .render import Renderer
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import OutOfMemory, QueueFull
+from ....errors import OutOfMemory, QueueFull
 from .batch import Batch
 from .request import Constraint, Row, Sampled, Sampling
 from .solo import Solo

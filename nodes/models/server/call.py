@@ -4,11 +4,11 @@ or without the fields that only vLLM knows.
 
 from typing import Any
 
-from ...errors import EndpointFailed
-from .endpoint_adapters import Served, ServedVersions
-from .endpoint_answer import Turn
-from .endpoint_request import TOKEN_FIELDS
-from .endpoint_server import Server, status_of, words_of
+from ....errors import EndpointFailed
+from .adapters import Served, ServedVersions
+from .answer import Turn
+from .request import TOKEN_FIELDS
+from .server import Server, status_of, words_of
 
 
 class Call:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
-from .endpoint_request import REASONING_FIELD
-from .streaming import SpokenChunk
-from .trace import TRACE_KEY, Trace, write_trace
+from ..streaming import SpokenChunk
+from ..trace import TRACE_KEY, Trace, write_trace
+from .request import REASONING_FIELD
 
 TOKENS_KEY = "tokens"
 """Key in ``response_metadata``: ``none`` if the message's tokens are not known. Absent where there is a trace."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, convert_to_openai_messages
 
-from ...errors import UnknownTool
+from ....errors import UnknownTool
 
 REASONING_FIELD = "reasoning_field"
 """Key in ``response_metadata``: the field in which the server sent the reasoning, and wants to get it back."""

@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock, Thread
 
-from ...errors import BadModelFolder, BadModelSpec, EndpointFailed, UnknownVersion
-from .endpoint_server import Server, status_of, words_of
+from ....errors import BadModelFolder, BadModelSpec, EndpointFailed, UnknownVersion
+from .server import Server, status_of, words_of
 
 _log = logging.getLogger(__name__)
 

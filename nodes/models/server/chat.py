@@ -7,13 +7,13 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
-from .endpoint_answer import Heard
-from .endpoint_request import Asked, chat_request
-from .endpoint_server import Server
-from .families.family import Said, SpokenCall, fresh_id, read_calls
-from .render import recorded_ids
-from .streaming import SpokenChunk, unrepairable
-from .trace import EDIT_KEY, Trace, read_trace
+from ..families.family import Said, SpokenCall, fresh_id, read_calls
+from ..render import recorded_ids
+from ..streaming import SpokenChunk, unrepairable
+from ..trace import EDIT_KEY, Trace, read_trace
+from .answer import Heard
+from .request import Asked, chat_request
+from .server import Server
 
 
 @dataclass(slots=True)

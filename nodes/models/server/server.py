@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
-from ...errors import ContextOverflow, EndpointFailed, MissingLibrary, ThreadmillError
+from ....errors import ContextOverflow, EndpointFailed, MissingLibrary, ThreadmillError
 
 LONGEST_WAIT_S = 60.0
 """A server that asks for more patience than this gets this much."""

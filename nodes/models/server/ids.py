@@ -10,13 +10,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from ...errors import BadModelSpec, BadTrace, ContextOverflow
-from .endpoint_answer import Heard
-from .endpoint_request import Asked, ids_request
-from .families.family import read_calls
-from .render import Renderer
-from .streaming import SpokenChunk, Teller
-from .trace import Trace
+from ....errors import BadModelSpec, BadTrace, ContextOverflow
+from ..families.family import read_calls
+from ..render import Renderer
+from ..streaming import SpokenChunk, Teller
+from ..trace import Trace
+from .answer import Heard
+from .request import Asked, ids_request
 
 
 class IdsTurn:
