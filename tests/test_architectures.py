@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 from threadmill.nodes.models.decoding.decode import Decoder
-from threadmill.nodes.models.decoding.probe import shares_columns
+from threadmill.nodes.models.decoding.probe import shares_columns, trace_columns
+from threadmill.nodes.models.decoding.traced import Traced
 from transformers import AutoModelForCausalLM as Models
 from transformers import (
     BloomConfig,
@@ -99,9 +100,9 @@ def plain(model: Any, prompt: list[int], ids: tuple[int, ...]) -> torch.Tensor:
     return torch.log_softmax(logits, -1).gather(1, torch.tensor(ids)[:, None])[:, 0]
 
 
-def crowd(model: Any, *, common_columns: bool) -> float:
+def crowd(model: Any, *, common_columns: bool, traced: Traced | None = None) -> float:
     """The largest difference between recorded and plain logprobs of two turns of six threads."""
-    decoder = Decoder(model, frozenset({3}), max_rows=4, common_columns=common_columns)
+    decoder = Decoder(model, frozenset({3}), max_rows=4, common_columns=common_columns, traced=traced)
     rng = random.Random(1)
     prompts = [[rng.randrange(97) for _ in range(rng.randrange(3, 30))] for _ in range(6)]
     worst = 0.0
@@ -124,6 +125,9 @@ def test_attention_of_all_kinds_is_decoded_together(name: str) -> None:
     model = build(COLUMNS[name])
     assert shares_columns(model)
     assert crowd(model, common_columns=True) < 1e-4
+    traced = trace_columns(model)
+    assert traced is not None
+    assert crowd(model, common_columns=True, traced=traced) < 1e-4
 
 
 @pytest.mark.parametrize("name", ROW_BY_ROW)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadModelSpec, UnknownVersion
 from .decoding.decode import Decoder, DecodeThread
-from .decoding.probe import shares_columns
+from .decoding.probe import shares_columns, trace_columns
 from .families.family import Family
 from .loaded import Loaded, open_version
 from .render import Renderer
@@ -166,6 +166,7 @@ class Host:
             max_waiting=self.serving.max_waiting,
             kept_bytes=self.serving.kept_bytes,
             common_columns=common_columns,
+            traced=trace_columns(loaded.model) if common_columns else None,
         )
         voice = Voice(loaded, renderer, decoder, common_columns)
         with self._lock:

@@ -14,6 +14,7 @@ from .columns import Columns
 from .prefixes import SHORTEST, Kept, Prefixes, shared
 from .request import Row
 from .sampling import draw
+from .traced import Traced
 
 SHORT = 32
 """Prompts with at most so many new tokens are read together whatever the padding: a pass costs more."""
@@ -22,20 +23,22 @@ SHORT = 32
 class Batch:
     """Rows, their keys and values, and those kept from earlier turns."""
 
-    def __init__(self, model: Any, max_rows: int, kept_bytes: int) -> None:
+    def __init__(self, model: Any, max_rows: int, kept_bytes: int, traced: Traced | None = None) -> None:
         self.model = model
         self.device = model.device
         self.max_rows = max_rows
         self.rows: list[Row] = []
         self.prefixes = Prefixes(kept_bytes)
         self.columns = Columns()
+        self._traced = traced
         self.positions = torch.full((0, 0), -1, device=self.device)
         """(rows, columns): the position of the token in a row's column, -1 where there is none."""
         config = model.config.get_text_config()
         self._window = getattr(config, "sliding_window", None)
         kinds = set(getattr(config, "layer_types", None) or ())
-        self._kinds = kinds if "sliding_attention" in kinds else set[str]()
-        if kinds and not self._kinds:
+        self.kinds = tuple(sorted(kinds)) if "sliding_attention" in kinds else ()
+        """The masks that the model tells apart, by kind of layer; none if it takes one."""
+        if kinds and not self.kinds:
             self._window = None
 
     def join(self, newcomers: Sequence[Row]) -> None:
@@ -94,11 +97,18 @@ class Batch:
 
     def _forward(self, rows: slice, begin: int, write: slice, ids: np.ndarray) -> torch.Tensor:
         """Logits (rows, vocabulary) behind the last of ``ids``."""
-        self.columns.window(rows, begin, write)
         positions = self.positions[rows, write]
+        mask = self._mask(self.positions[rows, begin : write.stop], positions)
+        tokens = torch.from_numpy(ids).to(self.device)
+        if self._traced is not None and self.columns.buffers:
+            masks = list(mask.values()) if isinstance(mask, dict) else [mask]
+            new = torch.arange(write.start - begin, write.stop - begin)
+            buffers = self.columns.views(rows, slice(begin, write.stop))
+            return self._traced(tokens, positions.clamp(min=0), masks, new, buffers)
+        self.columns.window(rows, begin, write)
         return self.model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=self._mask(self.positions[rows, begin : write.stop], positions),
+            input_ids=tokens,
+            attention_mask=mask,
             position_ids=positions.clamp(min=0),
             past_key_values=self.columns,
             use_cache=True,
@@ -114,10 +124,10 @@ class Batch:
         if self._window is None:
             return self._added(allowed)
         near = self._added(allowed & (keys[:, None, :] > queries[:, :, None] - self._window))
-        if not self._kinds:
+        if not self.kinds:
             return near
         full = self._added(allowed)
-        return {kind: near if kind == "sliding_attention" else full for kind in self._kinds}
+        return {kind: near if kind == "sliding_attention" else full for kind in self.kinds}
 
     def _added(self, allowed: torch.Tensor) -> torch.Tensor:
         dtype = self.model.dtype

@@ -48,6 +48,10 @@ class Columns(Cache):
         """Columns that the next pass sees, its own not among them."""
         return self._write.start - self._begin
 
+    def views(self, rows: slice, columns: slice) -> list[torch.Tensor]:
+        """Keys and values of each layer in turn."""
+        return [tensor[rows, :, columns] for pair in self.buffers for tensor in pair]
+
     def put(self, kept: KeysAndValues, length: int, rows: Sequence[int], end: int) -> None:
         """Copy the first ``length`` columns of ``kept`` into each of ``rows``, so that they end at column ``end``."""
         if not self.buffers:

@@ -20,6 +20,7 @@ from ....errors import OutOfMemory, QueueFull
 from .batch import Batch
 from .request import Constraint, Row, Sampled, Sampling
 from .solo import Solo
+from .traced import Traced
 
 GATHER_S = 0.003
 """How long an idle model waits for more requests before it starts with those that it has."""
@@ -97,8 +98,10 @@ class Decoder:
         max_waiting: int = 4096,
         kept_bytes: int = 1 << 30,
         common_columns: bool = True,
+        traced: Traced | None = None,
     ) -> None:
-        """``kept_bytes``: keys and values kept between turns. ``common_columns`` False decodes row by row."""
+        """``kept_bytes``: keys and values kept between turns. ``common_columns`` False decodes row by row.
+        ``traced`` is the model's forward pass, traced, if it could be."""
         self.model = model
         self.end_ids = end_ids
         self.max_rows = max_rows
@@ -106,6 +109,7 @@ class Decoder:
         self.kept_bytes = kept_bytes
         self._thread = thread or DecodeThread()
         self._common_columns = common_columns
+        self._traced = traced
         self._batch = self._new_batch()
         self._lanes: OrderedDict[str, deque[Row]] = OrderedDict()
         self._patience = 0
@@ -226,7 +230,7 @@ class Decoder:
 
     def _new_batch(self) -> Batch | Solo:
         if self._common_columns:
-            return Batch(self.model, self.max_rows, self.kept_bytes)
+            return Batch(self.model, self.max_rows, self.kept_bytes, self._traced)
         return Solo(self.model, self.max_rows)
 
     def _explained(self, error: BaseException) -> BaseException:

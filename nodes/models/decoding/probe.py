@@ -7,6 +7,7 @@ import torch
 
 from .batch import Batch
 from .request import Row, Sampling
+from .traced import Traced, trace
 
 _CANNOT = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
 
@@ -35,6 +36,14 @@ def shares_columns(model: Any) -> bool:
         raise
     except _CANNOT:
         return False
+
+
+@torch.inference_mode()
+def trace_columns(model: Any) -> Traced | None:
+    """The forward pass of a model that shares columns, traced; None if that cannot be."""
+    batch = Batch(model, 1, kept_bytes=0)
+    batch.join([Row(np.arange(3), 2, Sampling(temperature=0.0), np.random.default_rng(0), frozenset())])
+    return trace(model, batch.kinds, [tensor for pair in batch.columns.buffers for tensor in pair])
 
 
 def _agrees(model: Any, row: Row) -> bool:
