@@ -15,6 +15,7 @@ _WIDE = 90
 """More bytes than that may come next: within a text, where most of them change nothing."""
 _TRIED, _WIDTH = 24, 12
 _FARTHEST, _DEEPEST = 4096, 80
+_LONG_HINTS, _REMEMBERED = 24, 512
 
 
 class Closer:
@@ -25,12 +26,16 @@ class Closer:
         self._matcher = matcher
         self._hints = hints
         self._end = end
+        self._long_hints = [hint for hint in hints if len(hint) > 4][:_LONG_HINTS]
+        self._said = b""
+        """The last of what was fed."""
         self._row = np.zeros((1, 9), dtype=np.int32)
 
     def feed(self, said: bytes) -> None:
         """Go on behind ``said``."""
         if said and not self._matcher.accept_string(said):
             raise ValueError(f"{said!r} does not follow the grammar")
+        self._said = (self._said + said)[-_REMEMBERED:]
         if self._end is not None:
             self._end = self._end[len(said) :] if self._end.startswith(said) else self._kept(self._end)
 
@@ -50,7 +55,7 @@ class Closer:
         end = None if known is None else self._kept(known)
         searched = end is None and search
         if searched:
-            end = self._found()
+            end = self._found(said)
         self._matcher.rollback(1)
         return end, searched
 
@@ -64,10 +69,11 @@ class Closer:
         self._matcher.rollback(1)
         return end if completed else None
 
-    def _found(self) -> bytes | None:
+    def _found(self, more: bytes = b"") -> bytes | None:
+        """A way to the end behind ``more``, which the matcher has seen and nobody fed."""
         found, steps = b"", 0
         while not (done := self._matcher.is_completed()) and len(found) < _FARTHEST:
-            step = self._step()
+            step = self._step(self._said + more + found)
             if not step:
                 break
             self._matcher.accept_string(step)
@@ -76,14 +82,24 @@ class Closer:
         self._matcher.rollback(steps)
         return found if done else None
 
-    def _step(self) -> bytes:
+    def _step(self, said: bytes) -> bytes:
         """A piece of the way."""
         before = self._next()
         wide = _is_wide(before)
-        for piece in (*self._hints, b'"') if wide else (b"}", b"]", b",", b":", *self._hints, b'"'):
+        closers = (b'"',) if wide else (b"}", b"]", b",", b":")
+        for piece in (*closers, *self._rests(said), *self._hints, b'"'):
             if before[piece[0]] and self._leads_on(piece, before if wide else None):
                 return piece
         return bytes([int(before.argmax())]) if before.sum() == 1 else self._detour()
+
+    def _rests(self, said: bytes) -> list[bytes]:
+        """Of the long hints that have been begun, what is missing, the shortest first."""
+        rests = []
+        for hint in self._long_hints:
+            begun = next((n for n in range(min(len(hint) - 1, len(said)), 0, -1) if said.endswith(hint[:n])), 0)
+            if begun:
+                rests.append(hint[begun:])
+        return sorted(rests, key=len)
 
     def _leads_on(self, piece: bytes, before: np.ndarray | None) -> bool:
         """Whether ``piece`` may follow and, where ``before`` says what might have, changes that."""
@@ -107,7 +123,7 @@ class Closer:
                     if not self._matcher.accept_string(piece):
                         continue
                     after = self._next()
-                    goal = self._matcher.is_completed() or _is_near(allowed, after)
+                    goal = self._matcher.is_completed() or _is_near(allowed, after) or self._has_hint(after)
                     self._matcher.rollback(1)
                     if goal:
                         if way:
@@ -120,6 +136,12 @@ class Closer:
             if not level:
                 break
         return b""
+
+    def _has_hint(self, allowed: np.ndarray) -> bool:
+        """Whether a hint leads on from a place where not everything may follow."""
+        return not _is_wide(allowed) and any(
+            allowed[hint[0]] and self._leads_on(hint, None) for hint in self._long_hints
+        )
 
     def _tries(self, allowed: np.ndarray) -> list[int]:
         others = [byte for byte in np.flatnonzero(allowed).tolist() if byte not in _LIKELY]

@@ -232,7 +232,7 @@ class Constraint:
         self._unfed.clear()
         end = self._closer.end()
         if end is None:
-            self._look_at = -1  # no way is known; nothing can be promised
+            self._look_at = left - 1  # no way was found from here; perhaps from the next place
             return
         way = grammar.vocabulary.spell(end)
         spare = left - len(way) - 1

@@ -143,7 +143,7 @@ def _digits(low: str, high: str | None, open_low: bool, open_high: bool) -> Part
     for digit in range(begin, end + 1):
         lower, upper = low[1:] if digit == begin else "", high[1:] if high is not None and digit == end else None
         opened, closed = open_low and digit == begin, open_high and upper is not None
-        more = _digits(lower, upper, opened, closed) if lower or opened or upper else None
+        more = _digits(lower, upper, opened, closed) if lower or opened or upper is not None else None
         free = not lower and not opened and upper is None
         if free:
             more = repeat(_DIGIT, 1, _TAIL)

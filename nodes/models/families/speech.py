@@ -118,7 +118,7 @@ def _no_calls() -> tuple[Format, ...]:
     plain = schema_grammar(
         {"properties": {"parameters": False, "arguments": False}, "additionalProperties": True}, frame=OBJECT
     )
-    no_json = regex(r'[^"\s{}\[\]\-+.0-9tfnNI]')
+    no_json = regex(r'[^"<\s{}\[\]\-+.0-9tfnNI]')  # nor the beginning of a marker
     return tagged("{", sequence(SPACE, _ebnf(plain), SPACE), "}"), tagged("{", no_json, "")
 
 
