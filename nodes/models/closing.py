@@ -86,20 +86,20 @@ class Closer:
         """A piece of the way."""
         before = self._next()
         wide = _is_wide(before)
-        closers = (b'"',) if wide else (b"}", b"]", b",", b":")
-        for piece in (*closers, *self._rests(said), *self._hints, b'"'):
-            if before[piece[0]] and self._leads_on(piece, before if wide else None):
+        sure = () if wide else (b"}", b"]", b",", b":")
+        for piece in (*sure, *self._rests(said), *((b'"',) if wide else ()), *self._hints, b'"'):
+            if before[piece[0]] and self._leads_on(piece, None if piece in sure else before):
                 return piece
         return bytes([int(before.argmax())]) if before.sum() == 1 else self._detour()
 
     def _rests(self, said: bytes) -> list[bytes]:
-        """Of the long hints that have been begun, what is missing, the shortest first."""
+        """Of the long hints that have been begun, what is missing; the one that has come farthest is first."""
         rests = []
         for hint in self._long_hints:
             begun = next((n for n in range(min(len(hint) - 1, len(said)), 0, -1) if said.endswith(hint[:n])), 0)
             if begun:
-                rests.append(hint[begun:])
-        return sorted(rests, key=len)
+                rests.append((-begun, len(hint), hint[begun:]))
+        return [rest for _, _, rest in sorted(rests)]
 
     def _leads_on(self, piece: bytes, before: np.ndarray | None) -> bool:
         """Whether ``piece`` may follow and, where ``before`` says what might have, changes that."""
