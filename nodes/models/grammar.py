@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import torch
@@ -41,30 +41,14 @@ class Grammar:
     """The same for a vocabulary of the 256 bytes."""
     vocabulary: Vocabulary
     hints: tuple[bytes, ...]
-    begun: tuple[bytes, ...]
-    """Texts that have to be written once they are begun, besides ``hints``."""
+    """Texts that lead to an end."""
+    least: bytes | None
+    """A shortest answer; None if none was found."""
+    shortest: int
+    """Its tokens, with the one that ends the turn."""
+    reach: int
+    """By how many tokens one token can put off the end: it may open what must be whole once it is opened."""
     notes: tuple[str, ...]
-
-    @cached_property
-    def least(self) -> bytes | None:
-        """A shortest answer; None if none was found."""
-        return Closer(_xgrammar().GrammarMatcher(self.bytewise), self.hints).end()
-
-    @cached_property
-    def shortest(self) -> int:
-        """Tokens of a shortest answer, with the one that ends the turn."""
-        return 1 + (len(self.vocabulary.spell(self.least)) if self.least is not None else 0)
-
-    @cached_property
-    def reach(self) -> int:
-        """By how many tokens one token can put off the end: it may open whatever must be whole once it is opened."""
-        most = 0
-        for text in sorted({*self.hints, *self.begun}, key=len, reverse=True):
-            if len(text) <= most:
-                break
-            cuts = range(min(len(text), 32))  # a token may begin it in the middle of what would be one token
-            most = max(most, *(len(self.vocabulary.spell(text[cut:])) for cut in cuts))
-        return most + 8
 
 
 class GrammarMaker:
@@ -80,7 +64,9 @@ class GrammarMaker:
         self._tokenizer = tokenizer
         self._size = vocab_size
         self._end_ids = end_ids
-        self._made: OrderedDict[str, Future[Any]] = OrderedDict()
+        self._grammars: OrderedDict[str, Future[Any]] = OrderedDict()
+        self._compilers: OrderedDict[str, Future[Any]] = OrderedDict()
+        """By the markers that are text; there are as many as families."""
         self._lock = threading.Lock()
 
     def for_tools(
@@ -114,7 +100,7 @@ class GrammarMaker:
             forms = [_held(function, notes) for function in chosen]
             return self._compile(speech.tag(forms, kind, thinks=thinks), family.markers, tuple(notes))
 
-        return Constraint(self._once(key, make))
+        return Constraint(self._once(self._grammars, key, make))
 
     def for_schema(self, schema: Mapping[str, Any]) -> "Constraint":
         """The constraint of an answer that is JSON and fits ``schema``.
@@ -131,40 +117,42 @@ class GrammarMaker:
             tag = Tag({"type": "grammar", "grammar": made.ebnf}, (made.least, *made.hints), made.begun)
             return self._compile(tag, (), tuple(f"{note} cannot be constrained" for note in made.notes))
 
-        return Constraint(self._once("schema" + json.dumps(schema, default=str), make))
+        return Constraint(self._once(self._grammars, "schema" + json.dumps(schema, default=str), make))
 
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+    def _once(self, made: "OrderedDict[str, Future[Any]]", key: str, make: Callable[[], Any]) -> Any:
         """What ``make`` makes, or made when ``key`` was last asked for; others who ask meanwhile wait for it."""
         with self._lock:
-            future = self._made.get(key)
+            future = made.get(key)
             if mine := future is None:
-                future = self._made[key] = Future()
-                while len(self._made) > _KEPT:
-                    self._made.popitem(last=False)
-            self._made.move_to_end(key)
+                future = made[key] = Future()
+                while len(made) > _KEPT:
+                    made.popitem(last=False)
+            made.move_to_end(key)
         if mine:
             try:
                 future.set_result(make())
             except BaseException as error:
                 with self._lock:
-                    self._made.pop(key, None)
+                    made.pop(key, None)
                 future.set_exception(error)
         return future.result()
 
     def _compile(self, tag: Tag, markers: Sequence[str], notes: tuple[str, ...]) -> Grammar:
-        compiler, vocabulary = self._once(f"vocabulary {markers}", lambda: self._compiler(markers))
+        compiler, vocabulary = self._once(self._compilers, str(markers), lambda: self._compiler(markers))
         structural = {"type": "structural_tag", "format": tag.format}
+        bytewise = _byte_compiler().compile_structural_tag(structural)
         hints = tuple(hint.encode() for hint in dict.fromkeys(tag.hints) if hint)
-        grammar = Grammar(
+        least = Closer(self._xgrammar.GrammarMatcher(bytewise), hints).end()
+        return Grammar(
             compiler.compile_structural_tag(structural),
-            _byte_compiler().compile_structural_tag(structural),
+            bytewise,
             vocabulary,
             hints,
-            tuple(text.encode() for text in tag.begun),
+            least,
+            1 + len(vocabulary.spell(least or b"")),
+            _reach(vocabulary, [*hints, *(text.encode() for text in tag.begun)]),
             notes,
         )
-        assert grammar.shortest and grammar.reach  # worked out here and not while others wait for their tokens
-        return grammar
 
     def _compiler(self, markers: Sequence[str]) -> tuple[Any, Vocabulary]:
         """A compiler for a vocabulary in which ``markers`` are text, and what the vocabulary writes."""
@@ -265,6 +253,17 @@ class Constraint:
             if end is not None and len(vocabulary.spell(end)) + 2 <= left:
                 kept.append(token)
         return kept
+
+
+def _reach(vocabulary: Vocabulary, texts: Sequence[bytes]) -> int:
+    """The most tokens that it takes to write the rest of one of ``texts``, and a few."""
+    most = 0
+    for text in sorted(set(texts), key=len, reverse=True):
+        if len(text) <= most:
+            break
+        cuts = range(min(len(text), 32))  # a token may begin it in the middle of what would be one token
+        most = max(most, *(len(vocabulary.spell(text[cut:])) for cut in cuts))
+    return most + 8
 
 
 def apply(scores: torch.Tensor, bits: torch.Tensor) -> None:

@@ -112,7 +112,7 @@ class Writer:
         if depth > _DEEPEST:
             raise CannotWrite("nested too deep")
         if schema is False:
-            raise Impossible("false")
+            raise Impossible(f"nothing fits {path}" if path else "nothing fits it")
         schema = {} if schema is True else schema
         ref = schema.get("$ref")
         if ref is not None and not schema.keys() - ANNOTATIONS - {"$ref"}:
@@ -234,6 +234,8 @@ class Writer:
 
 def _first_possible(makers: Sequence[Callable[[], Part]]) -> Part:
     """A choice among the parts that are possible."""
+    if len(makers) == 1:
+        return makers[0]()
     found = []
     for make in makers:
         try:
