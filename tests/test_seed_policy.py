@@ -93,3 +93,15 @@ def test_it_opens_and_answers_a_question_with_a_message_that_can_be_read() -> No
     assert (trace.version, trace.restart) == ("helpdesk.think@0000", False)
     assert answer.content or answer.tool_calls or answer.invalid_tool_calls
     assert 1 <= len(trace.sampled_ids) == len(trace.logprobs) <= 48
+
+
+def test_its_forward_pass_is_traced_once_for_all_its_versions() -> None:
+    from threadmill.nodes.models.decoding.probe import trace_columns
+    from threadmill.nodes.models.folder import load_model
+    from threadmill.training.slots import SEED_POLICY
+
+    first, second = (trace_columns(load_model(str(SEED_POLICY), device="cpu")[0]) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first._one is second._one  # torch never lets a trace go, so there must not be one for each version
+    assert first._weights[0] is not second._weights[0]

@@ -179,9 +179,9 @@ def test_threads_of_a_graph_follow_the_alias_and_go_back(
         for version in (first, *others):
             promote(store, "chat.think", version, because="next")
             slot.catch_up()
-            run_thread(graph, "x", "Hello.")
+            run_thread(graph, "x", "Hello.", configurable={"seed": 1})
         rollback(store, "chat.think", because="no better")
-        run_thread(graph, "x", "And back.")
+        run_thread(graph, "x", "And back.", configurable={"seed": 1})
         spoken = [message for message in read_messages(store, "x") if isinstance(message, AIMessage)]
         assert [message.response_metadata["version"] for message in spoken] == [first, *others, others[1]]
         assert differs(opened(folders), read_messages(store, "x")) < 1e-4

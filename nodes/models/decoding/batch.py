@@ -35,8 +35,8 @@ class Batch:
         """(rows, columns): the position of the token in a row's column, -1 where there is none."""
         config = model.config.get_text_config()
         self._window = getattr(config, "sliding_window", None)
-        kinds = set(getattr(config, "layer_types", None) or ())
-        self.kinds = tuple(sorted(kinds)) if "sliding_attention" in kinds else ()
+        kinds: set[str] = set(getattr(config, "layer_types", None) or ())
+        self.kinds: tuple[str, ...] = tuple(sorted(kinds)) if "sliding_attention" in kinds else ()
         """The masks that the model tells apart, by kind of layer; none if it takes one."""
         if kinds and not self.kinds:
             self._window = None
@@ -138,7 +138,7 @@ class Batch:
         """Hand finished rows back and drop those of callers that gave up; the last row moves into each gap."""
         for i in reversed(range(len(self.rows))):
             row = self.rows[i]
-            finish = None if row.future.done() else row.finish()
+            finish = row.finish()
             if finish is None and not row.future.done():
                 continue
             if self.prefixes.max_bytes:

@@ -7,6 +7,8 @@ requests waiting does not keep others from theirs.
 """
 
 import threading
+import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....errors import OutOfMemory, QueueFull
+from ....errors import BadModelSpec, OutOfMemory, QueueFull
 from .batch import Batch
 from .request import Constraint, Row, Sampled, Sampling
 from .solo import Solo
@@ -29,10 +31,13 @@ PATIENCE_STEPS = 4
 
 
 class DecodeThread:
-    """The owner of all decoding of one model; it starts with the first request and ends with ``close``."""
+    """The owner of all decoding of one model; it starts with the first request.
+
+    It ends with ``close``, or when nobody can ask any more: what works does not know this object.
+    """
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Decoder, Row] | None] = SimpleQueue()
+        self._queue: _Queue = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -43,8 +48,9 @@ class DecodeThread:
             if self._closed:
                 raise RuntimeError("this model is closed; open it again to use it")
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True, name="decode")
+                self._thread = threading.Thread(target=_work, args=(self._queue,), daemon=True, name="decode")
                 self._thread.start()
+                weakref.finalize(self, self._queue.put, None).atexit = False
             self._queue.put((decoder, row))
 
     def close(self) -> None:
@@ -54,39 +60,16 @@ class DecodeThread:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
-            thread.join()
-
-    @torch.inference_mode()
-    def _work(self) -> None:
-        busy: dict[int, Decoder] = {}
-        while self._collect(busy):
-            for decoder in list(busy.values()):
-                decoder.work()
-                if not decoder.busy:
-                    del busy[id(decoder)]
-            decoder = None  # nothing here keeps weights alive that nobody uses
-        for decoder in busy.values():
-            decoder.fail_all(RuntimeError("the model was closed while it was decoding"))
-
-    def _collect(self, busy: "dict[int, Decoder]") -> bool:
-        """Hand queued requests to their decoders; False when the thread must end."""
-        idle = not any(decoder.rows for decoder in busy.values())
-        block = idle and not busy
-        while True:
-            try:
-                queued = self._queue.get(block or idle, None if block else GATHER_S)
-            except Empty:
-                return True
-            if queued is None:
-                return False
-            decoder, row = queued
-            busy[id(decoder)] = decoder
-            decoder.wait(row)
-            block = False
+            if thread is not threading.current_thread():  # a listener or a callback may close, too
+                thread.join()
 
 
 class Decoder:
-    """Decodes with one set of weights; ``submit`` may be called from any thread."""
+    """Decodes with one set of weights; ``submit`` may be called from any thread.
+
+    Raises:
+        BadModelSpec: fewer than one row, or a negative number of anything.
+    """
 
     def __init__(
         self,
@@ -102,6 +85,11 @@ class Decoder:
     ) -> None:
         """``kept_bytes``: keys and values kept between turns. ``common_columns`` False decodes row by row.
         ``traced`` is the model's forward pass, traced, if it could be."""
+        if max_rows < 1 or max_waiting < 0 or kept_bytes < 0:
+            raise BadModelSpec(
+                f"max_rows={max_rows}, max_waiting={max_waiting}, kept_bytes={kept_bytes}: a model needs at least "
+                "one row, and the others cannot be negative"
+            )
         self.model = model
         self.end_ids = end_ids
         self.max_rows = max_rows
@@ -114,7 +102,7 @@ class Decoder:
         self._lanes: OrderedDict[str, deque[Row]] = OrderedDict()
         self._patience = 0
         self._lock = threading.Lock()
-        self._waiting = 0
+        self._waiting: set[Future[Sampled]] = set()
 
     def submit(
         self,
@@ -137,7 +125,14 @@ class Decoder:
 
         Raises:
             QueueFull: ``max_waiting`` requests wait already.
+            BadModelSpec: settings that mean nothing, or an empty prompt.
         """
+        if len(prompt) == 0:
+            raise BadModelSpec("the prompt is empty; a model continues at least one token")
+        if max_new_tokens < 1:
+            raise BadModelSpec(f"max_new_tokens={max_new_tokens}: an answer has at least one token")
+        if seed < 0:
+            raise BadModelSpec(f"seed={seed}: seeds are whole numbers from 0 on")
         row = Row(
             np.asarray(prompt, dtype=np.int64),
             max_new_tokens,
@@ -150,13 +145,18 @@ class Decoder:
             lane,
         )
         with self._lock:
-            if self._waiting >= self.max_waiting:
+            if len(self._waiting) >= self.max_waiting:
                 raise QueueFull(
-                    f"{self._waiting} requests wait already for this model, which answers {self.max_rows} at a time; "
-                    "ask again later, run fewer threads at once, or open it with a larger max_waiting"
+                    f"{len(self._waiting)} requests wait already for this model, which answers {self.max_rows} at a "
+                    "time; ask again later, run fewer threads at once, or open it with a larger max_waiting"
                 )
-            self._waiting += 1
-        self._thread.put(self, row)
+            self._waiting.add(row.future)
+        row.future.add_done_callback(self._waiting.discard)  # who gives up makes room at once
+        try:
+            self._thread.put(self, row)
+        except RuntimeError:
+            self._waiting.discard(row.future)
+            raise
         return row.future
 
     def close(self) -> None:
@@ -204,18 +204,14 @@ class Decoder:
     def _next(self, room: int) -> list[Row]:
         """The next requests, one of each lane in turn, without those whose callers gave up."""
         taken: list[Row] = []
-        gone = 0
         while self._lanes and len(taken) < room:
             lane, rows = self._lanes.popitem(last=False)
             row = rows.popleft()
             if rows:
                 self._lanes[lane] = rows  # at the end of the round
-            if row.future.done():
-                gone += 1
-            else:
+            if not row.future.done():
                 taken.append(row)
-        with self._lock:
-            self._waiting -= len(taken) + gone
+        self._waiting.difference_update(row.future for row in taken)
         return taken
 
     def fail_all(self, error: BaseException, newcomers: Sequence[Row] = ()) -> None:
@@ -224,8 +220,6 @@ class Decoder:
         for row in [*self._batch.rows, *newcomers, *waiting]:
             row.fail(error)
         self._lanes.clear()
-        with self._lock:
-            self._waiting -= len(waiting)
         self._batch = self._new_batch()
 
     def _new_batch(self) -> Batch | Solo:
@@ -243,3 +237,38 @@ class Decoder:
             f"({free / 2**30:.1f} of {total / 2**30:.1f} GiB are free): {error}. Open the model with a smaller "
             f"max_rows than {self.max_rows} or kept_bytes than {self.kept_bytes}, or in bfloat16"
         )
+
+
+_Queue = SimpleQueue["tuple[Decoder, Row] | None"]
+
+
+@torch.inference_mode()
+def _work(queue: _Queue) -> None:
+    """Decode what comes through ``queue`` until that says None."""
+    busy: dict[int, Decoder] = {}
+    while _collect(queue, busy):
+        for decoder in list(busy.values()):
+            decoder.work()
+            if not decoder.busy:
+                del busy[id(decoder)]
+        decoder = None  # nothing here keeps weights alive that nobody uses
+    for decoder in busy.values():
+        decoder.fail_all(RuntimeError("the model was closed while it was decoding"))
+
+
+def _collect(queue: _Queue, busy: dict[int, Decoder]) -> bool:
+    """Hand queued requests to their decoders; False when the thread must end."""
+    idle = not any(decoder.rows for decoder in busy.values())
+    block = idle and not busy
+    until = None if block else time.monotonic() + GATHER_S
+    while True:
+        try:
+            queued = queue.get(idle, None if until is None else max(0.0, until - time.monotonic()))
+        except Empty:
+            return True
+        if queued is None:
+            return False
+        decoder, row = queued
+        busy[id(decoder)] = decoder
+        decoder.wait(row)
+        until = until or time.monotonic() + GATHER_S

@@ -51,4 +51,4 @@ def _agrees(model: Any, row: Row) -> bool:
     scores = torch.log_softmax(model(input_ids=ids).logits[0, len(row.prompt) - 1 : -1].float(), -1)
     plain = scores.gather(1, ids[0, len(row.prompt) :, None])[:, 0].cpu()
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.25
-    return bool((plain - torch.tensor(row.logprobs)).abs().max() < tolerance)
+    return bool((plain - torch.tensor(row.logprobs, dtype=torch.float32)).abs().max() < tolerance)

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+
+from ....errors import BadModelSpec
 
 Finish = Literal["stop", "length", "stop_text"]
 
@@ -40,7 +43,11 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Logprobs are those before ``top_k``, ``top_p``, ``min_p`` and any grammar."""
+    """How tokens are drawn. Logprobs are those before ``top_k``, ``top_p``, ``min_p`` and any grammar.
+
+    Raises:
+        BadModelSpec: a number that means nothing.
+    """
 
     temperature: float = 1.0
     """0 takes the likeliest token and records its logprob at temperature 1."""
@@ -50,6 +57,14 @@ class Sampling:
     """Draw from the likeliest tokens that together have this probability."""
     min_p: float = 0.0
     """Draw from tokens at least this likely compared with the likeliest."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < inf:  # not a number is refused, too
+            raise BadModelSpec(f"temperature={self.temperature}: it is 0 for the likeliest token, or positive")
+        if self.top_k < 0:
+            raise BadModelSpec(f"top_k={self.top_k}: it is 0 for all tokens, or how many of them")
+        if not (0 <= self.top_p <= 1 and 0 <= self.min_p <= 1):
+            raise BadModelSpec(f"top_p={self.top_p}, min_p={self.min_p}: they are shares between 0 and 1")
 
     @property
     def plain(self) -> bool:
@@ -105,11 +120,17 @@ class Row:
             self.on_token(token)
 
     def finish(self) -> Finish | None:
-        """Why the answer ends here, or None."""
+        """Why the answer ends here, or None. Fails the row alone if ``stops`` fails."""
+        if self.future.done():  # it failed, or its caller gave up
+            return None
         if self.ids[-1] in self.end_ids:
             return "stop"
-        if self.stops is not None and self.stops(self.ids):
-            return "stop_text"
+        try:
+            if self.stops is not None and self.stops(self.ids):
+                return "stop_text"
+        except BaseException as error:
+            self.fail(error)
+            return None
         return "length" if len(self.ids) >= self.budget else None
 
     def answer(self, finish: Finish) -> None:

@@ -5,6 +5,7 @@ grammar, top-k, top-p, min-p) works on a copy and never touches it.
 """
 
 from collections.abc import Sequence
+from math import isnan, log
 
 import torch
 
@@ -16,8 +17,9 @@ def draw(rows: Sequence[Row], logits: torch.Tensor) -> None:
 
     A row whose constraint or listener fails is failed alone.
     """
-    temperatures = torch.tensor([row.sampling.temperature or 1.0 for row in rows], device=logits.device)
-    logprobs = torch.log_softmax(logits.float() / temperatures[:, None], dim=-1)
+    # dtypes are said everywhere: a thread that loads a model changes torch's default for all
+    temperatures = torch.tensor([row.sampling.temperature or 1.0 for row in rows], dtype=torch.float32)
+    logprobs = torch.log_softmax(logits.float() / temperatures.to(logits.device)[:, None], dim=-1)
     narrowed = [i for i, row in enumerate(rows) if row.constraint is not None or not row.sampling.plain]
     scores = logprobs.clone() if narrowed else logprobs
     for i in narrowed:
@@ -32,8 +34,13 @@ def draw(rows: Sequence[Row], logits: torch.Tensor) -> None:
     picked = logprobs.gather(1, chosen[:, None]).squeeze(1)
     for row, token, logprob in zip(rows, chosen.tolist(), picked.tolist(), strict=True):
         try:
+            if isnan(logprob):
+                raise FloatingPointError(
+                    "the model's scores are not numbers (nan): its weights are damaged, or too large for its dtype; "
+                    "compare with float32"
+                )
             row.take(token, logprob)
-        except Exception as error:
+        except BaseException as error:
             row.fail(error)
 
 
@@ -42,7 +49,7 @@ def _narrow(row: Row, scores: torch.Tensor) -> None:
         if row.constraint is not None:
             row.constraint.mask_(scores, row.left)
             scores -= scores.logsumexp(-1)
-    except Exception as error:
+    except BaseException as error:
         row.fail(error)
     if not row.sampling.plain:
         scores.masked_fill_(~_kept(scores, row.sampling), float("-inf"))
@@ -54,7 +61,7 @@ def _kept(scores: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     if sampling.top_k:
         kept &= scores >= scores.topk(min(sampling.top_k, len(scores))).values[-1]
     if sampling.min_p > 0:
-        kept &= scores >= scores.max() + torch.log(torch.tensor(sampling.min_p))
+        kept &= scores >= scores.max() + log(sampling.min_p)
     if sampling.top_p < 1:
         ordered, places = scores.sort(descending=True)
         before = ordered.exp().cumsum(-1) - ordered.exp()

@@ -48,7 +48,7 @@ class Solo:
     def leave(self) -> None:
         """Hand finished rows back and drop those of callers that gave up."""
         for row in list(self.rows):
-            finish = None if row.future.done() else row.finish()
+            finish = row.finish()
             if finish is None and not row.future.done():
                 continue
             self.rows.remove(row)
