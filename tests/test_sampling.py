@@ -102,3 +102,15 @@ def test_a_grammar_that_fails_fails_its_own_row() -> None:
         broken.future.result(timeout=0)
     assert len(other.ids) == 1
     assert not other.future.done()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0.7), Sampling(temperature=0.7, min_p=0.1, top_p=0.9)])
+def test_a_thread_that_loads_a_bfloat16_model_does_not_blur_the_logprobs(sampling: Sampling) -> None:
+    before, after = row(sampling), row(sampling)
+    draw([before], LOGITS[None])
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does for all threads while it builds a model
+    try:
+        draw([after], LOGITS[None])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (after.ids, after.logprobs) == (before.ids, before.logprobs)

@@ -22,7 +22,11 @@ NOTES_KEY = "notes"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a caller may set for one call; None means the model's own."""
+    """What a caller may set for one call.
+
+    Raises:
+        BadModelSpec: no tokens at all, or a stop without a letter.
+    """
 
     seed: int
     temperature: float
@@ -34,6 +38,12 @@ class Settings:
     constrained: bool = False
     tool_choice: str = "auto"
     response_schema: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise BadModelSpec(f"max_new_tokens={self.max_new_tokens}: an answer has at least one token")
+        if "" in self.stop:
+            raise BadModelSpec(f"stop={list(self.stop)}: an empty stop is found before the first token; leave it out")
 
     def recorded(self) -> dict[str, Any]:
         """What the trace keeps: what shaped the drawing, without what is at its default."""

@@ -73,7 +73,6 @@ class Host:
         self._loading = threading.Lock()
         self._voices: OrderedDict[str, Voice] = OrderedDict()
         self._sources = {first.version: first.source}
-        self._base: Voice | None = None
         self.current = first.version
         """The version that answers new calls."""
         self._add(first)
@@ -97,13 +96,18 @@ class Host:
             if found is not None:
                 self._voices.move_to_end(version)
                 return found
-            source = self._sources.get(version)
-        if source is None:
-            raise UnknownVersion(
-                f"this model has no version {version!r}; it has {', '.join(self._sources)}; give it with take()"
-            )
         with self._loading:
-            return self._open(version, source)
+            with self._lock:  # it may be dropped while others load
+                source = self._sources.get(version)
+                if source is None:
+                    raise UnknownVersion(
+                        f"this model has no version {version!r}; it has {', '.join(self._sources)}; give it with take()"
+                    )
+            voice = self._open(version, source)
+            with self._lock:
+                if version not in self._sources:  # dropped meanwhile: this call is its last
+                    self._voices.pop(version, None)
+            return voice
 
     def take(self, version: str, source: str) -> None:
         """Load ``version`` from ``source`` beside the others, then answer new calls with it.
@@ -142,6 +146,13 @@ class Host:
         """Stop the decode thread."""
         self.thread.close()
 
+    def __deepcopy__(self, memo: Any) -> "Host":
+        """Copies of a model share what is in memory."""
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a model in memory cannot be pickled; open it by its folder in the other process")
+
     def _open(self, version: str, source: str) -> Voice:
         with self._lock:
             found = self._voices.get(version)
@@ -179,5 +190,6 @@ class Host:
             for version in list(self._voices):
                 if len(self._voices) <= self.serving.keep_versions:
                     return
-                if version != self.current:
+                in_memory_only = self._voices[version].loaded.base is None  # it could not be opened again
+                if version != self.current and not in_memory_only:
                     del self._voices[version]

@@ -5,7 +5,9 @@ while it works: ``take`` loads a new version beside the one that answers.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Literal, Self
 
@@ -145,7 +147,7 @@ class LocalChatModel(TellingChatModel):
         self._host.drop(version)
 
     def close(self) -> None:
-        """Stop the decode thread."""
+        """Stop the decode thread, for every copy of this model and all that ``at`` gave."""
         self._host.close()
 
     def bind_tools(
@@ -234,21 +236,27 @@ class LocalChatModel(TellingChatModel):
         loop = asyncio.get_running_loop()
         tokens: asyncio.Queue[int | None] = asyncio.Queue()
 
-        def heard(token: int | None) -> None:
+        begun: list[Call] = []
+        given_up = threading.Event()
+
+        def heard(token: int) -> None:
             loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        starting = asyncio.ensure_future(
-            asyncio.to_thread(self._start, messages, stop, settings, heard if live else None)
-        )
+        def ended(_: Any) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(tokens.put_nowait, None)
+
+        def start() -> Call:
+            begun.append(self._start(messages, stop, settings, heard if live else None))
+            if given_up.is_set():  # a thread goes on when its task is cancelled
+                begun[0].future.cancel()
+            return begun[0]
+
         try:
-            call = await asyncio.shield(starting)
-        except asyncio.CancelledError:  # the thread goes on and queues the request
-            starting.add_done_callback(lambda done: done.exception() or done.result().future.cancel())
-            raise
-        teller = Teller(call.family, call.prompt.opening, stop=call.stops)
-        try:
+            call = await asyncio.to_thread(start)
+            teller = Teller(call.family, call.prompt.opening, stop=call.stops)
             if live:
-                call.future.add_done_callback(lambda _: heard(None))
+                call.future.add_done_callback(ended)
                 ids: list[int] = []
                 while (token := await tokens.get()) is not None:
                     ids.append(token)
@@ -259,7 +267,9 @@ class LocalChatModel(TellingChatModel):
             for chunk in teller.finish(call.text(sampled.ids), call.message(sampled, teller.id_of)):
                 yield chunk
         finally:
-            call.future.cancel()
+            given_up.set()
+            for call in begun:
+                call.future.cancel()
 
 
 def _or(given: Any, own: Any) -> Any:

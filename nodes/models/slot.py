@@ -50,18 +50,21 @@ class Slot:
     def version_now(self) -> str:
         """The version a run that begins now should stay on: the live one, or the last while that one is loading.
 
+        If the last could not be loaded or is not there yet either, the live one: its run waits for it.
+
         Raises:
             UnknownSlot, UnknownVersion: the alias names nothing.
         """
         live = self._resolve()
-        if self._answering is None or live == self._answering or self._is_loaded(live):
-            self._answering = live
+        answering = self._answering
+        if answering is None or live == answering or self._is_loaded(live) or not self._is_loaded(answering):
+            self._answering = answering = live
         elif not self._failed_lately(live):
             with self._lock:
                 begun = live in self._models
             if not begun:
                 Thread(target=self._load_beside, args=(live,), daemon=True, name=f"load {live}").start()
-        return self._answering
+        return answering
 
     def catch_up(self) -> str:
         """Wait until the live version is loaded, and answer with it from now on; its name.
