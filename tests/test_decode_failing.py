@@ -68,6 +68,8 @@ def test_a_request_whose_helper_fails_fails_alone(tiny_model: Any, wrong: dict[s
     ("setting", "complaint"),
     [
         ({"prompt": []}, "the prompt is empty"),
+        ({"prompt": [7, 10**6]}, "tokens from 7 to 1000000, the model only 0 to"),
+        ({"prompt": [-1]}, "tokens from -1 to -1"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
         ({"temperature": -0.5}, "temperature=-0.5"),
         ({"temperature": float("nan")}, "temperature=nan"),

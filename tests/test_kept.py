@@ -1,6 +1,7 @@
 """Keys and values kept between turns: exact, shared, bounded, and gone with the weights."""
 
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,28 @@ def test_what_was_not_used_for_longest_is_forgotten_first() -> None:
     prefixes.keep(Kept(np.arange(33), [one]), instead_of=kept[0])
     assert prefixes.find(np.arange(40))[1] == 33
     assert len(prefixes) == 3
+
+
+def test_what_is_forgotten_while_a_row_continues_it_takes_no_memory(tiny_model: Any) -> None:
+    batch = Batch(tiny_model, 2, kept_bytes=1 << 20)
+
+    def row(prompt: list[int]) -> Row:
+        return Row(np.array(prompt), 1000, Sampling(), np.random.default_rng(0), frozenset())
+
+    with torch.inference_mode():
+        first, second = row(numbers(40)), row([*numbers(40), 7, 8])
+        batch.join([first])
+        batch.step()
+        first.future.cancel()
+        batch.leave()
+        batch.join([second])
+        (kept,) = (weakref.ref(entry) for entry in batch.prefixes._kept.values())
+        batch.prefixes.clear()
+        assert kept() is None
+        batch.step()
+        second.future.cancel()
+        batch.leave()
+    assert [len(entry.ids) for entry in batch.prefixes._kept.values()] == [43]
 
 
 def test_shared() -> None:

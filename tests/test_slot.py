@@ -129,6 +129,38 @@ def test_a_live_version_that_cannot_be_loaded_changes_nothing_and_is_tried_again
     assert slot.trouble == ""
 
 
+def loads_but(*broken: str) -> Callable[[str], ScriptedModel]:
+    def load(version: str) -> ScriptedModel:
+        if version in broken:
+            raise OSError("weights are torn")
+        return ScriptedModel([])
+
+    return load
+
+
+def test_going_back_from_a_first_version_that_never_loaded_takes_effect_at_once():
+    live = ["v2"]
+    slot = Slot("desk.think", lambda: live[0], loads_but("v2"))
+    with pytest.raises(OSError, match="weights are torn"):
+        slot.model(slot.version_now())
+    live[0] = "v1"
+    assert slot.version_now() == "v1"
+
+
+def test_an_old_version_that_a_run_still_needs_does_not_hide_why_the_live_one_is_silent():
+    live = ["v1"]
+    slot = Slot("desk.think", lambda: live[0], loads_but("v0", "v2"), clock=lambda: 0.0)
+    slot.model(slot.version_now())
+    with pytest.raises(OSError, match="weights are torn"):
+        slot.model("v0")
+    assert slot.trouble == ""  # the live one answers
+    live[0] = "v2"
+    with pytest.raises(OSError, match="weights are torn"):
+        slot.catch_up()
+    slot.model("v3")
+    assert (slot.version_now(), slot.trouble) == ("v1", "v2 could not be loaded: weights are torn")
+
+
 def test_the_scripted_model_gives_its_replies_in_order_and_then_says_that_there_are_no_more():
     model = ScriptedModel([AIMessage("one"), AIMessage("two")])
     assert [model.invoke("?").text, model.bind_tools([]).invoke("?", seed=3).text] == ["one", "two"]

@@ -39,8 +39,10 @@ class Slot:
         self._lock = Lock()
         self._models: dict[str, Future[BaseChatModel]] = {}
         self._answering: str | None = None
-        self._failed: tuple[str, float, BaseException] | None = None
-        """The live version, if it could not be loaded, when that was, and why."""
+        self._live: str | None = None
+        """What the alias named when it was last looked at."""
+        self._failed: dict[str, tuple[float, str]] = {}
+        """The versions that could not be loaded: when that was, and why."""
 
     @classmethod
     def fixed(cls, name: str, model: BaseChatModel, version: str) -> "Slot":
@@ -55,7 +57,7 @@ class Slot:
         Raises:
             UnknownSlot, UnknownVersion: the alias names nothing.
         """
-        live = self._resolve()
+        live = self._live = self._resolve()
         answering = self._answering
         if answering is None or live == answering or self._is_loaded(live) or not self._is_loaded(answering):
             self._answering = answering = live
@@ -72,7 +74,7 @@ class Slot:
         Raises:
             Exception: what loading it raised; the version before still answers.
         """
-        live = self._resolve()
+        live = self._live = self._resolve()
         self.model(live)
         self._answering = live
         return live
@@ -80,8 +82,9 @@ class Slot:
     @property
     def trouble(self) -> str:
         """Why the live version does not answer; empty if it does or is being loaded."""
-        failed = self._failed
-        return f"{failed[0]} could not be loaded: {failed[2]}" if failed else ""
+        live = self._live
+        failed = self._failed.get(live or "")
+        return f"{live} could not be loaded: {failed[1]}" if failed else ""
 
     def model(self, version: str) -> BaseChatModel:
         """The model of ``version``, loaded on first use."""
@@ -96,11 +99,11 @@ class Slot:
             except BaseException as error:
                 with self._lock:
                     del self._models[version]
-                    self._failed = version, self._clock(), error
+                    self._failed[version] = self._clock(), str(error)
                 model.set_exception(error)
             else:
                 with self._lock:
-                    self._failed = None
+                    self._failed.pop(version, None)
         return model.result()
 
     @property
@@ -115,8 +118,8 @@ class Slot:
         return model is not None and model.done()
 
     def _failed_lately(self, version: str) -> bool:
-        failed = self._failed
-        return failed is not None and failed[0] == version and self._clock() - failed[1] < RETRY_S
+        failed = self._failed.get(version)
+        return failed is not None and self._clock() - failed[0] < RETRY_S
 
     def _load_beside(self, version: str) -> None:
         try:

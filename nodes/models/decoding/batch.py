@@ -4,6 +4,7 @@ Each row ends at the common last column of the buffers; what it does not use has
 masked. What a row attends to follows from positions alone, so windows of sliding attention hold too.
 """
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ class Batch:
             positions[i, end - new :] = np.arange(length, len(row.prompt))
             row.first = end - width - length if length else end - new
             row.reused = length
-            row.source = kept if kept is not None and length == len(kept.ids) else None
+            row.source = weakref.ref(kept) if kept is not None and length == len(kept.ids) else None
         for kept, length in {(kept, length) for _, kept, length in found if kept is not None}:
             rows = [n + i for i, (_, other, k) in enumerate(found) if other is kept and k == length]
             self.columns.put(kept.layers, length, rows, end - width)
@@ -82,7 +83,7 @@ class Batch:
         logits = self._forward(slice(n, n + len(found)), begin, slice(end - width, end), ids)
         for i, (row, _, length) in enumerate(found):
             if self.prefixes.max_bytes and length * 2 < len(row.prompt):
-                row.source = self._keep(n + i, row, row.prompt)
+                row.source = weakref.ref(self._keep(n + i, row, row.prompt))
         draw(self.rows[n:], logits)
 
     def step(self) -> None:
@@ -161,7 +162,7 @@ class Batch:
         if end - row.first != len(ids):  # it has a gap
             columns = row.first + (self.positions[place, row.first : end] >= 0).nonzero().squeeze(1)
         kept = Kept(ids, self.columns.copy(place, columns))
-        self.prefixes.keep(kept, row.source)
+        self.prefixes.keep(kept, row.source() if row.source is not None else None)
         return kept
 
     def _make_room(self, newcomers: int, longest: int) -> None:

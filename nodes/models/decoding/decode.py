@@ -92,6 +92,7 @@ class Decoder:
             )
         self.model = model
         self.end_ids = end_ids
+        self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self.max_rows = max_rows
         self.max_waiting = max_waiting
         self.kept_bytes = kept_bytes
@@ -125,16 +126,22 @@ class Decoder:
 
         Raises:
             QueueFull: ``max_waiting`` requests wait already.
-            BadModelSpec: settings that mean nothing, or an empty prompt.
+            BadModelSpec: settings that mean nothing, an empty prompt, or tokens that the model does not have.
         """
-        if len(prompt) == 0:
+        ids = np.asarray(prompt, dtype=np.int64)
+        if len(ids) == 0:
             raise BadModelSpec("the prompt is empty; a model continues at least one token")
+        if ids.min() < 0 or ids.max() >= self._vocabulary:  # on a GPU, the model itself would not survive it
+            raise BadModelSpec(
+                f"the prompt has tokens from {ids.min()} to {ids.max()}, the model only 0 to {self._vocabulary - 1}; "
+                "is the tokenizer another model's?"
+            )
         if max_new_tokens < 1:
             raise BadModelSpec(f"max_new_tokens={max_new_tokens}: an answer has at least one token")
         if seed < 0:
             raise BadModelSpec(f"seed={seed}: seeds are whole numbers from 0 on")
         row = Row(
-            np.asarray(prompt, dtype=np.int64),
+            ids,
             max_new_tokens,
             Sampling(temperature, top_k, top_p, min_p),
             np.random.default_rng(seed),

@@ -95,8 +95,8 @@ class Row:
     logprobs: list[float] = field(default_factory=list)
     first: int = 0
     """Its first column in the batch's buffers."""
-    source: Any = None
-    """The kept keys and values that it continues."""
+    source: "Callable[[], Any] | None" = None
+    """Gives the kept keys and values that it continues, or None once they are forgotten."""
     reused: int = 0
     """Tokens that it took over from kept keys and values."""
 
