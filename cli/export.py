@@ -22,6 +22,9 @@ TokenizerSpec = Annotated[
     str | None,
     typer.Option("--tokenizer", "--model", help="Folder or hub name of the model to train (default: the seed policy)."),
 ]
+Family = Annotated[
+    str | None, typer.Option(help="How the model writes calls, if its chat template does not tell: react-text.")
+]
 MaxLength = Annotated[int | None, typer.Option(min=1, help="Leave longer rows out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -40,6 +43,7 @@ def sft_command(
     task: Task = None,
     threads: Threads = None,
     tokenizer: TokenizerSpec = None,
+    family: Family = None,
     all_threads: Annotated[bool, typer.Option("--all", help="Failures and unlabelled threads too.")] = False,
     min_reward: Annotated[float | None, typer.Option(help="Take branches by reward instead of success.")] = None,
     max_length: MaxLength = None,
@@ -64,6 +68,7 @@ def sft_command(
             only_success=not all_threads,
             min_reward=min_reward,
             max_length=max_length,
+            family=family,
             progress=progress,
         )
     _report(manifest, out, as_json)
@@ -76,6 +81,7 @@ def pairs_command(
     task: Task = None,
     threads: Threads = None,
     tokenizer: TokenizerSpec = None,
+    family: Family = None,
     continuation: Annotated[
         Continuation, typer.Option(help="Compare all that follows, or the differing turn.")
     ] = Continuation.whole,
@@ -102,6 +108,7 @@ def pairs_command(
             continuation=continuation.value,
             max_pairs_per_task=max_pairs_per_task,
             max_length=max_length,
+            family=family,
             progress=progress,
         )
     _report(manifest, out, as_json)
@@ -120,6 +127,7 @@ def open_for_export(db: str) -> "Store":
 def preview_command(
     thread: Annotated[str, typer.Argument(help="The thread to show.")],
     tokenizer: TokenizerSpec = None,
+    family: Family = None,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +144,7 @@ def preview_command(
     from ..training.preview import preview_spans, render_preview
 
     with open_store(db, create=False, read_only=True) as store:
-        renderer = open_renderer(tokenizer or _seed_policy())
+        renderer = open_renderer(tokenizer or _seed_policy(), family)
         labels = labels_of(store, [thread]).get(thread, [])
         branch = read_branches(store, thread, task=None, labels=labels, renderer=renderer)[-1]
     if not as_json:

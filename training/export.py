@@ -15,6 +15,7 @@ from ..checkpoints.labels import labels_of
 from ..checkpoints.store import Store
 from ..checkpoints.threads import list_threads
 from ..errors import BadModelFolder, BadTrace, CannotRender
+from ..nodes.models.families.choose import family_named
 from ..nodes.models.render import Renderer
 from .branches import Branch, read_branches
 from .dataset import write_dataset
@@ -36,15 +37,16 @@ def export_sft(
     only_success: bool = True,
     min_reward: float | None = None,
     max_length: int | None = None,
+    family: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write SFT rows to the folder ``out`` and return its manifest.
 
-    ``tokenizer`` is one, or its folder or hub name. ``threads`` is a pattern for thread ids such as
-    ``train-*``. Branches count as good if labelled a success (rejection sampling), or with a reward of
-    at least ``min_reward`` where that is given; without ``only_success`` all of them are taken.
+    ``tokenizer`` is one, or its folder or hub name; ``family`` as for ``LocalChatModel.from_folder``. ``threads`` is
+    a pattern for thread ids such as ``train-*``. Branches count as good if labelled a success (rejection sampling),
+    or with a reward of at least ``min_reward`` where that is given; without ``only_success`` all of them are taken.
     """
-    renderer = open_renderer(tokenizer)
+    renderer = open_renderer(tokenizer, family)
     maker = SftRows(max_length)
     left_out: Counter[str] = Counter()
     rows = []
@@ -92,14 +94,15 @@ def export_pairs(
     continuation: Continuation = "whole",
     max_pairs_per_task: int = 4,
     max_length: int | None = None,
+    family: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write preference pairs to the folder ``out`` and return its manifest.
 
-    ``tokenizer`` and ``threads`` as for ``export_sft``. Of a thread with several branches, the newest
+    ``tokenizer``, ``family`` and ``threads`` as for ``export_sft``. Of a thread with several branches, the newest
     is its trial of the task.
     """
-    renderer = open_renderer(tokenizer)
+    renderer = open_renderer(tokenizer, family)
     maker = Pairs(continuation, max_pairs_per_task, max_length)
     left_out: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
@@ -145,18 +148,20 @@ def refuse(branch: Branch, min_reward: float | None = None) -> str | None:
     return None if branch.outcome.success else "failure"
 
 
-def open_renderer(tokenizer: Any) -> Renderer:
-    """The renderer of a tokenizer, or of the one in a folder or on the hub.
+def open_renderer(tokenizer: Any, family: str | None = None) -> Renderer:
+    """The renderer of a tokenizer, or of the one in a folder or on the hub; ``family`` None finds it out.
 
     Raises:
         BadModelFolder: there is none, or it has no chat template.
+        BadModelSpec: there is no such family.
     """
+    chosen = family_named(family) if family else None
     if not isinstance(tokenizer, str | Path):
-        return Renderer(tokenizer)
+        return Renderer(tokenizer, chosen)
     from transformers import AutoTokenizer
 
     try:
-        return Renderer(AutoTokenizer.from_pretrained(str(tokenizer)))
+        return Renderer(AutoTokenizer.from_pretrained(str(tokenizer)), chosen)
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, BadModelFolder):
             raise

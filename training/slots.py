@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os import environ
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
@@ -100,14 +100,16 @@ def open_slot(
     *,
     temperature: float = 1.0,
     max_new_tokens: int | None = None,
+    **local: Any,
 ) -> Slot:
     """The slot ``name`` with the model that ``spec`` names; None means the alias ``live``, or the seed policy.
 
-    ``max_new_tokens`` None is 128 for a model in this process, and what the server allows elsewhere.
+    ``max_new_tokens`` None is 128 for a model in this process, and what the server allows elsewhere. ``local`` are
+    settings of ``LocalChatModel.from_folder``, such as ``constrained=True``, ``family="react-text"`` or ``device``.
 
     Raises:
         UnknownVersion: ``spec`` names a version or alias that the registry does not hold.
-        BadModelSpec: ``spec`` is a form that is not supported.
+        BadModelSpec: ``spec`` is a form that is not supported, or ``local`` is given for a model elsewhere.
     """
     if spec is None:
         try:
@@ -116,6 +118,8 @@ def open_slot(
         except (UnknownSlot, UnknownVersion):
             spec = "seed"
     chosen, read = spec, read_spec(spec)
+    if local and read.kind in ("endpoint", "provider"):
+        raise BadModelSpec(f"{', '.join(local)} can be set for a model in this process only, and {spec!r} is elsewhere")
     serving: list[LocalChatModel] = []  # one model holds all versions; opening is one at a time
     opening = Lock()
 
@@ -133,7 +137,9 @@ def open_slot(
             else:
                 limit = max_new_tokens or 128
                 serving.append(
-                    LocalChatModel.from_folder(folder, version=version, temperature=temperature, max_new_tokens=limit)
+                    LocalChatModel.from_folder(
+                        folder, version=version, temperature=temperature, max_new_tokens=limit, **local
+                    )
                 )
             return serving[0].at(version)
 

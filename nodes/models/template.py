@@ -29,7 +29,9 @@ class ChatTemplate:
         if not tokenizer.chat_template and not (family and family.template):
             raise BadModelFolder(
                 f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; add chat_template.jinja to the "
-                'folder, use an instruction-tuned model, or give family="react-text", which serves base models'
+                'folder, use an instruction-tuned model, or give family="react-text", which serves base models '
+                "(where only a folder can be given, save that family's template in it as chat_template.jinja: "
+                'threadmill.nodes.models.families.choose.family_named("react-text").template)'
             )
         self.tokenizer = tokenizer
         self.family = family or family_of(tokenizer)
@@ -40,9 +42,10 @@ class ChatTemplate:
         """The messages as the template writes them; with ``ask``, up to where the next answer begins.
 
         Raises:
-            CannotRender: the template refuses these messages.
+            CannotRender: the template refuses these messages, or they hold more than text.
             NoToolTemplate: the template has no place for tools.
         """
+        _refuse_what_is_no_text(messages)
         if tools and not self.family.takes_tools:
             names = ", ".join(str(tool.get("function", tool).get("name")) for tool in tools)
             raise NoToolTemplate(
@@ -142,3 +145,25 @@ class ChatTemplate:
         _, found, after = self.text([HumanMessage("a question"), message], None, ask=False).rpartition(said)
         special = [token for token in self._special.values() if token in after and token not in self.family.markers]
         return min(special, key=lambda token: (after.index(token), -len(token)), default="") if found else ""
+
+
+_NO_TEXT = {"image", "image_url", "input_image", "audio", "input_audio", "video", "file", "input_file", "media"}
+"""Blocks of an answer that would be lost; the others are its text, or told by its calls and its thinking."""
+
+
+def _refuse_what_is_no_text(messages: Sequence[BaseMessage]) -> None:
+    if not messages:
+        raise CannotRender("there are no messages to answer; give at least one, such as HumanMessage('Hello')")
+    for place, message in enumerate(messages):
+        if isinstance(message.content, str):
+            continue
+        kinds = [str(block.get("type")) for block in message.content if isinstance(block, dict)]
+        if isinstance(message, AIMessage):
+            lost = [kind for kind in kinds if kind in _NO_TEXT]
+        else:
+            lost = [kind for kind in kinds if kind != "text"]
+        if lost:
+            raise CannotRender(
+                f"message {place} ({message.type}) holds {', '.join(dict.fromkeys(lost))}, and this model reads only "
+                "text; say in text what it shows, leave it out, or use an endpoint with a model that can see it"
+            )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, SystemMessage, ToolMessage
 
 
 def as_chat(messages: Sequence[BaseMessage], open_call: str = "", close_call: str = "") -> list[dict[str, Any]]:
@@ -38,6 +38,8 @@ def _as_dict(message: BaseMessage, open_call: str, close_call: str) -> dict[str,
             "name": message.name or "",
             "tool_call_id": message.tool_call_id,
         }
+    if isinstance(message, ChatMessage) and message.role in ("system", "assistant"):
+        return {"role": message.role, "content": message.text}
     if not isinstance(message, AIMessage):
         return {"role": "user", "content": message.text}
     broken = "".join(f"{open_call}{call['args'] or ''}{close_call}" for call in message.invalid_tool_calls)

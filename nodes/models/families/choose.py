@@ -33,7 +33,7 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
     ("deepseek-v3", "deepseekv3", "DEEPSEEK_V3", _all("<｜tool▁calls▁begin｜>", "```json")),
     ("deepseek-v3.1", "deepseekv3", "DEEPSEEK_V3_1", _all("<｜tool▁calls▁begin｜>", "<｜tool▁sep｜>")),
     ("gpt-oss", "gptoss", "GPT_OSS", _all("<|start|>", "<|channel|>", "<|message|>")),
-    ("react-text", "react_text", "REACT_TEXT", _never),
+    ("react-text", "react_text", "REACT_TEXT", _all("{#- ReAct as plain text:")),
     ("plain", "plain", "PLAIN", _never),
 )
 
