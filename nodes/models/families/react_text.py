@@ -1,8 +1,9 @@
 """ReAct as plain text, for base models without a chat template: Thought, Action, Observation, Final Answer.
 
-It must be asked for by name, or its template be saved with the tokenizer. The prompt lists the tools and ends with ``Thought:``. What ends a turn: after an
-action the model goes on to ``Observation:``, which is sampled and trained, and the tool's result follows it; a
-final answer ends with eos. A model that has not learnt that yet goes on to the next ``Question:``.
+It must be asked for by name, or its template be saved with the tokenizer. The prompt lists the tools and ends with
+``Thought:``. What ends a turn: after an action the model goes on to ``Observation:``, which is sampled and trained, and
+the tool's result follows it; a final answer ends with eos. A model that has not learnt that yet goes on to the next
+``Question:``.
 
 One call a turn is the format. Several, one below the other, are read and written all the same; what stands
 behind the first ``Observation:`` is invented and not read. There is no place for text beside a call: it is
