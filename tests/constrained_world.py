@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from threadmill.nodes.models.constraint import Constraint
 from threadmill.nodes.models.families.choose import family_named
 from threadmill.nodes.models.families.family import Family, fresh_id, read_calls
-from threadmill.nodes.models.grammar import Constraint, GrammarMaker
+from threadmill.nodes.models.grammar import GrammarMaker
 
 PIECES = (
     *('{"', '"}', '": "', '": ', '", "', ", ", '"}}', "}}", "]}", "[{", "{}", "[]", '"name', '": {', "\n", "\n\n"),

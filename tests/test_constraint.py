@@ -10,8 +10,9 @@ from constrained_world import FAMILIES, World, obj, tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 from threadmill.errors import CannotConstrain, MissingLibrary
+from threadmill.nodes.models.constraint import Constraint, few_of, forbid_, keep_
 from threadmill.nodes.models.families.choose import family_named
-from threadmill.nodes.models.grammar import Constraint, GrammarMaker, apply
+from threadmill.nodes.models.grammar import GrammarMaker
 
 LOOK = tool("look", obj(["id"], id={"type": "integer"}))
 TOOLS = [LOOK, tool("look_up", obj(["name"], name={"type": "string"})), tool("lo", obj())]
@@ -238,8 +239,13 @@ def test_masks_are_the_same_for_every_type_of_scores():
     bits = torch.tensor([0b1011, -1], dtype=torch.int32)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         scores = torch.zeros(40, dtype=dtype)
-        apply(scores, bits)
+        forbid_(scores, bits)
         assert torch.nonzero(scores == 0).flatten().tolist() == [0, 1, 3, *range(32, 40)]
+        few = few_of(bits, 40)
+        assert few is not None
+        assert few.tolist() == [0, 1, 3, *range(32, 40)]
+        keep_(scores, few[:3])
+        assert torch.nonzero(scores == 0).flatten().tolist() == [0, 1, 3]
 
 
 def test_without_xgrammar_the_error_says_what_to_install(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -36,7 +36,9 @@ class Closer:
         if said and not self._matcher.accept_string(said):
             raise ValueError(f"{said!r} does not follow the grammar")
         self._said = (self._said + said)[-_REMEMBERED:]
-        if self._end is not None:
+        if self._matcher.is_completed():
+            self._end = b""
+        elif self._end is not None:
             self._end = self._end[len(said) :] if self._end.startswith(said) else self._kept(self._end)
 
     def end(self) -> bytes | None:
@@ -96,8 +98,12 @@ class Closer:
         """Of the long hints that have been begun, what is missing; the one that has come farthest is first."""
         rests = []
         for hint in self._long_hints:
-            begun = next((n for n in range(min(len(hint) - 1, len(said)), 0, -1) if said.endswith(hint[:n])), 0)
-            if begun:
+            tail = said[1 - len(hint) :]
+            at = tail.find(hint[0])
+            while at >= 0 and not hint.startswith(tail[at:]):
+                at = tail.find(hint[0], at + 1)
+            if at >= 0:
+                begun = len(tail) - at
                 rests.append((-begun, len(hint), hint[begun:]))
         return [rest for _, _, rest in sorted(rests)]
 

@@ -1,7 +1,7 @@
-"""Constrained decoding: what a grammar forbids is never sampled, and an answer ends before its tokens run out.
+"""Grammars for constrained decoding: made from tools or a schema, compiled once, shared by all answers.
 
-xgrammar matches and masks; the grammars are ours (``schema_grammar``, ``families.tags``). Whatever of a schema
-cannot be held is said in the notes. Logprobs that are recorded are those before the mask.
+xgrammar compiles and matches; what it compiles is ours (``schema_grammar``, ``families.speech``). Whatever of a
+schema cannot be held is said in the notes.
 """
 
 import json
@@ -9,14 +9,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import torch
-
 from ...errors import CannotConstrain, MissingLibrary
 from .closing import Closer
+from .constraint import Constraint, Grammar
 from .families.family import Family
 from .families.speech import SPEECH
 from .families.tags import Choice, Tag, ToolForm
@@ -26,29 +24,6 @@ from .vocabulary import Vocabulary, read_vocabulary
 
 _KEPT = 64
 """Compiled grammars that a maker remembers."""
-_LOOKED_AT = 32
-"""Tokens, the likeliest, that may still be sampled where room gets short."""
-_SEARCHES = 4
-"""Of these, how many may need a new way to the end."""
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """A compiled grammar, and what every answer under it shares."""
-
-    compiled: Any
-    bytewise: Any
-    """The same for a vocabulary of the 256 bytes."""
-    vocabulary: Vocabulary
-    hints: tuple[bytes, ...]
-    """Texts that lead to an end."""
-    least: bytes | None
-    """A shortest answer; None if none was found."""
-    shortest: int
-    """Its tokens, with the one that ends the turn."""
-    reach: int
-    """By how many tokens one token can put off the end: it may open what must be whole once it is opened."""
-    notes: tuple[str, ...]
 
 
 class GrammarMaker:
@@ -100,7 +75,7 @@ class GrammarMaker:
             forms = [_held(function, notes) for function in chosen]
             return self._compile(speech.tag(forms, kind, thinks=thinks), family.markers, tuple(notes))
 
-        return Constraint(self._once(self._grammars, key, make))
+        return Constraint(self._once(self._grammars, key, make), self._xgrammar.GrammarMatcher)
 
     def for_schema(self, schema: Mapping[str, Any]) -> "Constraint":
         """The constraint of an answer that is JSON and fits ``schema``.
@@ -117,7 +92,8 @@ class GrammarMaker:
             tag = Tag({"type": "grammar", "grammar": made.ebnf}, (made.least, *made.hints), made.begun)
             return self._compile(tag, (), tuple(f"{note} cannot be constrained" for note in made.notes))
 
-        return Constraint(self._once(self._grammars, "schema" + json.dumps(schema, default=str), make))
+        grammar = self._once(self._grammars, "schema" + json.dumps(schema, default=str), make)
+        return Constraint(grammar, self._xgrammar.GrammarMatcher)
 
     def _once(self, made: "OrderedDict[str, Future[Any]]", key: str, make: Callable[[], Any]) -> Any:
         """What ``make`` makes, or made when ``key`` was last asked for; others who ask meanwhile wait for it."""
@@ -164,97 +140,6 @@ class GrammarMaker:
         return self._xgrammar.GrammarCompiler(raw, max_threads=2, cache_enabled=False), vocabulary
 
 
-class Constraint:
-    """What one answer must keep to. Used by one thread at a time."""
-
-    def __init__(self, grammar: Grammar) -> None:
-        self.grammar = grammar
-        self.notes = grammar.notes
-        self._matcher = _xgrammar().GrammarMatcher(grammar.compiled)
-        self._bits = torch.full((1, -(-len(grammar.vocabulary.texts) // 32)), -1, dtype=torch.int32)
-        self._closer: Closer | None = None
-        self._unfed: list[int] = []
-        """Tokens that the closer has not seen."""
-        self._look_at: int | None = None
-        """How many tokens are left when the end must be looked at again."""
-
-    @property
-    def shortest(self) -> int:
-        """Tokens of a shortest answer, with the one that ends the turn."""
-        return self.grammar.shortest
-
-    def mask_(self, scores: torch.Tensor, left: int) -> None:
-        """Set what may not come next to -inf, in place; ``left`` tokens may still be sampled, this one among them.
-
-        Raises:
-            CannotConstrain: not even the shortest answer has room.
-        """
-        self._matcher.fill_next_token_bitmask(self._bits)
-        apply(scores, self._bits[0])
-        if self._look_at is None:
-            self._check_room(left)
-            self._look_at = left
-        if left <= self._look_at:
-            self._keep_room_(scores, left)
-
-    def accept(self, token: int) -> None:
-        """Go on behind ``token``, which was sampled under the mask."""
-        if not self._matcher.accept_token(token):
-            raise RuntimeError(f"token {token} does not follow the grammar")
-        self._unfed.append(token)
-
-    def _check_room(self, left: int) -> None:
-        if self.shortest > left:
-            raise CannotConstrain(
-                f"the shortest answer that fits takes {self.shortest} tokens, and {left} are left; raise "
-                "max_new_tokens, or shorten the prompt"
-            )
-
-    def _keep_room_(self, scores: torch.Tensor, left: int) -> None:
-        """Leave only tokens behind which a way to the end is known that fits into what is left."""
-        grammar = self.grammar
-        if self._closer is None:
-            self._closer = Closer(_xgrammar().GrammarMatcher(grammar.bytewise), grammar.hints)
-        texts = grammar.vocabulary.texts
-        self._closer.feed(b"".join(texts[token] for token in self._unfed))
-        self._unfed.clear()
-        end = self._closer.end()
-        if end is None:
-            self._look_at = left - 1  # no way was found from here; perhaps from the next place
-            return
-        way = grammar.vocabulary.spell(end)
-        spare = left - len(way) - 1
-        if spare > grammar.reach:
-            self._look_at = left - max(1, (spare - grammar.reach) // 8)
-            return
-        self._look_at = left
-        kept = self._with_room(scores, left) if spare > 0 else []
-        kept += way[:1] or (token for token in grammar.vocabulary.end_ids if scores[token] > float("-inf"))
-        allowed = torch.tensor(kept, device=scores.device)
-        values = scores[allowed]
-        scores.fill_(float("-inf"))
-        scores[allowed] = values
-
-    def _with_room(self, scores: torch.Tensor, left: int) -> list[int]:
-        """Of the likeliest tokens those behind which the end still fits."""
-        assert self._closer is not None
-        vocabulary = self.grammar.vocabulary
-        likeliest = scores.topk(min(_LOOKED_AT, len(scores)))
-        kept: list[int] = []
-        searches = 0
-        for token, score in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True):
-            if score == float("-inf"):
-                break
-            if token in vocabulary.end_ids:
-                kept.append(token)
-                continue
-            end, searched = self._closer.end_after(vocabulary.texts[token], search=searches < _SEARCHES)
-            searches += searched
-            if end is not None and len(vocabulary.spell(end)) + 2 <= left:
-                kept.append(token)
-        return kept
-
-
 def _reach(vocabulary: Vocabulary, texts: Sequence[bytes]) -> int:
     """The most tokens that it takes to write the rest of one of ``texts``, and a few."""
     most = 0
@@ -264,17 +149,6 @@ def _reach(vocabulary: Vocabulary, texts: Sequence[bytes]) -> int:
         cuts = range(min(len(text), 32))  # a token may begin it in the middle of what would be one token
         most = max(most, *(len(vocabulary.spell(text[cut:])) for cut in cuts))
     return most + 8
-
-
-def apply(scores: torch.Tensor, bits: torch.Tensor) -> None:
-    """Set the scores whose bit is not set to -inf, in place. Rows of both belong together; both may be one row."""
-    if scores.device.type == "cpu" and scores.dtype == torch.float32:
-        _xgrammar().apply_token_bitmask_inplace(scores, bits, vocab_size=scores.shape[-1])
-        return
-    bits = bits.to(scores.device, non_blocking=True)
-    places = torch.arange(32, dtype=torch.int32, device=scores.device)
-    forbidden = ((bits.unsqueeze(-1) >> places) & 1).flatten(-2)[..., : scores.shape[-1]] == 0
-    scores.masked_fill_(forbidden, float("-inf"))
 
 
 def _held(function: Mapping[str, Any], notes: list[str]) -> ToolForm:
