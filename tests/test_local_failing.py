@@ -42,9 +42,15 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 def slow_start(model: LocalChatModel) -> threading.Event:
     """Rendering the prompt waits for the event that this returns."""
-    may_go, renderer = threading.Event(), model.voice.renderer
+    may_go = threading.Event()
+    renderer: Any = model.voice.renderer
     prompt = renderer.prompt
-    renderer.prompt = lambda *inputs: may_go.wait(10) and prompt(*inputs)
+
+    def slow(*inputs: Any) -> Any:
+        assert may_go.wait(10)
+        return prompt(*inputs)
+
+    renderer.prompt = slow
     return may_go
 
 
