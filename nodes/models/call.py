@@ -106,7 +106,7 @@ class Call:
             settings={**self.settings.recorded(), "max_new_tokens": self.budget},
         )
         seen, made = len(self.prompt.full_ids), len(sampled.ids)
-        metadata: dict[str, Any] = {TRACE_KEY: write_trace(trace)}
+        metadata: dict[str, Any] = {"model_name": trace.version, TRACE_KEY: write_trace(trace)}
         if self.notes:
             metadata[NOTES_KEY] = list(self.notes)
         return AIMessage(
@@ -205,10 +205,12 @@ def tool_named(choice: Any, tools: Sequence[dict[str, Any]]) -> str:
         return "auto"
     if choice is True or choice == "any":
         return "required"
+    given = choice
     if isinstance(choice, dict):
-        choice = choice.get("function", choice).get("name")
+        choice = choice.get("function", choice).get("name") or choice.get("type")
+        choice = "required" if choice == "any" else choice
     if not isinstance(choice, str):
-        raise BadModelSpec(f"the tool choice {choice!r} is none of auto, required, none, or a tool's name")
+        raise BadModelSpec(f"the tool choice {given!r} is none of auto, required, none, or a tool's name")
     names = [tool["function"]["name"] for tool in tools]
     if choice not in ("auto", "required", "none", *names):
         raise UnknownTool(f"the tool choice {choice!r} is none of auto, required, none, {', '.join(names)}")

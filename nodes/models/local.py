@@ -16,8 +16,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, PrivateAttr
 
+from ...errors import BadModelSpec
 from .call import Call, Settings, any_seed, start_call, tool_named
 from .families.choose import family_named
 from .host import Host, Serving, Voice
@@ -26,9 +27,17 @@ from .streaming import SpokenChunk, Teller
 from .structured import structured_output
 from .telling import TellingChatModel
 
+_OPTIONS = frozenset(
+    "seed temperature max_new_tokens max_tokens top_k top_p min_p constrained tools tool_choice response_schema "
+    "ls_structured_output_format strict parallel_tool_calls".split()
+)
+"""What a call may be given. The last three come from LangChain and change nothing here."""
+
 
 class LocalChatModel(TellingChatModel):
     """A model in this process. Open one with ``from_folder`` or ``from_model``."""
+
+    model_config = ConfigDict(extra="forbid")
 
     temperature: float = 1.0
     max_new_tokens: int = 256
@@ -189,6 +198,19 @@ class LocalChatModel(TellingChatModel):
         """This model answering with an instance of ``schema``: a grammar lets it write nothing else."""
         return structured_output(self, schema, include_raw=include_raw, method=method, **kwargs)
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """``text`` in this model's tokens."""
+        return list(self.voice.renderer.ids(text))
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None, **kwargs: Any
+    ) -> int:
+        """Tokens of the prompt that ``messages`` make; 0 for none."""
+        if not messages:
+            return 0
+        formatted = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return len(self.voice.renderer.prompt(messages, formatted).full_ids)
+
     def _start(
         self,
         messages: list[BaseMessage],
@@ -196,14 +218,20 @@ class LocalChatModel(TellingChatModel):
         options: Mapping[str, Any],
         on_token: Callable[[int], None] | None,
     ) -> Call:
+        unknown = sorted(options.keys() - _OPTIONS)
+        if unknown:
+            raise BadModelSpec(
+                f"{unknown[0]!r} is no setting of a local model; there are {', '.join(sorted(_OPTIONS))}"
+            )
+        limit = _or(options.get("max_new_tokens"), options.get("max_tokens"))
         settings = Settings(
             seed=any_seed() if options.get("seed") is None else options["seed"],
             temperature=_or(options.get("temperature"), self.temperature),
-            max_new_tokens=_or(options.get("max_new_tokens"), self.max_new_tokens),
+            max_new_tokens=_or(limit, self.max_new_tokens),
             top_k=_or(options.get("top_k"), self.top_k),
             top_p=_or(options.get("top_p"), self.top_p),
             min_p=_or(options.get("min_p"), self.min_p),
-            stop=tuple(stop or ()),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             constrained=_or(options.get("constrained"), self.constrained),
             tool_choice=tool_named(options.get("tool_choice"), options.get("tools") or ()),
             response_schema=options.get("response_schema"),
