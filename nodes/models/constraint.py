@@ -10,12 +10,14 @@ from ...errors import CannotConstrain
 from .closing import Closer
 from .vocabulary import Vocabulary
 
-_LOOKED_AT = 32
+_LOOKED_AT = 16
 """Tokens, the likeliest, that may still be sampled where room gets short."""
 _SEARCHES, _WORTH_A_SEARCH = 4, 0.05
 """For how many of these a new way to the end is looked for, and how likely they must be."""
 _FEW = 256
 """No more than so many words of the bits are set: these are gone through one by one."""
+_SMALL = 8192
+"""Vocabularies up to this size are masked as fast as a few tokens are picked out."""
 _NEVER = float("-inf")
 
 
@@ -69,8 +71,9 @@ class Constraint:
             self._check_room(left)
             self._look_at = left
         self._matcher.fill_next_token_bitmask(self._bits)
-        few = few_of(self._bits[0], len(scores))
-        if left <= self._look_at:
+        short = left <= self._look_at
+        few = few_of(self._bits[0], len(scores)) if short or len(scores) > _SMALL else None
+        if short:
             few = self._with_room(scores, few, left)
         if few is None:
             forbid_(scores, self._bits[0])
