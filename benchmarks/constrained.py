@@ -66,10 +66,14 @@ def large() -> tuple[Any, Any]:
     dice = random.Random(0)
     pieces = sorted(pre_tokenizers.ByteLevel.alphabet())
     known = set(pieces)
-    marks = ["", "Ġ"] * 60 + ["_", ".", "Ċ", '"', '",', '":', 'Ġ"', "Ġ{", '"}', "('", "//"]
     while len(pieces) < LARGE - 300:
-        word = "".join(dice.choices("etaoinshrdlcumwfgypbvk", k=dice.randrange(1, 10)))
-        piece = dice.choice(marks) + (word.title() if dice.random() < 0.2 else word) + dice.choice(marks)
+        if len(pieces) < 1500:
+            piece = "".join(dice.choices('"{}[],:;()<>/\\Ċ-.=_', k=dice.randrange(2, 5)))
+        else:
+            word = "".join(dice.choices("etaoinshrdlcumwfgypbvk", k=dice.randrange(2, 10)))
+            piece = dice.choice([*["", "Ġ"] * 20, "_", ".", '"', "('"]) + (
+                word.title() if dice.random() < 0.2 else word
+            )
         if piece not in known:
             known.add(piece)
             pieces.append(piece)
@@ -125,7 +129,7 @@ def measure(name: str, model: Any, tokenizer: Any, repetitions: int) -> list[dic
     under, without = Decoder(model, end_ids), Decoder(model, frozenset())
     records = []
     for rows in (32, 1):
-        count = 64 if rows > 1 else 6
+        count = max(rows, 4)
         ratios, speeds, microseconds = [], [], []
         for _ in range(repetitions):
             timed = [Timed(maker.for_tools(family, wanted, "required")) for _ in range(count)]
@@ -192,7 +196,7 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
     records = []
     for name, open_model in (("seed policy", small), ("random weights", large)):
