@@ -33,6 +33,7 @@ from other_decoders import ContinuousBatching, OneAtATime, Recorded
 from rich.console import Console
 from rich.table import Table
 from threadmill.nodes.models.decoding.decode import Decoder
+from threadmill.nodes.models.decoding.probe import trace_columns
 from threadmill.nodes.models.folder import load_model
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.training import seed_policy
@@ -53,7 +54,7 @@ def open_decoder(name: str, model: Any, end_ids: frozenset[int]) -> Meter:
     """The decoder called ``name``, with a copy of the model: the manager may change its attention."""
     model = copy.deepcopy(model)
     if name == OURS:
-        return Meter(Decoder(model, end_ids))
+        return Meter(Decoder(model, end_ids, traced=trace_columns(model)))
     if name == ALONE:
         return Meter(OneAtATime(model, end_ids))
     pages = CPU_PAGES if model.device.type == "cpu" else GPU_PAGES
