@@ -1,6 +1,7 @@
 """A chat template in the form of its family: from messages to text, and from sampled ids to what they say."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -12,6 +13,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCa
 from ...errors import BadModelFolder, CannotRender, NoToolTemplate
 from .families.choose import family_of
 from .families.family import Family, Said
+
+GUARD = "\ufdd0"
+"""Stands in rendered text where a special token would begin that somebody only spelled: tokens never reach over it.
+Unicode has set this character aside for use inside programs; where a text holds it nevertheless, it stands twice."""
+
+_LONE_GUARD = re.compile(f"(?<!{GUARD}){GUARD}(?!{GUARD})")
 
 
 class ChatTemplate:
@@ -55,7 +62,7 @@ class ChatTemplate:
             )
         try:
             return self.tokenizer.apply_chat_template(
-                self.family.write(messages),
+                self._guarded(self.family.write(messages)),
                 tools=list(tools) if tools else None,
                 chat_template=self.family.template,
                 tokenize=False,
@@ -71,7 +78,8 @@ class ChatTemplate:
 
     def ids(self, text: str) -> tuple[int, ...]:
         """The tokens of a piece of the prompt."""
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+        pieces = [piece.replace(GUARD * 2, GUARD) for piece in _LONE_GUARD.split(text) if piece]
+        return tuple(i for piece in pieces for i in self.tokenizer(piece, add_special_tokens=False)["input_ids"])
 
     def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
         """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
@@ -139,6 +147,21 @@ class ChatTemplate:
     @cached_property
     def _hidden_ids(self) -> frozenset[int]:
         return frozenset(i for i, token in self._special.items() if token not in self.family.markers)
+
+    @cached_property
+    def _spelled(self) -> re.Pattern[str]:
+        """Special tokens that only the template may write."""
+        tokens = sorted((t for t in self._special.values() if t not in self.family.markers and len(t) > 1), key=len)
+        return re.compile("|".join(re.escape(token) for token in reversed(tokens)) or "(?!)")
+
+    def _guarded(self, said: Any) -> Any:
+        """What messages say, where text that spells a special token is kept from becoming that token."""
+        if isinstance(said, str):
+            said = said.replace(GUARD, GUARD * 2)
+            return self._spelled.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
+        if isinstance(said, dict):
+            return {self._guarded(key): self._guarded(value) for key, value in said.items()}
+        return [self._guarded(value) for value in said] if isinstance(said, list) else said
 
     def _end_after(self, message: AIMessage, said: str) -> str:
         """The first special token behind ``said`` in an answer that is none of the family's markers."""
