@@ -97,6 +97,29 @@ NOTED: list[tuple[Any, str]] = [
 ]
 
 
+def test_a_mask_lets_through_no_token_that_is_refused():
+    """A count of characters once held for the text as it grew, but not for the mask."""
+    import xgrammar
+
+    texts = [*'"abn\\', "ab", "abab", 'a"', "\\n"]
+    info = xgrammar.TokenizerInfo([*texts, ""], xgrammar.VocabType.RAW, stop_token_ids=[len(texts)])
+    grammar = schema_grammar({"type": "string", "minLength": 2, "maxLength": 3}).ebnf
+    compiled = xgrammar.GrammarCompiler(info).compile_grammar(grammar)
+    let: dict[str, list[str]] = {}
+    for begun in ('"', '"a', '"ab', '"aba'):
+        bits = xgrammar.allocate_token_bitmask(1, info.vocab_size)
+        matcher = xgrammar.GrammarMatcher(compiled)
+        assert matcher.accept_string(begun)
+        matcher.fill_next_token_bitmask(bits)
+        let[begun] = [text for place, text in enumerate(texts) if int(bits[0][0]) >> place & 1]
+    assert let == {
+        '"': ["a", "b", "n", "ab"],
+        '"a': ["a", "b", "n", "ab", 'a"'],
+        '"ab': ['"', "a", "b", "n", "\\", 'a"', "\\n"],
+        '"aba': ['"'],
+    }
+
+
 @pytest.mark.parametrize(("schema", "note"), NOTED, ids=[note for _, note in NOTED])
 def test_what_cannot_be_held_is_noted_with_its_place(schema: Any, note: str):
     made = schema_grammar(obj(["x"], x=schema))

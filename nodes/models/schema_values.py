@@ -58,12 +58,15 @@ def _characters(writer: "Writer", schema: Schema, path: str, quotes: Quotes) -> 
 
 
 def _counted(writer: "Writer", least: int, most: int | None, quotes: Quotes) -> Part:
-    """Any characters, as many as that. xgrammar counts an escape as its letters, which are more."""
+    """Any characters, as many as that. xgrammar counts an escape as its letters, which are more.
+
+    The rule that is counted begins with the first character: behind a repetition, masks would not know of the count.
+    """
     first = quotes.counted(least, writer.letters) if least else literal("")
     if most == least:
         return first
-    inner = Part(quotes.inner, "")
-    return sequence(first, inner if most is None else writer.rule(inner, f"[max_chars={most - least}]"))
+    text = sequence(first, Part(quotes.inner, ""))
+    return text if most is None else writer.rule(text, f"[max_chars={most}]")
 
 
 def number_part(writer: "Writer", schema: Schema, kind: str, path: str) -> Part:

@@ -10,17 +10,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.data_sets import record_data_set
-from ..checkpoints.labels import labels_of
-from ..checkpoints.store import Store
-from ..checkpoints.threads import list_threads
-from ..errors import BadModelFolder, BadTrace, CannotRender
-from ..nodes.models.families.choose import family_named
-from ..nodes.models.render import Renderer
-from .branches import Branch, read_branches
-from .dataset import write_dataset
-from .pairs import Continuation, Pairs
-from .rows import IGNORED, SftRows
+from ...checkpoints.data_sets import record_data_set
+from ...checkpoints.labels import labels_of
+from ...checkpoints.store import Store
+from ...checkpoints.threads import list_threads
+from ...errors import BadModelFolder, BadTrace, CannotRender
+from ...nodes.models.families.choose import family_named
+from ...nodes.models.render import Renderer
+from ..branches import Branch, read_branches
+from ..dataset import write_dataset
+from ..pairs import Continuation, Pairs
+from ..rows import IGNORED, SftRows
 
 Progress = Callable[[int, int], None]
 """Told how many threads are done, and of how many."""

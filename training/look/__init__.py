@@ -1,0 +1,1 @@
+"""Look at data sets and at threads token by token: previews, statistics, checks."""

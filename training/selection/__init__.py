@@ -1,0 +1,1 @@
+"""Which rows of what was exported are kept: filters, mixes, duplicates, contamination, splits, redaction."""
