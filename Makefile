@@ -27,7 +27,7 @@ test: check
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_thread_machine.py
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/test_thread_machine.py
 
-# The test of many processes on one database, for a minute on each kind instead of ten seconds.
+# The test of many processes on one database, for a minute on each kind instead of six seconds.
 crowd: install
 	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_CROWD_S=60 $(BIN)/python -m pytest -s tests/test_crowd.py
 

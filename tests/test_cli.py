@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
 from threadmill.checkpoints.store import open_store
+from threadmill.cli.main import main
 from threadmill.graphs import run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
@@ -21,8 +24,16 @@ ORDER = next(order for order in WORLD.orders if order.amount > 110)
 
 
 def threadmill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "threadmill.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    """The command in this process: another one would import its libraries anew for every line."""
+    out, err = StringIO(), StringIO()
+    code: Any = 0
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["threadmill", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
 
 
 def printed(*arguments: str) -> Any:
@@ -96,6 +107,13 @@ def test_errors_are_one_line_with_the_next_step(tmp_path: Path, db: str) -> None
         assert complaint in last
     assert threadmill("threads", "list", "--status", "sleeping", "--db", db).returncode == 2
     assert threadmill("threads", "nonsense").returncode == 2
+
+
+def test_the_command_is_a_program(tmp_path: Path) -> None:
+    none = f"sqlite:///{tmp_path / 'none.db'}"
+    command = [sys.executable, "-m", "threadmill.cli.main", "threads", "list", "--db", none]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, "does not exist" in done.stderr) == (1, "", True)
 
 
 def test_help_is_instant_and_every_command_shows_an_example() -> None:
