@@ -108,6 +108,10 @@ class BadDataset(ThreadmillError, ValueError):
     """A data set folder that cannot be read or holds no usable row."""
 
 
+class BadWhere(ThreadmillError, ValueError):
+    """A condition on threads that is not of a form that is known."""
+
+
 class BadImport(ThreadmillError, ValueError):
     """A file that cannot be imported at all (single bad rows are set aside instead)."""
 

@@ -57,13 +57,14 @@ def list_threads(
     its value, as in ``success=1``; ``reward`` a range, both ends inclusive, in which the last reward lies;
     ``since`` and ``until`` (ISO 8601, compared as UTC) enclose the time of the newest checkpoint.
     """
-    low, high = (None if time is None else _utc(time) for time in (since, until))
+    low, high = (None if time is None else as_utc(time) for time in (since, until))
     needs_labels = label is not None or reward != (None, None)
     labels = labels_of(store) if needs_labels else {}
     fitting = [
         row
         for row in _heads(store, agent, task, version)
-        if (not needs_labels or _labelled(labels.get(row.thread_id, ()), label, reward))
+        if (label is None or wears_label(labels.get(row.thread_id, ()), label))
+        and reward_within(labels.get(row.thread_id, ()), *reward)
         and (low is None or time_of(row.checkpoint_id) >= low)
         and (high is None or time_of(row.checkpoint_id) <= high)
     ]
@@ -71,11 +72,11 @@ def list_threads(
     found = [*islice(standing, offset, None if limit is None else offset + limit)]
     threads = [row.thread_id for row, _ in found]
     labels = labels if needs_labels else labels_of(store, threads)
-    versions = _versions(store, threads)
+    versions = versions_by_thread(store, threads)
     return [
         ThreadSummary(
             thread=row.thread_id,
-            agent=_agent(row.noted),
+            agent=agent_of(row.noted),
             task=row.noted.get("task"),
             status=stands or _status(store, row.thread_id, row.checkpoint_id),
             turns=count_turns(store, row.thread_id),
@@ -89,7 +90,7 @@ def list_threads(
 
 def versions_of(store: Store, thread: str) -> tuple[str, ...]:
     """The versions that the runs of ``thread`` were on."""
-    return _versions(store, [thread]).get(thread, ())
+    return versions_by_thread(store, [thread]).get(thread, ())
 
 
 def _heads(store: Store, agent: str | None, task: str | None, version: str | None) -> Sequence[Any]:
@@ -110,11 +111,11 @@ def _heads(store: Store, agent: str | None, task: str | None, version: str | Non
     rows = sorted(tables.read(query), key=lambda row: row.thread_id)  # PostgreSQL sorts as its locale does
     if version is None:
         return rows
-    spoke = _versions(store, [row.thread_id for row in rows])
+    spoke = versions_by_thread(store, [row.thread_id for row in rows])
     return [row for row in rows if version in spoke.get(row.thread_id, ())]
 
 
-def _agent(noted: Any) -> str:
+def agent_of(noted: Any) -> str:
     """The agent of a thread: our runs note it, LangChain's agents under a name of their own."""
     return str(noted.get("agent") or noted.get("lc_agent_name") or "")
 
@@ -138,7 +139,8 @@ def _standing(store: Store, rows: Iterable[Any], status: Status) -> Iterator[tup
             yield row, status
 
 
-def _versions(store: Store, threads: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def versions_by_thread(store: Store, threads: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Thread to the versions that its runs were on; threads without any are missing."""
     tables = store.tables
     table, noted = tables.checkpoints, tables.noted("versions")
     found: dict[str, set[str]] = {}
@@ -151,18 +153,18 @@ def _versions(store: Store, threads: Sequence[str]) -> dict[str, tuple[str, ...]
     return {thread: tuple(sorted(versions)) for thread, versions in found.items()}
 
 
-def _labelled(labels: Sequence[Label], wanted: str | None, reward: tuple[float | None, float | None]) -> bool:
-    if wanted is not None:
-        kind, _, value = wanted.partition("=")
-        if not any(label.kind == kind and (not value or _same(label.value, value)) for label in labels):
-            return False
-    low, high = reward
+def wears_label(labels: Sequence[Label], wanted: str) -> bool:
+    """Whether a label is of the kind ``wanted``, such as ``success``, or of a kind and value: ``success=1``."""
+    kind, _, value = wanted.partition("=")
+    return any(label.kind == kind and (not value or _same(label.value, value)) for label in labels)
+
+
+def reward_within(labels: Sequence[Label], low: float | None, high: float | None) -> bool:
+    """Whether the last reward of a thread or checkpoint lies between ``low`` and ``high``, both inclusive."""
     if low is None and high is None:
         return True
     rewards = [float(label.value) for label in labels if label.kind == "reward" and label.message is None]
-    if not rewards:
-        return False
-    return (low is None or rewards[-1] >= low) and (high is None or rewards[-1] <= high)
+    return bool(rewards) and (low is None or rewards[-1] >= low) and (high is None or rewards[-1] <= high)
 
 
 def _same(value: float | str, text: str) -> bool:
@@ -174,7 +176,12 @@ def _same(value: float | str, text: str) -> bool:
         return False
 
 
-def _utc(time: str) -> str:
+def as_utc(time: str) -> str:
+    """``time`` (ISO 8601) as UTC; without a zone it is taken to be UTC.
+
+    Raises:
+        ValueError: it is no time.
+    """
     try:
         given = datetime.fromisoformat(time)
     except ValueError as error:
