@@ -104,6 +104,10 @@ class BadTrace(ThreadmillError, ValueError):
     """A message whose recorded tokens are missing or contradict each other."""
 
 
+class BadCheckpoint(ThreadmillError, ValueError):
+    """A checkpoint whose content is damaged, or of a form that is not known."""
+
+
 class BadDataset(ThreadmillError, ValueError):
     """A data set folder that cannot be read or holds no usable row."""
 

@@ -4,17 +4,18 @@ A label on a checkpoint speaks for the branches that pass through it, a label on
 every branch that has none of its own, but not for recorded replays: nobody has seen how they would have ended.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ..checkpoints.branch import branch_messages
-from ..checkpoints.labels import Label
+from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_messages
 from ..checkpoints.store import Store
-from ..errors import CannotRender
+from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.models.trace import EDIT_KEY
 from .trajectory import Proposal, Span, Trajectory, read_trajectory
 
@@ -45,6 +46,56 @@ class Branch:
     tokens: Tokens
     trajectories: tuple[Trajectory, ...]
     outcome: Outcome
+    agent: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """The schemas of the tools that the model had, as OpenAI writes them; empty if nobody noted them."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Message of a model to the node that wrote it, where that is known."""
+    labels: tuple[Label, ...] = ()
+    """All labels of the thread."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Of the leaf."""
+
+
+class Head(Protocol):
+    """A thread to read; ``checkpoints.where`` finds them."""
+
+    @property
+    def thread(self) -> str: ...
+
+    @property
+    def task(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What became of reading one thread: its branches, or why there are none."""
+
+    thread: str
+    branches: list[Branch]
+    error: ThreadmillError | None = None
+
+
+AT_ONCE = 200
+"""Threads whose labels are read together."""
+
+
+def stream_branches(store: Store, heads: Iterable[Head], *, renderer: "Renderer | None") -> Iterator[Read]:
+    """The branches of each thread, in the order of ``heads``; a thread that cannot be read stops nothing."""
+    waiting = iter(heads)
+    while part := list(islice(waiting, AT_ONCE)):
+        labels = labels_of(store, [head.thread for head in part])
+        for head in part:
+            own = labels.get(head.thread, [])
+            try:
+                found = read_branches(store, head.thread, task=head.task, labels=own, renderer=renderer)
+            except ThreadmillError as error:
+                yield Read(head.thread, [], error)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                yield Read(head.thread, [], BadCheckpoint(f"thread {head.thread!r} cannot be read: {error!r}"))
+            else:
+                agent = getattr(head, "agent", None) or None
+                yield Read(head.thread, [replace(branch, agent=agent) for branch in found])
 
 
 def read_branches(
@@ -68,25 +119,28 @@ def read_branches(
         messages = tuple(branch_messages(store, thread, leaf.checkpoint))
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
         outcome = read_outcome(own, _path(leaf.checkpoint, parents), only_leaf=len(leaves) == 1)
-        branches.append(_branch(thread, leaf.checkpoint, task, messages, renderer, outcome))
+        branches.append(_branch(thread, leaf.checkpoint, task, messages, renderer, outcome, labels, leaf.metadata))
     spoken = {message.id for branch in branches for message in branch.messages if isinstance(message, AIMessage)}
     apart = _spoken_apart(store, thread, spoken)
     # In front, because the last branch is taken for the thread's trial of its task.
     outcome = read_outcome(labels, [])
-    return [_branch(thread, at, task, messages, renderer, outcome) for at, messages in apart] + branches
+    first = [_branch(thread, at, task, messages, renderer, outcome, labels, noted) for at, messages, noted in apart]
+    return first + branches
 
 
-def _spoken_apart(store: Store, thread: str, spoken: set[str | None]) -> list[tuple[str, tuple[BaseMessage, ...]]]:
-    """Conversations of subgraphs, with turns that the thread's own messages do not have: leaf and messages."""
+def _spoken_apart(
+    store: Store, thread: str, spoken: set[str | None]
+) -> list[tuple[str, tuple[BaseMessage, ...], Mapping[str, Any]]]:
+    """Conversations of subgraphs with turns that the thread's own messages do not have: leaf, messages, metadata."""
     found = []
     for namespace in list_namespaces(store, thread):
         nodes = checkpoint_tree(store, thread, namespace=namespace)
         inner = {node.parent for node in nodes}
-        for leaf in (node.checkpoint for node in nodes if node.checkpoint not in inner):
-            messages = tuple(read_messages(store, thread, leaf, namespace=namespace))
+        for leaf in (node for node in nodes if node.checkpoint not in inner):
+            messages = tuple(read_messages(store, thread, leaf.checkpoint, namespace=namespace))
             own = {message.id for message in messages if isinstance(message, AIMessage)}
             if own - spoken:
-                found.append((leaf, messages))
+                found.append((leaf.checkpoint, messages, leaf.metadata))
                 spoken |= own
     return found
 
@@ -98,12 +152,40 @@ def _branch(
     messages: tuple[BaseMessage, ...],
     renderer: "Renderer | None",
     outcome: "Outcome",
+    labels: Sequence[Label],
+    metadata: Mapping[str, Any],
 ) -> Branch:
     trajectories = tuple(read_trajectory(messages))
     tokens: Tokens = "recorded"
     if not trajectories and renderer is not None:
         tokens, trajectories = "rendered", render_trajectory(messages, renderer)
-    return Branch(thread, checkpoint, task, messages, tokens, trajectories, outcome)
+    return Branch(
+        thread,
+        checkpoint,
+        task,
+        messages,
+        tokens,
+        trajectories,
+        outcome,
+        tools=_tools(messages),
+        nodes=_nodes(messages),
+        labels=tuple(labels),
+        metadata=metadata,
+    )
+
+
+def _tools(messages: Sequence[BaseMessage]) -> tuple[Mapping[str, Any], ...]:
+    """The newest that were noted."""
+    noted = (
+        message.response_metadata["tools"] for message in reversed(messages) if "tools" in message.response_metadata
+    )
+    return tuple(next(noted, ()))
+
+
+def _nodes(messages: Sequence[BaseMessage]) -> dict[str, str]:
+    """By the slots in the traces: ``helpdesk.think@0003`` spoke in the node ``think``."""
+    versions = {message.id or "": message.response_metadata.get("trace", {}).get("version", "") for message in messages}
+    return {id_: slot.rpartition(".")[2] for id_, version in versions.items() if (slot := version.partition("@")[0])}
 
 
 def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: bool = False) -> Outcome:
