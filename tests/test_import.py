@@ -52,13 +52,13 @@ def test_tau_bench_runs_become_threads_with_all_their_messages(store: Store) -> 
 
 def test_a_thread_has_a_checkpoint_for_each_message_and_says_where_it_came_from(store: Store) -> None:
     import_files(store, [TAU])
-    messages = read_messages(store, "tau-airline-13-0")
-    tree = checkpoint_tree(store, "tau-airline-13-0")
+    messages = read_messages(store, "tau-airline-13-gpt-4o-0")
+    tree = checkpoint_tree(store, "tau-airline-13-gpt-4o-0")
     for count, node in zip(range(1, len(messages) + 1), tree[1:], strict=True):
-        assert [m.id for m in read_messages(store, "tau-airline-13-0", node.checkpoint)] == [
+        assert [m.id for m in read_messages(store, "tau-airline-13-gpt-4o-0", node.checkpoint)] == [
             m.id for m in messages[:count]
         ]
-    metadata = latest_metadata(store, "tau-airline-13-0")
+    metadata = latest_metadata(store, "tau-airline-13-gpt-4o-0")
     assert {key: metadata[key] for key in ("agent", "task", "trial", "model")} == {
         "agent": "tau-bench-airline",
         "task": "tau-airline-13",
@@ -71,7 +71,7 @@ def test_a_thread_has_a_checkpoint_for_each_message_and_says_where_it_came_from(
 def test_calls_and_results_are_paired_by_position_although_ids_repeat(store: Store) -> None:
     import_files(store, [TAU])
     recorded = next(row for row in rows_of(TAU) if (row["task_id"], row["trial"]) == (13, 0))["traj"]
-    messages = read_messages(store, "tau-airline-13-0")
+    messages = read_messages(store, "tau-airline-13-gpt-4o-0")
     calls = [call for message in messages if message.type == "ai" for call in message.tool_calls]
     results = [message for message in messages if message.type == "tool"]
     assert len({call["id"] for call in calls}) == len(calls)
@@ -85,7 +85,7 @@ def test_importing_again_doubles_nothing(store: Store) -> None:
     import_files(store, [TAU])
     report = import_files(store, [TAU])
     assert (report.imported, report.already, report.labels) == (0, 12, 0)
-    assert len(labels_of(store)["tau-airline-13-0"]) == 2
+    assert len(labels_of(store)["tau-airline-13-gpt-4o-0"]) == 2
 
 
 def test_sft_rows_come_out_of_tau_bench_and_pairs_are_refused(
@@ -106,7 +106,7 @@ def test_sft_rows_come_out_of_tau_bench_and_pairs_are_refused(
 
 def test_intercode_runs_become_pairs(store: Store, tmp_path: Path, tiny_tokenizer: Any) -> None:
     report = import_files(store, INTERCODE)
-    assert (report.format, report.imported, report.tool_calls) == ("intercode-sql", 30, 205)
+    assert (report.format, report.imported, report.tool_calls) == ("intercode", 30, 205)
     # one reward a turn, and reward and success for each run
     assert report.labels == 205 + 30 * 2
     manifest = export_pairs(store, tmp_path / "pairs", tokenizer=tiny_tokenizer)
@@ -148,16 +148,16 @@ def test_malformed_rows_are_set_aside_and_the_rest_is_imported(store: Store, tmp
 
 def test_a_half_written_thread_is_begun_anew(store: Store) -> None:
     import_files(store, [TAU])
-    whole = read_messages(store, "tau-airline-13-0")
+    whole = read_messages(store, "tau-airline-13-gpt-4o-0")
     from sqlalchemy import delete
     from sqlalchemy.orm import Session
     from threadmill.checkpoints.tables import LabelRow
 
     with Session(store.engine) as session, session.begin():  # as a crash before the labels leaves it
-        session.execute(delete(LabelRow).where(LabelRow.thread == "tau-airline-13-0"))
+        session.execute(delete(LabelRow).where(LabelRow.thread == "tau-airline-13-gpt-4o-0"))
     report = import_files(store, [TAU])
     assert (report.imported, report.already) == (1, 11)
-    assert read_messages(store, "tau-airline-13-0") == whole
+    assert read_messages(store, "tau-airline-13-gpt-4o-0") == whole
 
 
 def test_files_that_cannot_be_read_are_named(store: Store, tmp_path: Path) -> None:
@@ -169,6 +169,6 @@ def test_files_that_cannot_be_read_are_named(store: Store, tmp_path: Path) -> No
         import_files(store, [cut])
     with pytest.raises(BadImport, match="of a format that is known"):
         import_files(store, [write_rows(tmp_path / "other.jsonl", {"a": 1})])
-    with pytest.raises(BadImport, match="'csv' is no format; there are tau-bench, intercode-sql"):
+    with pytest.raises(BadImport, match="'csv' is no format; there are tau-bench, intercode"):
         import_files(store, [TAU], format="csv")
     assert list_threads(store) == []

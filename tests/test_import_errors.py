@@ -48,26 +48,26 @@ def asks(calls: Any) -> dict[str, Any]:
         ),
         ("tau-bench", {**RUN, "task_id": None}, "task_id is neither a whole number nor text: None"),
         ("tau-bench", {**RUN, "trial": 0.5}, "trial is no whole number: 0.5"),
-        ("intercode-sql", {**QUERY, "environment": "ic_bash"}, "environment is 'ic_bash', not 'ic_sql'"),
+        ("intercode", {**QUERY, "environment": "ic_bash"}, "environment is 'ic_bash', not 'ic_sql'"),
         (
-            "intercode-sql",
+            "intercode",
             {**QUERY, "turn_history": {**TURNS, "observations": [None]}},
             "observation 0 is no text",
         ),
         (
-            "intercode-sql",
+            "intercode",
             {**QUERY, "turn_history": {**TURNS, "valid_action": [True, True]}},
             "valid_action is no list of 1",
         ),
-        ("intercode-sql", {**QUERY, "query": None}, "query is no text: None"),
-        ("intercode-sql", {**QUERY, "turn_history": {**TURNS, "rewards": [None]}}, "reward 0 is no number: None"),
+        ("intercode", {**QUERY, "query": None}, "query is no text: None"),
+        ("intercode", {**QUERY, "turn_history": {**TURNS, "rewards": [None]}}, "reward 0 is no number: None"),
         (
-            "intercode-sql",
+            "intercode",
             {**QUERY, "turn_history": {**TURNS, "actions": 3}},
             "turn_history holds no lists of actions, observations and rewards",
         ),
         (
-            "intercode-sql",
+            "intercode",
             {**QUERY, "turn_history": {"actions": [], "observations": [], "rewards": []}},
             "turn_history holds no lists of actions, observations and rewards",
         ),
@@ -129,7 +129,7 @@ def test_what_intercode_refused_to_run_is_a_failed_call(store: Store, tmp_path: 
     import_files(store, [file])
     messages = read_messages(store, "intercode-sql-1-runs")
     assert [m.status for m in messages if m.type == "tool"] == ["error", "error", "success"]
-    assert latest_metadata(store, "intercode-sql-1-runs")["format"] == "intercode-sql"
+    assert latest_metadata(store, "intercode-sql-1-runs")["format"] == "intercode"
 
 
 def test_a_file_named_twice_is_imported_once(store: Store) -> None:
@@ -145,13 +145,14 @@ def test_a_call_at_the_end_may_lack_its_result(store: Store, tmp_path: Path) -> 
     assert (report.imported, report.tool_calls, report.set_aside) == (1, 1, [])
 
 
-def test_damaged_gzip_and_folders_are_refused(store: Store, tmp_path: Path) -> None:
+def test_damaged_gzip_and_empty_folders_are_refused(store: Store, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.jsonl.gz"
     whole = gzip.compress(b'{"traj": []}\n', mtime=0)
     damaged.write_bytes(whole[:10] + b"\xff" * 8 + whole[18:])  # zlib's own error, not one of gzip
     with pytest.raises(BadImport, match=r"damaged[.]jsonl[.]gz cannot be read"):
         import_files(store, [damaged])
-    with pytest.raises(BadImport, match=r"cannot be read.*directory"):
-        import_files(store, [tmp_path])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadImport, match="is a directory without files that can be imported"):
+        import_files(store, [tmp_path / "empty"])
     with pytest.raises(BadImport, match="no file was named"):
         import_files(store, [])

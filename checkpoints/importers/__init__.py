@@ -1,14 +1,25 @@
-"""Import runs of others as threads: real checkpoints, labelled, one thread a row.
+"""Import runs of others as threads: real checkpoints, labelled, one thread a run.
 
 A bad row is set aside with its file, line and reason, and the rest is imported. Importing again adds
 only what is missing. No tokens are claimed: such threads are rendered when they are exported.
+
+A format is a module with a line in ``formats.py``. It has
+
+- ``NAME``, for ``--format``;
+- ``fits(row) -> bool``: is this object (a dict) of this format, and of no other one that is known;
+- ``read(row, file)``: a ``Record``, or an iterable of records if a row holds several runs. ``BadRow`` sets the row
+  aside; where a row holds several runs, a ``BadRow`` among the records sets that run aside and keeps the others;
+- for files that are neither JSON lines, nor a JSON document (an array is a row for each element), nor Parquet:
+  ``SUFFIXES`` and ``rows(file) -> Iterator[(line, row)]``.
+
+What the rows of all formats need is in ``record.py`` (numbers, ids, arguments, the keys of what is noted on messages)
+and ``schemas.py`` (tools). Results are paired with calls by their position, and every message and call gets an id
+of its own. What a row holds beyond what is expected is left alone; what it lacks is said. Results carry
+``additional_kwargs["kind"]``: ``result``, ``failed`` (with ``status="error"``) or ``invalid``.
 """
 
-import gzip
-import json
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,28 +27,30 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from ...errors import BadImport
-from ..labels import labels_of
 from ..store import Store
-from . import intercode, tau_bench
-from .record import BadRow, Record, check_storable
-from .write import build_replay, write_record
+from .files import find_files, parse, rows_of, suffix_of
+from .formats import FORMATS
+from .record import BadRow, Record, check_record
+from .write import Writer
 
-FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (tau_bench, intercode)}
+LOOKED_AT = 20
+"""How many rows of a file are looked at to find its format."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImportReport:
     """What an import did."""
 
-    format: str
-    imported: int
-    already: int
-    """Rows whose thread was complete before, or came earlier in this import."""
-    set_aside: list[dict[str, Any]]
+    format: str = ""
+    """Several if the files are of several."""
+    imported: int = 0
+    already: int = 0
+    """Runs whose thread was complete before, or came earlier in this import."""
+    set_aside: list[dict[str, Any]] = field(default_factory=list)
     """File, line (from 1) and reason of each bad row."""
-    messages: int
-    tool_calls: int
-    labels: int
+    messages: int = 0
+    tool_calls: int = 0
+    labels: int = 0
 
 
 def import_files(
@@ -47,80 +60,95 @@ def import_files(
     format: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
-    """Import JSONL files (or .gz of them); ``format`` None looks at the first row of the first file.
+    """Import files, and what is in folders; ``format`` None or ``auto`` looks at the first rows of each file.
 
-    ``progress`` is called with the rows done and the rows in all.
+    ``progress`` is called with the rows done and the rows in all. An import that was interrupted goes on where it
+    stopped when it is run again.
 
     Raises:
-        BadImport: a file cannot be read, or its format is unknown. Nothing is imported then.
+        BadImport: a file cannot be read, or its format is unknown or ambiguous. Nothing is imported then.
     """
     if not files:
         raise BadImport("no file was named; give at least one")
-    lines = [(Path(file), number, line) for file in files for number, line in _lines(Path(file))]
-    chosen = format or _look(lines)
-    if chosen not in FORMATS:
-        raise BadImport(f"{chosen!r} is no format; there are {', '.join(FORMATS)}")
-    records: list[tuple[Path, int, Record]] = []
-    set_aside: list[dict[str, Any]] = []
-    for file, number, line in lines:
-        try:
-            records.append((file, number, _read(FORMATS[chosen], line, file)))
-        except BadRow as error:
-            set_aside.append({"file": str(file), "line": number, "reason": str(error)})
-    complete = set(labels_of(store, [record.thread for _, _, record in records]))
-    written: list[Record] = []
-    labels = 0
-    replay = build_replay(store)
-    for done, (file, number, record) in enumerate(records, 1):
-        if record.thread not in complete:
-            labels += write_record(store, replay, record, f"{file.name}:{number}", chosen)
-            complete.add(record.thread)
-            written.append(record)
-        if progress is not None:
-            progress(done, len(records))
-    said = [message for record in written for message in record.messages]
-    return ImportReport(
-        format=chosen,
-        imported=len(written),
-        already=len(records) - len(written),
-        set_aside=set_aside,
-        messages=len(said),
-        tool_calls=sum(len(message.tool_calls) for message in said if isinstance(message, AIMessage)),
-        labels=labels,
-    )
+    chosen = [(file, *_look(file, format)) for named in files for file in find_files(Path(named))]
+    report = ImportReport(format=", ".join(dict.fromkeys(module.NAME for _, module, _ in chosen)))
+    in_all = sum(count for *_, count in chosen)
+    writer = Writer(store)
+    done = 0
+    for file, module, _ in chosen:
+        for line, row in _rows(file, module):
+            for record in _read(module, row, file):
+                reason = str(record) if isinstance(record, BadRow) else None
+                if not isinstance(record, BadRow):
+                    reason = _keep(writer, record, f"{file.name}:{line}", module.NAME, report)
+                if reason is not None:
+                    report.set_aside.append({"file": str(file), "line": line, "reason": reason})
+            done += 1
+            if progress is not None:
+                progress(done, in_all)
+    return report
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
+def _keep(writer: Writer, record: Record, source: str, format: str, report: ImportReport) -> str | None:
+    """Write one record and count it; why it is set aside, or None."""
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BadImport(f"{file} cannot be read: {error}; check the path, or unpack it again") from error
-    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        labels = writer.write(record, source, format)
+    except BadRow as error:
+        return str(error)
+    if labels is None:
+        report.already += 1
+        return None
+    report.imported += 1
+    report.messages += len(record.messages)
+    report.tool_calls += sum(len(m.tool_calls) for m in record.messages if isinstance(m, AIMessage))
+    report.labels += labels
+    return None
 
 
-def _look(lines: Sequence[tuple[Path, int, str]]) -> str:
-    for _, _, line in lines:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        for name, module in FORMATS.items():
-            if isinstance(row, dict) and module.fits(row):
-                return name
-    raise BadImport(
-        f"no row of {lines[0][0] if lines else 'these files'} is of a format that is known "
-        f"({', '.join(FORMATS)}); name one with --format"
-    )
+def _rows(file: Path, module: ModuleType) -> Iterator[tuple[int, Any]]:
+    return module.rows(file) if hasattr(module, "rows") else rows_of(file)
 
 
-def _read(module: ModuleType, line: str, file: Path) -> Record:
+def _look(file: Path, format: str | None) -> tuple[ModuleType, int]:
+    """The format of ``file`` and how many rows it has; all of it is read, so that it can be."""
+    if format not in (None, "auto"):
+        if format not in FORMATS:
+            raise BadImport(f"{format!r} is no format; there are {', '.join(FORMATS)}")
+        return FORMATS[format], sum(1 for _ in _rows(file, FORMATS[format]))
+    own = [module for module in FORMATS.values() if suffix_of(file) in getattr(module, "SUFFIXES", ())]
+    if own:
+        return own[0], sum(1 for _ in own[0].rows(file))
+    candidates: list[set[str]] = []
+    count = 0
+    for _, raw in rows_of(file):
+        count += 1
+        if count <= LOOKED_AT:
+            candidates.append(_candidates(raw))
+    fitting = [names for names in candidates if names]
+    if not fitting:
+        raise BadImport(f"no row of {file} is of a format that is known ({', '.join(FORMATS)}); name one with --format")
+    shared = set.intersection(*fitting)
+    if len(shared) != 1:
+        names = ", ".join(name for name in FORMATS if name in (shared or set.union(*fitting)))
+        raise BadImport(f"the rows of {file} could be of several formats: {names}; name one with --format")
+    return FORMATS[shared.pop()], count
+
+
+def _candidates(raw: Any) -> set[str]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadRow(f"not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise BadRow("the row is no JSON object")
-    record = module.read(row, file)
-    check_storable(record.messages)
-    return record
+        row = parse(raw)
+    except BadRow:
+        return set()
+    return {name for name, module in FORMATS.items() if isinstance(row, dict) and module.fits(row)}
+
+
+def _read(module: ModuleType, raw: Any, file: Path) -> Iterator[Record | BadRow]:
+    try:
+        row = parse(raw)
+        if not isinstance(row, dict):
+            raise BadRow("the row is no JSON object")
+        found = module.read(row, file)
+        for record in [found] if isinstance(found, Record) else found:
+            yield record if isinstance(record, BadRow) else check_record(record)
+    except BadRow as error:
+        yield error

@@ -14,7 +14,7 @@ from langchain_core.messages.tool import ToolCall
 
 from .record import BadRow, Record, read_id, read_number
 
-NAME = "intercode-sql"
+NAME = "intercode"
 SYSTEM = "Answer the question by running SQL queries against the database, one at a time."
 LONGEST = 2000
 

@@ -37,13 +37,14 @@ def read(row: dict[str, Any], file: Path) -> Record:
     trial = read_number(row["trial"], "trial")
     if not trial.is_integer():
         raise BadRow(f"trial is no whole number: {row['trial']!r}")
-    thread = f"{task}-{int(trial)}"
+    model = "gpt-4o" if "gpt-4o" in file.name else None
+    thread = f"{task}-{model}-{int(trial)}" if model else f"{task}-{int(trial)}"
     return Record(
         thread=thread,
         agent=f"tau-bench-{domain}",
         task=task,
         trial=int(trial),
-        model="gpt-4o" if "gpt-4o" in file.name else "",
+        model=model,
         messages=tuple(_messages(row["traj"], thread)),
         reward=read_number(row["reward"], "reward"),
     )

@@ -1,0 +1,96 @@
+"""Tool schemas as everybody writes them, told as OpenAI and JSON Schema do: ``{"type": "function", "function": …}``.
+
+``$defs`` and ``$ref`` stay as they are; the types of the Berkeley leaderboard (``dict``, ``float``) become those of
+JSON Schema.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .record import BadRow
+
+TYPES = {
+    "dict": "object",
+    "float": "number",
+    "double": "number",
+    "int": "integer",
+    "long": "integer",
+    "bool": "boolean",
+    "str": "string",
+    "char": "string",
+    "list": "array",
+    "tuple": "array",
+    "any": None,
+}
+"""Names of other languages for types of JSON Schema; None for no restriction."""
+PARAMETERS = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
+"""What OpenAI, Anthropic, MCP and Google call the schema of the arguments."""
+DEEPEST = 60
+
+
+def read_tools(tools: Any) -> tuple[dict[str, Any], ...]:
+    """The schemas in ``tools``, a list of them in any of the usual wrappings; none for None.
+
+    >>> read_tools([{"name": "add", "parameters": {"type": "dict", "properties": {"x": {"type": "float"}}}}])
+    ({'type': 'function', 'function': {'name': 'add', 'description': '', \
+'parameters': {'type': 'object', 'properties': {'x': {'type': 'number'}}}}},)
+
+    Raises:
+        BadRow: one has no name, or is not what a schema can be.
+    """
+    if tools is None:
+        return ()
+    if not isinstance(tools, list):
+        raise BadRow("the tools are no list")
+    return tuple(_tool(tool, place) for place, tool in enumerate(tools))
+
+
+def _tool(tool: Any, place: int) -> dict[str, Any]:
+    inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str) or not inner["name"]:
+        raise BadRow(f"tool {place} has no name")
+    parameters = next((inner[key] for key in PARAMETERS if inner.get(key)), None)
+    if parameters is None:
+        parameters = {"type": "object", "properties": {}}
+    if not isinstance(parameters, Mapping):
+        raise BadRow(f"the parameters of tool {inner['name']!r} are no object")
+    function = {"name": inner["name"], "description": str(inner.get("description") or "")}
+    function["parameters"] = normalise_schema({"type": "object", **parameters})
+    if isinstance(inner.get("strict"), bool):
+        function["strict"] = inner["strict"]
+    return {"type": "function", "function": function}
+
+
+def normalise_schema(schema: Any, depth: int = 0) -> Any:
+    """``schema`` with the types of JSON Schema, as deep as it goes.
+
+    >>> normalise_schema({"type": "tuple", "items": {"type": "any"}})
+    {'type': 'array', 'items': {}}
+
+    Raises:
+        BadRow: it is nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise BadRow(f"a tool's schema is nested more than {DEEPEST} deep")
+    if not isinstance(schema, Mapping):
+        return schema
+    told: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "type":
+            value = _type(value)
+            if value is None:
+                continue
+        elif key in ("properties", "$defs", "definitions", "patternProperties") and isinstance(value, Mapping):
+            value = {name: normalise_schema(inner, depth + 1) for name, inner in value.items()}
+        elif key in ("items", "additionalProperties", "not", "contains", "if", "then", "else"):
+            value = normalise_schema(value, depth + 1)
+        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
+            value = [normalise_schema(inner, depth + 1) for inner in value]
+        told[key] = value
+    return told
+
+
+def _type(given: Any) -> Any:
+    if isinstance(given, list):
+        return [_type(one) for one in given]
+    return TYPES.get(given.lower(), given.lower()) if isinstance(given, str) else given
