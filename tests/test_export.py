@@ -109,7 +109,7 @@ def test_the_same_threads_give_the_same_bytes_in_the_order_of_their_ids(store, t
     again = export_sft(store, tmp_path / "other", tokenizer=tokenizer)
     replaced = export_sft(store, tmp_path / "one", tokenizer=tokenizer)
     assert first == again == replaced
-    assert (tmp_path / "one" / "data.jsonl").read_bytes() == (tmp_path / "other" / "data.jsonl").read_bytes()
+    assert (tmp_path / "one" / "train.jsonl").read_bytes() == (tmp_path / "other" / "train.jsonl").read_bytes()
     assert [row["thread"] for row in read_rows(tmp_path / "one")[0]] == ["t0", "t1", "t2"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["one", "other"]
 
@@ -201,7 +201,7 @@ def test_folders_that_hold_no_tokenizer_or_data_set_are_refused(store, tmp_path)
 
 def test_data_sets_that_are_empty_changed_or_of_another_kind_are_refused(tmp_path):
     write_dataset(tmp_path / "empty", [], {"kind": "sft", "left_out": {"failure": 3}})
-    with pytest.raises(BadDataset, match=r"holds no row \(left out: failure: 3\)"):
+    with pytest.raises(BadDataset, match=r"holds no train row \(left out: failure: 3\)"):
         read_rows(tmp_path / "empty")
     row = {"input_ids": [1, 2], "labels": [-100], "logprobs": [None, None]}
     write_dataset(tmp_path / "sft", [row], {"kind": "sft"})
@@ -209,6 +209,6 @@ def test_data_sets_that_are_empty_changed_or_of_another_kind_are_refused(tmp_pat
         read_rows(tmp_path / "sft")
     with pytest.raises(BadDataset, match="holds sft, not pairs"):
         read_rows(tmp_path / "sft", "pairs")
-    (tmp_path / "sft" / "data.jsonl").write_text("{}\n")
+    (tmp_path / "sft" / "train.jsonl").write_text("{}\n")
     with pytest.raises(BadDataset, match="is not what its manifest describes"):
         read_rows(tmp_path / "sft")

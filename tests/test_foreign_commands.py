@@ -124,7 +124,7 @@ def test_an_export_trains_on_the_call_that_a_person_put_there_and_never_on_the_r
 
     tokenizer: Any = AutoTokenizer.from_pretrained(SEED_POLICY)
     run("export", "sft", "--all", "--out", tmp_path / "sft", "--db", foreign)
-    rows = [json.loads(line) for line in (tmp_path / "sft" / "data.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "sft" / "train.jsonl").read_text().splitlines()]
     trained = {}
     for row in rows:
         labels = [label for label in row["labels"] if label != -100]
@@ -142,7 +142,7 @@ def test_edits_are_preference_pairs(foreign: str, tmp_path: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(SEED_POLICY)
     made = run("export", "pairs", "--out", tmp_path / "pairs", "--db", foreign)
     assert made["by_source"] == {"human_edit": 5, "repair": 1}
-    rows = [json.loads(line) for line in (tmp_path / "pairs" / "data.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "pairs" / "train.jsonl").read_text().splitlines()]
     (row,) = [row for row in rows if row["threads"][0] == "subgraph-answered"]
     call = '<tool_call>{{"name": "refund", "arguments": {{"order": "O1", "amount": {}}}}}</tool_call><|im_end|>'
     assert tokenizer.decode(row["chosen_ids"]) == call.format(20)

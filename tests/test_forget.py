@@ -137,7 +137,7 @@ def test_data_sets_and_the_versions_that_learnt_from_them_are_named(
     assert found["plain"].versions == (learnt, child)
     assert delete_thread(store, "plain") == found["plain"]
     assert delete_thread(store, "unused").data_sets == ()
-    assert (tmp_path / "sft" / "data.jsonl").exists()
+    assert (tmp_path / "sft" / "train.jsonl").exists()
     assert [thread.thread for thread in list_threads(store)] == ["edited"]
 
 

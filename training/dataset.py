@@ -1,4 +1,4 @@
-"""Data set folders: ``data.jsonl`` with one row a line, and ``manifest.json`` that says what they are.
+"""Data set folders: rows in JSONL, Parquet or a ``datasets`` folder, and ``manifest.json`` that says what they are.
 
 A folder is written beside its place and moved there when complete, so nobody reads half of one. The
 same rows give the same bytes and the same digest.
@@ -7,51 +7,79 @@ same rows give the same bytes and the same digest.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BadDataset
+from . import tabular
 
-DATA = "data.jsonl"
 MANIFEST = "manifest.json"
 LIBRARIES = ("threadmill", "langgraph", "langchain-core", "transformers")
 NEEDED = {
     "sft": ("input_ids", "labels", "logprobs"),
     "pairs": ("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"),
+    "kto": ("prompt_ids", "completion_ids", "completion_mask", "label"),
+    "groups": ("group", "input_ids", "labels", "logprobs", "reward"),
+    "openai": ("messages",),
+    "anthropic": ("messages",),
+    "sharegpt": ("conversations",),
 }
+"""Kinds of data sets, and the columns that every row has."""
 ALIGNED = {
     "sft": (("input_ids", "labels"), ("input_ids", "logprobs")),
     "pairs": (("chosen_ids", "chosen_mask"), ("rejected_ids", "rejected_mask")),
+    "kto": (("completion_ids", "completion_mask"),),
+    "groups": (("input_ids", "labels"), ("input_ids", "logprobs")),
 }
-Kind = Literal["sft", "pairs"]
+Kind = Literal["sft", "pairs", "kto", "groups", "openai", "anthropic", "sharegpt"]
+Format = Literal["jsonl", "parquet", "datasets"]
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+Row = Mapping[str, Any]
 
 
-def write_dataset(out: Path, rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the folder ``out`` in one step and return the manifest, its ``digest`` filled in.
+def write_dataset(
+    out: Path,
+    rows: Iterable[Row] | Mapping[Split, Iterable[Row]],
+    manifest: Mapping[str, Any],
+    *,
+    format: Format = "jsonl",
+    beside: Mapping[str, Iterable[Row]] | None = None,
+) -> dict[str, Any]:
+    """Write the folder ``out`` in one step and return the manifest, ``digest``, ``splits`` and ``files`` filled in.
 
+    ``rows`` are of the split ``train`` unless they come by split; ``beside`` gives further JSONL files by name.
     A data set that is already there is replaced.
 
     Raises:
-        BadDataset: ``out`` exists and is not a data set.
+        BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold these rows.
     """
     if out.exists() and not _may_replace(out):
         raise BadDataset(f"{out} exists and holds no {MANIFEST}; choose a new folder")
+    by_split: Mapping[Split, Iterable[Row]] = rows if isinstance(rows, Mapping) else {"train": rows}
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     try:
         digest = hashlib.sha256()
-        with (fresh / DATA).open("wb") as file:
-            for row in rows:
-                line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
-                digest.update(line)
-                file.write(line)
+        splits = {
+            split: _write_split(fresh, split, by_split[split], manifest["kind"], format, digest)
+            for split in SPLITS
+            if split in by_split
+        }
+        if format == "datasets":
+            tabular.join_splits(fresh, list(splits), digest.hexdigest())
+        for name, lines in (beside or {}).items():
+            _write_lines(fresh / name, lines)
         whole = {
             **manifest,
+            "format": format,
+            "splits": splits,
             "digest": digest.hexdigest(),
+            "files": {path.relative_to(fresh).as_posix(): _sha256(path) for path in _files(fresh)},
             "created_by": {name: _version(name) for name in LIBRARIES},
         }
         (fresh / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -59,6 +87,107 @@ def write_dataset(out: Path, rows: Iterable[Mapping[str, Any]], manifest: Mappin
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return whole
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the data set in ``folder`` says about itself.
+
+    Raises:
+        BadDataset: there is none, or it cannot be read.
+    """
+    file = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadDataset(f"{folder} holds no {MANIFEST}; try `threadmill export sft --out`") from None
+    except (OSError, ValueError) as error:
+        raise BadDataset(f"{file} cannot be read: {error}; export the data set again") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") not in NEEDED:
+        raise BadDataset(f"{file} names no kind out of {', '.join(NEEDED)}; export the data set again")
+    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("splits"), dict):
+        raise BadDataset(f"{file} names no files; export the data set again")
+    return manifest
+
+
+def read_rows(
+    folder: Path, kind: Kind | None = None, *, split: Split = "train"
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """All rows of a split and the manifest of the data set in ``folder``, the rows checked for shape and digest.
+
+    Raises:
+        BadDataset: not a data set, not of ``kind``, without such rows, changed since its export, or a bad row.
+    """
+    manifest = read_manifest(folder)
+    if kind is not None and manifest["kind"] != kind:
+        raise BadDataset(f"{folder} holds {manifest['kind']}, not {kind}; try `threadmill export {kind}`")
+    rows = list(iterate_rows(folder, manifest, split))
+    if not rows:
+        left_out = ", ".join(f"{reason}: {count}" for reason, count in manifest.get("left_out", {}).items())
+        raise BadDataset(f"{folder} holds no {split} row (left out: {left_out or 'nothing'}); export more threads")
+    return rows, manifest
+
+
+def iterate_rows(folder: Path, manifest: Mapping[str, Any], split: Split = "train") -> Iterator[dict[str, Any]]:
+    """The rows of a split one after another, checked as in ``read_rows``; none if there is no such split.
+
+    Raises:
+        BadDataset: changed since its export, or a bad row.
+    """
+    for name, digest in manifest["files"].items():
+        file = Path(folder) / name
+        if not _is_of(name, split):
+            continue
+        try:
+            found = _sha256(file)
+        except OSError as error:
+            raise BadDataset(f"{file} cannot be read: {error}; export the data set again") from error
+        if found != digest:
+            raise BadDataset(f"{file} is not what its manifest describes; export the data set again")
+    if split in manifest["splits"]:
+        rows = tabular.READERS[manifest.get("format", "jsonl")](Path(folder), split)
+        for number, row in enumerate(rows, 1):
+            yield _checked(Path(folder), number, row, manifest["kind"])
+
+
+def _write_split(fresh: Path, split: str, rows: Iterable[Row], kind: str, format: Format, digest: Any) -> int:
+    """How many rows; ``digest`` is told the rows as JSON, whatever the format."""
+    count = 0
+
+    def told() -> Iterator[Row]:
+        nonlocal count
+        for row in rows:
+            digest.update(_line(row))
+            count += 1
+            yield row
+
+    if format == "jsonl":
+        _write_lines(fresh / f"{split}.jsonl", told())
+    else:
+        tabular.write_table(fresh, split, told(), kind, format)
+    return count
+
+
+def _write_lines(file: Path, rows: Iterable[Row]) -> None:
+    with file.open("wb") as lines:
+        for row in rows:
+            lines.write(_line(row))
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def _is_of(name: str, split: str) -> bool:
+    return name.startswith((f"{split}.", f"{split}/"))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _version(library: str) -> str:
@@ -81,55 +210,13 @@ def _move(fresh: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the data set in ``folder`` says about itself.
-
-    Raises:
-        BadDataset: there is none, or it cannot be read.
-    """
-    file = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadDataset(f"{folder} holds no {MANIFEST}; try `threadmill export sft --out`") from None
-    except (OSError, ValueError) as error:
-        raise BadDataset(f"{file} cannot be read: {error}; export the data set again") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") not in NEEDED:
-        raise BadDataset(f"{file} names no kind out of {', '.join(NEEDED)}; export the data set again")
-    return manifest
-
-
-def read_rows(folder: Path, kind: Kind | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """All rows and the manifest of the data set in ``folder``, the rows checked for shape and digest.
-
-    Raises:
-        BadDataset: not a data set, not of ``kind``, without rows, changed since its export, or a bad row.
-    """
-    manifest = read_manifest(folder)
-    if kind is not None and manifest["kind"] != kind:
-        raise BadDataset(f"{folder} holds {manifest['kind']}, not {kind}; try `threadmill export {kind}`")
-    file = Path(folder) / DATA
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadDataset(f"{file} cannot be read: {error}; export the data set again") from error
-    if hashlib.sha256(content).hexdigest() != manifest.get("digest"):
-        raise BadDataset(f"{file} is not what its manifest describes; export the data set again")
-    rows = [_row(file, number, line, manifest["kind"]) for number, line in enumerate(content.splitlines(), 1)]
-    if not rows:
-        left_out = ", ".join(f"{reason}: {count}" for reason, count in manifest.get("left_out", {}).items())
-        raise BadDataset(f"{folder} holds no row (left out: {left_out or 'nothing'}); export more threads")
-    return rows, manifest
-
-
-def _row(file: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise BadDataset(f"{file}:{number}: not JSON ({error}); export the data set again") from error
+def _checked(folder: Path, number: int, row: Any, kind: str) -> dict[str, Any]:
+    place = f"{folder}, row {number}"
+    if isinstance(row, ValueError) or not isinstance(row, dict):
+        raise BadDataset(f"{place}: not JSON ({row}); export the data set again")
     if missing := [key for key in NEEDED[kind] if key not in row]:
-        raise BadDataset(f"{file}:{number}: {', '.join(missing)} missing; export the data set again")
-    for ids, other in ALIGNED[kind]:
+        raise BadDataset(f"{place}: {', '.join(missing)} missing; export the data set again")
+    for ids, other in ALIGNED.get(kind, ()):
         if len(row[ids]) != len(row[other]):
-            raise BadDataset(f"{file}:{number}: {len(row[ids])} {ids} but {len(row[other])} {other}; export again")
+            raise BadDataset(f"{place}: {len(row[ids])} {ids} but {len(row[other])} {other}; export again")
     return row

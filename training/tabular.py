@@ -1,0 +1,141 @@
+"""Rows as tables: how each column of a data set is stored in Parquet and in ``datasets`` folders, and how rows are read."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadDataset
+
+ROWS_AT_ONCE = 256
+"""In memory while writing, and in a row group."""
+CHATS = ("openai", "anthropic", "sharegpt")
+"""Kinds whose rows hold JSON of any shape, which a table has no types for."""
+
+_INTS = ("input_ids", "labels", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
+_MASKS = ("completion_mask", "chosen_mask", "rejected_mask")
+_TEXTS = ("threads", "checkpoints", "messages", "versions", "nodes")
+_TEXT = ("tokens", "source", "thread", "checkpoint", "task", "agent", "why", "pair", "group", "db", "split_key")
+_FLAGS = ("label", "success", "varies")
+
+
+def schema_of(row: Mapping[str, Any]) -> Any:
+    """The Arrow schema of rows like this one, by the names of their columns.
+
+    Raises:
+        BadDataset: a column has no known type.
+    """
+    import pyarrow as pa
+
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(_INTS, pa.list_(pa.int32())),
+        **dict.fromkeys(_MASKS, pa.list_(pa.int8())),
+        **dict.fromkeys(_TEXTS, pa.list_(pa.string())),
+        **dict.fromkeys(_TEXT, pa.string()),
+        **dict.fromkeys(_FLAGS, pa.bool_()),
+        "logprobs": pa.list_(pa.float64()),
+        "reward": pa.float64(),
+        "redacted": pa.int32(),
+        "facts": pa.string(),
+    }
+    unknown = [name for name in row if name not in kinds]
+    if unknown:
+        raise BadDataset(f"the column {unknown[0]!r} has no type in a table; write jsonl instead")
+    return pa.schema([(name, kinds[name]) for name in row])
+
+
+def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]], kind: str, format: str) -> None:
+    """Write ``split.parquet``; without rows there is no file.
+
+    Raises:
+        BadDataset: rows of this kind fit no table.
+    """
+    if kind in CHATS:
+        raise BadDataset(f"{kind} rows hold JSON of any shape, which {format} has no types for; write jsonl instead")
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    waiting = iter(rows)
+    first = list(islice(waiting, 1))
+    if not first:
+        return
+    schema = schema_of(first[0])
+    with parquet.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
+        while part := [*first, *islice(waiting, ROWS_AT_ONCE - len(first))]:
+            first = []
+            writer.write_table(pa.Table.from_pylist([_packed(row) for row in part], schema=schema))
+
+
+def join_splits(folder: Path, splits: Sequence[str], digest: str) -> None:
+    """Make the Parquet files of ``splits`` a folder for ``datasets.load_from_disk``; its fingerprint is the digest's."""
+    import datasets
+
+    bars = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    cache = folder / ".cache"
+    try:
+        files = {split: str(folder / f"{split}.parquet") for split in splits}
+        read = {
+            split: datasets.Dataset.from_parquet(file, cache_dir=str(cache))
+            for split, file in files.items()
+            if Path(file).exists()
+        }
+        if read:
+            datasets.DatasetDict(read).save_to_disk(str(folder))  # type: ignore[arg-type]
+        for split in read:
+            state = folder / split / "state.json"
+            said = {**json.loads(state.read_text(encoding="utf-8")), "_fingerprint": digest[:16]}
+            state.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+            info = folder / split / "dataset_info.json"
+            known = json.loads(info.read_text(encoding="utf-8"))
+            info.write_text(json.dumps({"features": known["features"]}, indent=2, sort_keys=True), encoding="utf-8")
+            Path(files[split]).unlink()
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+        if bars:
+            datasets.enable_progress_bars()
+
+
+def _read_lines(folder: Path, split: str) -> Iterator[Any]:
+    with (folder / f"{split}.jsonl").open("rb") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                yield error
+
+
+def _read_parquet(folder: Path, split: str) -> Iterator[Any]:
+    import pyarrow.parquet as parquet
+
+    file = folder / f"{split}.parquet"
+    if file.exists():
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(ROWS_AT_ONCE):
+                yield from (_unpacked(row) for row in batch.to_pylist())
+
+
+def _read_datasets(folder: Path, split: str) -> Iterator[Any]:
+    import datasets
+
+    if (folder / split).is_dir():
+        for row in datasets.load_from_disk(str(folder / split)):
+            yield _unpacked(dict(row))
+
+
+READERS: dict[str, Callable[[Path, str], Iterator[Any]]] = {
+    "jsonl": _read_lines,
+    "parquet": _read_parquet,
+    "datasets": _read_datasets,
+}
+"""A line that is no JSON comes as the error that says so."""
+
+
+def _packed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**row, "facts": json.dumps(row["facts"], ensure_ascii=False)} if "facts" in row else row
+
+
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "facts": json.loads(row["facts"])} if row.get("facts") else row
