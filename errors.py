@@ -76,12 +76,12 @@ class BadAdapter(BadModelFolder):
     """An adapter that cannot be merged: damaged, made for another base, or its base cannot be opened."""
 
 
-class NoToolTemplate(ThreadmillError, ValueError):
-    """Tools were given to a model whose chat template has no place for them."""
-
-
 class CannotRender(ThreadmillError, ValueError):
     """Messages that a chat template refuses or cannot show."""
+
+
+class NoToolTemplate(CannotRender):
+    """Tools were given to a model whose chat template has no place for them."""
 
 
 class BadModelSpec(ThreadmillError, ValueError):

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
+from .bound_tools import note_system, note_tools, tool_schemas
 from .models.slot import Slot
 
 
@@ -15,8 +16,10 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
     """Build a node that asks the model of this run's version for the next message.
 
     ``config["configurable"]`` may hold ``seed`` and ``temperature``. The model gets
-    ``seed + number of AI messages so far``, so every call of a thread has a seed of its own.
+    ``seed + number of AI messages so far``, so every call of a thread has a seed of its own. The answer says what
+    the model was given besides the messages, if no answer before it does.
     """
+    schemas = tool_schemas(tools)
 
     @lru_cache(maxsize=4)
     def bound(version: str) -> Runnable[Any, AIMessage]:
@@ -25,13 +28,14 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
     def think(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
         messages = state["messages"]
         version = state["versions"][slot.name]
-        prompt = messages
-        if system and not (messages and isinstance(messages[0], SystemMessage)):
-            prompt = [SystemMessage(system), *messages]
+        begins = bool(messages) and isinstance(messages[0], SystemMessage)
+        put_first = "" if begins else system
+        prompt = [SystemMessage(put_first), *messages] if put_first else messages
         settings = _settings(config.get("configurable", {}), messages)
         answer = bound(version).invoke(prompt, config, **settings)
         spoken = {**answer.response_metadata, "node": "think", "version": version}
-        return {"messages": [answer.model_copy(update={"response_metadata": spoken})]}
+        answer = answer.model_copy(update={"response_metadata": spoken})
+        return {"messages": [note_system(note_tools(answer, schemas, messages), put_first, messages)]}
 
     return think
 

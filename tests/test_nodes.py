@@ -75,7 +75,7 @@ def test_observe_fixes_the_versions_when_a_human_spoke_and_leaves_them_alone_oth
 
 def test_think_asks_the_version_of_the_run_and_signs_the_answer():
     slot = Slot("desk.think", lambda: "v2", lambda version: ScriptedModel(lambda _: AIMessage(f"I am {version}")))
-    think = make_think(slot, TOOLS)
+    think = make_think(slot, [])
     (answer,) = think({"messages": [HumanMessage("who?")], "versions": {"desk.think": "v1"}}, {})["messages"]
     assert answer.text == "I am v1"
     assert answer.response_metadata == {"node": "think", "version": "v1"}

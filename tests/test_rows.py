@@ -105,7 +105,7 @@ def test_branches_that_train_nothing_are_counted():
 class Template:
     """Renders a person as [1, 2] and a model as a header [3] and the trained tokens [7, 9]."""
 
-    def training_rows(self, messages):
+    def training_rows(self, messages, tools):
         ids, turns = (), ()
         for place, message in enumerate(messages):
             if message.type == "ai":

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from ..checkpoints.branch import branch_messages
 from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_messages
 from ..checkpoints.store import Store
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
+from ..nodes.bound_tools import system_at, tools_at
 from ..nodes.models.trace import EDIT_KEY
 from .trajectory import Proposal, Span, Trajectory, read_trajectory
 
@@ -55,6 +56,8 @@ class Branch:
     """All labels of the thread."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Of the leaf."""
+    path: tuple[str, ...] = ()
+    """Its checkpoints, the leaf first."""
 
 
 class Head(Protocol):
@@ -167,19 +170,11 @@ def _branch(
         tokens,
         trajectories,
         outcome,
-        tools=_tools(messages),
+        tools=tuple(tools_at(messages)),
         nodes=_nodes(messages),
         labels=tuple(labels),
         metadata=metadata,
     )
-
-
-def _tools(messages: Sequence[BaseMessage]) -> tuple[Mapping[str, Any], ...]:
-    """The newest that were noted."""
-    noted = (
-        message.response_metadata["tools"] for message in reversed(messages) if "tools" in message.response_metadata
-    )
-    return tuple(next(noted, ()))
 
 
 def _nodes(messages: Sequence[BaseMessage]) -> dict[str, str]:
@@ -212,17 +207,22 @@ def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: boo
 def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> tuple[Trajectory, ...]:
     """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
-    Their spans carry no logprobs: nobody recorded any. There are several where the template rewrites what was
-    said before.
+    Their prompts hold the tools and the system prompt that were noted last. Their spans carry no logprobs: nobody
+    recorded any. There are several where the template rewrites what was said before.
 
     Raises:
         CannotRender: the template refuses these messages.
     """
-    rows = renderer.training_rows(messages)
-    return tuple(_rendered(messages, row, renderer) for row in rows if row.turns)
+    tools = tools_at(messages)
+    if system := system_at(messages):
+        messages = [SystemMessage(system), *messages]
+    rows = renderer.training_rows(messages, tools)
+    return tuple(_rendered(messages, tools, row, renderer) for row in rows if row.turns)
 
 
-def _rendered(messages: Sequence[BaseMessage], row: "Rendered", renderer: "Renderer") -> Trajectory:
+def _rendered(
+    messages: Sequence[BaseMessage], tools: list[dict[str, Any]], row: "Rendered", renderer: "Renderer"
+) -> Trajectory:
     spans: list[Span] = []
     proposals: list[Proposal] = []
     at = 0
@@ -230,7 +230,7 @@ def _rendered(messages: Sequence[BaseMessage], row: "Rendered", renderer: "Rende
         message = messages[turn.message]
         edited = EDIT_KEY in message.response_metadata
         spans.append(Span("given", row.ids[at : turn.low]))
-        if edited and (proposed := _rendered_proposal(messages[: turn.message], message, renderer)):
+        if edited and (proposed := _rendered_proposal(messages[: turn.message], message, tools, renderer)):
             before, tokens = proposed
             if before == row.ids[: turn.low]:
                 span = Span("sampled", tokens, message=message.id)
@@ -243,14 +243,14 @@ def _rendered(messages: Sequence[BaseMessage], row: "Rendered", renderer: "Rende
 
 
 def _rendered_proposal(
-    before: Sequence[BaseMessage], edited: BaseMessage, renderer: "Renderer"
+    before: Sequence[BaseMessage], edited: BaseMessage, tools: list[dict[str, Any]], renderer: "Renderer"
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """The tokens in front of what a human replaced, and of that itself; None if it cannot be rendered."""
     kept = {key: value for key, value in edited.response_metadata.items() if key != EDIT_KEY}
     proposal = edited.response_metadata[EDIT_KEY]["proposal"]
     proposed = edited.model_copy(update={**proposal, "response_metadata": kept})
     try:
-        row = renderer.training_rows([*before, proposed])[-1]
+        row = renderer.training_rows([*before, proposed], tools)[-1]
     except CannotRender:  # a call that could not be read
         return None
     turn = row.turns[-1]
