@@ -121,8 +121,10 @@ def read_branches(
     for leaf in leaves:
         messages = tuple(branch_messages(store, thread, leaf.checkpoint))
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
-        outcome = read_outcome(own, _path(leaf.checkpoint, parents), only_leaf=len(leaves) == 1)
-        branches.append(_branch(thread, leaf.checkpoint, task, messages, renderer, outcome, labels, leaf.metadata))
+        path = tuple(_path(leaf.checkpoint, parents))
+        outcome = read_outcome(own, path, only_leaf=len(leaves) == 1)
+        branch = _branch(thread, leaf.checkpoint, task, messages, renderer, outcome, labels, leaf.metadata)
+        branches.append(replace(branch, path=path))
     spoken = {message.id for branch in branches for message in branch.messages if isinstance(message, AIMessage)}
     apart = _spoken_apart(store, thread, spoken)
     # In front, because the last branch is taken for the thread's trial of its task.

@@ -1,63 +1,71 @@
 """SFT rows: the tokens of branches with labels on what the policy sampled and what humans put in its place.
 
 Pure. Where branches of a thread share a beginning, it is trained in the first row that has it and
-masked in the others, so that every eligible token is trained exactly once.
+masked in the others, so that every eligible token is trained exactly once. With chosen nodes only their
+turns are trained; those of other nodes are context.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from .branches import Branch
+from .chosen_nodes import only_nodes, turns_of_unknown_nodes
+from .taken import Taken, TakenInMemory, span_keys
 from .trajectory import Span, Trajectory
 
 IGNORED = -100
 """The label of a token that is not trained."""
+NO_NODE = "turns whose node is not known"
 
 
 @dataclass
 class SftRows:
-    """Makes the rows of one data set, branch by branch, and remembers what is trained already."""
+    """Makes the rows of one data set, branch by branch; ``taken`` remembers what is trained already."""
 
     max_length: int | None = None
+    nodes: Set[str] | None = None
+    """Only their turns are trained; None is all turns."""
+    taken: Taken = field(default_factory=TakenInMemory)
     left_out: Counter[str] = field(default_factory=Counter)
-    """Why rows were left out, and how many."""
-    _taken: set[tuple[Any, ...]] = field(default_factory=set)
+    """Why rows were left out, and how many; turns of unknown nodes are counted by turn."""
 
     def of(self, branches: Iterable[Branch]) -> Iterator[dict[str, Any]]:
         """The rows of ``branches`` in order, one for each trajectory that trains something new."""
+        unknown: set[tuple[str, str | None]] = set()
         for branch in branches:
             if not branch.trajectories:
                 self.left_out["no message of a model"] += 1
-            for trajectory in branch.trajectories:
+            if self.nodes is not None:
+                unknown |= {(branch.thread, message) for message in turns_of_unknown_nodes(branch)}
+            for trajectory in only_nodes(branch, self.nodes).trajectories:
                 row = self._row(branch, trajectory)
                 if row is not None:
                     yield row
+        if unknown:
+            self.left_out[NO_NODE] += len(unknown)
 
     def _row(self, branch: Branch, trajectory: Trajectory) -> dict[str, Any] | None:
-        trainable = [span for span in trajectory.spans if span.origin != "given"]
-        if not trainable:
-            self.left_out["nothing to train"] += 1
+        keys = span_keys(branch, trajectory.spans)
+        if not any(keys):
+            nodes = " or ".join(sorted(self.nodes or ()))
+            self.left_out[f"no turn of {nodes}" if nodes else "nothing to train"] += 1
             return None
-        fresh = [key for span in trainable if (key := _key(branch, span)) not in self._taken]
-        if not fresh:
-            return None  # every token of it is in an earlier row
         ids = trajectory.ids()
         if self.max_length is not None and len(ids) > self.max_length:
             self.left_out[f"longer than {self.max_length} tokens"] += 1
             return None
+        new = iter(self.taken.add([key for key in keys if key is not None]))
+        fresh = [key is not None and next(new) for key in keys]
+        if not any(fresh):
+            return None  # every token of it is in an earlier row
         labels: list[int] = []
         logprobs: list[float | None] = []
-        trained: list[Span] = []
-        for span in trajectory.spans:
-            if span.origin != "given" and (key := _key(branch, span)) not in self._taken:
-                self._taken.add(key)
-                trained.append(span)
-                labels += span.tokens
-            else:
-                labels += [IGNORED] * len(span.tokens)
+        for span, trained in zip(trajectory.spans, fresh, strict=True):
+            labels += span.tokens if trained else [IGNORED] * len(span.tokens)
             logprobs += span.logprobs or [None] * len(span.tokens)
+        messages = _messages(span for span, trained in zip(trajectory.spans, fresh, strict=True) if trained)
         return {
             "input_ids": ids,
             "labels": labels,
@@ -65,8 +73,10 @@ class SftRows:
             "tokens": branch.tokens,
             "thread": branch.thread,
             "checkpoint": branch.checkpoint,
-            "messages": list(dict.fromkeys(span.message for span in trained if span.message)),
+            "messages": messages,
+            "nodes": sorted({branch.nodes[message] for message in messages if message in branch.nodes}),
             "versions": sorted({span.version for span in trajectory.spans if span.version}),
+            "agent": branch.agent,
             "task": branch.task,
             "source": branch.outcome.source,
             "reward": branch.outcome.reward,
@@ -74,19 +84,13 @@ class SftRows:
 
 
 def sft_rows(
-    branches: Iterable[Branch], *, max_length: int | None = None
+    branches: Iterable[Branch], *, max_length: int | None = None, nodes: Set[str] | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """All SFT rows of ``branches``, and how many rows were left out by reason."""
-    maker = SftRows(max_length)
+    maker = SftRows(max_length, nodes)
     rows = list(maker.of(branches))
     return rows, dict(maker.left_out)
 
 
-def _key(branch: Branch, span: Span) -> tuple[Any, ...]:
-    """Equal for the same turn in two branches, or in a thread and its copy.
-
-    A recorded turn is known by its message, tokens and exact logprobs; ids of rendered messages may
-    come from an import and repeat between threads.
-    """
-    thread = None if branch.tokens == "recorded" and span.message else branch.thread
-    return (thread, span.message, span.origin, len(span.tokens), hash((span.tokens, span.logprobs)))
+def _messages(spans: Iterable[Span]) -> list[str]:
+    return list(dict.fromkeys(span.message for span in spans if span.message))
