@@ -6,7 +6,7 @@ turns are trained; those of other nodes are context.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,8 @@ class SftRows:
     max_length: int | None = None
     nodes: Set[str] | None = None
     """Only their turns are trained; None is all turns."""
-    taken: Taken = field(default_factory=TakenInMemory)
+    taken: Taken | None = field(default_factory=TakenInMemory)
+    """None trains a turn in every row that has it; ``turns`` then says of each ``[low, high, key, message]``."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Why rows were left out, and how many; turns of unknown nodes are counted by turn."""
 
@@ -56,7 +57,8 @@ class SftRows:
         if self.max_length is not None and len(ids) > self.max_length:
             self.left_out[f"longer than {self.max_length} tokens"] += 1
             return None
-        new = iter(self.taken.add([key for key in keys if key is not None]))
+        present = [key for key in keys if key is not None]
+        new = iter(self.taken.add(present) if self.taken else [True] * len(present))
         fresh = [key is not None and next(new) for key in keys]
         if not any(fresh):
             return None  # every token of it is in an earlier row
@@ -80,6 +82,7 @@ class SftRows:
             "task": branch.task,
             "source": branch.outcome.source,
             "reward": branch.outcome.reward,
+            **({} if self.taken else {"turns": _turns(trajectory.spans, keys)}),
         }
 
 
@@ -94,3 +97,12 @@ def sft_rows(
 
 def _messages(spans: Iterable[Span]) -> list[str]:
     return list(dict.fromkeys(span.message for span in spans if span.message))
+
+
+def _turns(spans: Sequence[Span], keys: Sequence[bytes | None]) -> list[tuple[int, int, str, str | None]]:
+    turns, at = [], 0
+    for span, key in zip(spans, keys, strict=True):
+        if key is not None:
+            turns.append((at, at + len(span.tokens), key.hex(), span.message))
+        at += len(span.tokens)
+    return turns
