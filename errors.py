@@ -116,6 +116,10 @@ class BadWhere(ThreadmillError, ValueError):
     """A condition on threads that is not of a form that is known."""
 
 
+class BadSelection(ThreadmillError, ValueError):
+    """A wish about which rows to keep that contradicts itself or cannot be met."""
+
+
 class BadImport(ThreadmillError, ValueError):
     """A file that cannot be imported at all (single bad rows are set aside instead)."""
 

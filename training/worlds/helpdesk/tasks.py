@@ -6,6 +6,7 @@ lacks something that must be asked for. The scripted expert that solves them is 
 """
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,25 @@ def make_task(split: str, tier: str, index: int, seed: int = 0) -> Task:
             **made,
         )
     raise AssertionError(f"no world suits {kind.__name__}")  # one in 100 worlds always does
+
+
+_ID = re.compile(rf"({'|'.join(SPLITS)})-[0-9]+-({'|'.join(TIERS)})-[0-9]{{4,}}")
+
+
+def split_of(task: str) -> str | None:
+    """The split that a task's id names; None if it is no id of ours.
+
+    >>> split_of("heldout-0-simple-0007"), tier_of("heldout-0-simple-0007"), tier_of("tau-airline-7")
+    ('heldout', 'simple', None)
+    """
+    found = _ID.fullmatch(task)
+    return found[1] if found else None
+
+
+def tier_of(task: str) -> str | None:
+    """The tier that a task's id names; None if it is no id of ours."""
+    found = _ID.fullmatch(task)
+    return found[2] if found else None
 
 
 class _Unsuited(Exception):

@@ -1,0 +1,123 @@
+"""What selection knows of a branch: small, JSON-safe, and without its tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage
+
+from ...errors import BadSelection
+from ..branches import Branch
+from ..worlds.helpdesk.tasks import tier_of
+from .behaviour import BEHAVIOURS, acts_at, behaviour_of, behaviours_of
+from .conversation import turns_of
+from .words import words
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One branch."""
+
+    thread: str
+    checkpoint: str
+    agent: str | None
+    task: str | None
+    tier: str | None
+    """As the thread's metadata say, or a helpdesk task's name."""
+    success: bool | None
+    reward: float | None
+    source: str
+    """Who says so."""
+    behaviours: tuple[str, ...]
+    """All that it shows, the one that counts first."""
+    tools: tuple[str, ...]
+    """Names of the tools that it called, sorted; no unknown ones."""
+    turns: int
+    """Answers of the agent."""
+    calls: int
+    """Calls that gave a result."""
+    acts: int
+    """How many of them do more than read, by the names of their tools; a success with none changed nothing."""
+    errors: int
+    """Calls that failed, took too long, or could not be run as proposed."""
+    opening: str
+    """What the first person said; if nobody did, all that stands before the first answer."""
+    split_key: str
+    """Branches with an equal one are on one side of a split."""
+
+    @property
+    def behaviour(self) -> str:
+        """The one that counts."""
+        return self.behaviours[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe; ``from_dict`` reads it back."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: [*value] if isinstance(value, tuple) else value for name, value in said.items()}
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Facts":
+        """What ``to_dict`` gave.
+
+        Raises:
+            BadSelection: it is something else.
+        """
+        try:
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+        except TypeError as error:
+            raise BadSelection(f"these are no facts: {error}; make them with facts_of") from error
+
+
+def facts_of(branch: Branch) -> Facts:
+    """The facts of ``branch``."""
+    turns = turns_of(branch.messages)
+    calls = [call for turn in turns for call in turn.calls]
+    behaviours = behaviours_of(branch)
+    counted = behaviour_of(behaviours)
+    opening = _opening(branch)
+    tier = branch.metadata.get("tier") or tier_of(branch.task or "")
+    return Facts(
+        thread=branch.thread,
+        checkpoint=branch.checkpoint,
+        agent=branch.agent,
+        task=branch.task,
+        tier=None if tier is None else str(tier),
+        success=branch.outcome.success,
+        reward=branch.outcome.reward,
+        source=branch.outcome.source,
+        behaviours=(counted, *(name for name in BEHAVIOURS if name in behaviours and name != counted)),
+        tools=tuple(sorted({call.tool for call in calls if call.known and call.ending != "not run"})),
+        turns=len(turns),
+        calls=sum(call.ending == "done" for call in calls),
+        acts=sum(acts_at(turn) for turn in turns),
+        errors=sum(call.ending == "error" for call in calls),
+        opening=opening,
+        split_key=split_key(branch.thread, branch.task, opening),
+    )
+
+
+def split_key(thread: str, task: str | None, opening: str) -> str:
+    """The task, else the opening as ``words`` reads it, else the thread.
+
+    >>> split_key("t1", "simple-3", "Hello!"), split_key("t1", None, ""), split_key("t1", None, "...")
+    ('task simple-3', 'thread t1', 'thread t1')
+    >>> split_key("t1", None, "Hello!") == split_key("t2", None, " hello ")
+    True
+    """
+    if task is not None:
+        return f"task {task}"
+    said = " ".join(words(opening))
+    return f"opening {blake2b(said.encode(), digest_size=8).hexdigest()}" if said else f"thread {thread}"
+
+
+def _opening(branch: Branch) -> str:
+    said = next((str(message.text) for message in branch.messages if isinstance(message, HumanMessage)), None)
+    if said is not None:
+        return said
+    before = []
+    for message in branch.messages:
+        if isinstance(message, AIMessage):
+            break
+        before.append(str(message.text))
+    return "\n".join(before)
