@@ -16,11 +16,16 @@ from .record import CANNED_KEY, REASONING_KEY, BadRow, digest_of, read_id
 
 
 class Conversation:
-    """What was said so far; ``place`` counts the turns of the row, for the reasons of bad ones."""
+    """What was said so far.
+
+    ``place`` counts the turns of the row, for the reasons of bad ones. While ``is_context`` holds, answers are not
+    trained: a logged request holds answers that were logged before, or examples that nobody gave.
+    """
 
     def __init__(self, thread: str) -> None:
         self.thread = thread
         self.place = 0
+        self.is_context = False
         self._messages: list[BaseMessage] = []
         self._waiting: list[tuple[str, Asked]] = []  # calls without a result yet, oldest first, with their new ids
 
@@ -67,6 +72,10 @@ class Conversation:
             )
         )
 
+    def waiting(self) -> int:
+        """How many calls have no result yet."""
+        return len(self._waiting)
+
     def messages(self) -> tuple[BaseMessage, ...]:
         """All of them. A call at the end may lack its result.
 
@@ -109,7 +118,7 @@ class Conversation:
             tool_calls=good,
             invalid_tool_calls=bad,
             additional_kwargs={REASONING_KEY: thought} if thought else {},
-            response_metadata={**answer.response_metadata, **({} if trained else {CANNED_KEY: True})},
+            response_metadata=answer.response_metadata if trained and not self.is_context else {CANNED_KEY: True},
         )
 
     def _answered(self, id_: str | None, name: Any) -> tuple[str, Asked]:
