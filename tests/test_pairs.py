@@ -1,73 +1,65 @@
-"""Preference pairs: the same prefix, two continuations, and refusals that are counted."""
+"""Preference pairs from edits, repairs, branches and trials: the same prefix, and refusals that are counted."""
 
-from langchain_core.messages import AIMessage, ToolMessage
-from threadmill.nodes.models.trace import Trace, write_trace
-from threadmill.training.branches import Branch, Outcome
+from dataclasses import replace
+
+from pair_world import CALL, branch, lost, result, sides, spoken, won
+from threadmill.checkpoints.labels import Label
+from threadmill.training.branches import Outcome
 from threadmill.training.pairs import Pairs
-from threadmill.training.trajectory import read_trajectory
-
-CALL = {"name": "refund", "args": {}, "id": "c"}
+from threadmill.training.trajectory import Span, Trajectory
 
 
-def spoken(name, prompt, sampled, *, human=(), edited=False, calls=(CALL,)):
-    trace = Trace(
-        version="a.think@0001",
-        prompt_ids=tuple(prompt),
-        sampled_ids=tuple(sampled),
-        logprobs=tuple(-0.5 for _ in sampled),
-        human=human,
+def edited(name="t"):
+    return branch(
+        name,
+        spoken("a", [1, 2], [10, 11], edited=True),
+        spoken("b", [20, 11, 3], [12], human=((0, 2),)),
     )
-    edit = {"edit": {"by": "ann", "at": "", "proposal": {}}} if edited else {}
-    metadata = {"trace": write_trace(trace), **edit}
-    return AIMessage("", id=name, tool_calls=list(calls), response_metadata=metadata)
-
-
-def branch(thread, success, *messages, leaf="leaf", task="task-1"):
-    outcome = Outcome(success=success, reward=float(bool(success)), source="check")
-    return Branch(thread, leaf, task, tuple(messages), "recorded", tuple(read_trajectory(messages)), outcome)
-
-
-def continuations(row):
-    """Prompt, then each side with its mask, as aligned rows."""
-    return [
-        row["prompt_ids"],
-        row["chosen_ids"],
-        row["chosen_mask"],
-        row["rejected_ids"],
-        row["rejected_mask"],
-    ]
 
 
 def test_a_human_edit_against_the_proposal():
-    messages = [
-        spoken("a", [1, 2], [10, 11], edited=True),
-        spoken("b", [20, 11, 3], [12], human=((0, 2),)),
-    ]
-    pairs = Pairs()
-    (row,) = pairs.of_thread([branch("t", None, *messages)])
-    assert continuations(row) == [
+    (row,) = Pairs().of_thread([edited()])
+    assert sides(row) == [
         [1, 2],
         [20, 11],
         [1, 1],
         [10, 11],
         [1, 1],
     ]
-    assert row["source"] == "human_edit"
-    assert row["threads"] == ["t", "t"]
-    assert row["why"] == "a human replaced the proposal of message a"
+    about = {key: value for key, value in row.items() if not key.endswith(("_ids", "_mask"))}
+    assert about == {
+        "tokens": "recorded",
+        "source": "human_edit",
+        "pair": "59696ddb9bb44c5861423918d757d00a",
+        "threads": ["t", "t"],
+        "checkpoints": ["leaf", "leaf"],
+        "messages": ["a", "a"],
+        "agent": "shop",
+        "task": "task-1",
+        "why": "a human replaced the proposal of message a",
+    }
+
+
+def test_an_edit_that_branches_share_is_one_pair():
+    shared = edited()
+    sibling = replace(shared, checkpoint="other")
+    pairs = Pairs()
+    assert len(list(pairs.of_thread([shared, sibling]))) == 1
+    assert pairs.left_out == {}
 
 
 def test_an_edit_nobody_went_on_from_is_counted():
     pairs = Pairs()
-    assert list(pairs.of_thread([branch("t", None, spoken("a", [1], [10], edited=True))])) == []
+    alone = branch("t", spoken("a", [1], [10], edited=True))
+    assert list(pairs.of_thread([alone, replace(alone, checkpoint="other")])) == []
     assert pairs.left_out == {"human_edit: no later call has seen it": 1}
 
 
 def test_trials_are_cut_at_the_first_turn_where_they_differ():
-    good = branch("t0", True, spoken("a", [1], [10, 11]), spoken("b", [2], [12, 11]), spoken("c", [3], [13]))
-    bad = branch("t1", False, spoken("d", [1], [10, 11]), spoken("e", [2], [14]), spoken("f", [4, 5], [15]))
+    good = branch("t0", spoken("a", [1], [10, 11]), spoken("b", [2], [12, 11]), spoken("c", [3], [13]), outcome=won())
+    bad = branch("t1", spoken("d", [1], [10, 11]), spoken("e", [2], [14]), spoken("f", [4, 5], [15]), outcome=lost())
     (row,) = Pairs().of_trials([bad, good])
-    assert continuations(row) == [
+    assert sides(row) == [
         [1, 10, 11, 2],
         [12, 11, 3, 13],
         [1, 1, 0, 1],
@@ -76,17 +68,19 @@ def test_trials_are_cut_at_the_first_turn_where_they_differ():
     ]
     assert (row["source"], row["threads"], row["task"]) == ("trials", ["t0", "t1"], "task-1")
     assert row["why"] == "check: success against failure, from turn 2 on"
+    assert row["messages"] == ["b", "e"]
     (turn,) = Pairs(continuation="turn").of_trials([bad, good])
-    assert continuations(turn) == [[1, 10, 11, 2], [12, 11], [1, 1], [14], [1]]
+    assert sides(turn) == [[1, 10, 11, 2], [12, 11], [1, 1], [14], [1]]
 
 
 def test_trials_with_other_prompts_or_observations_are_refused_and_counted():
-    good = branch("t0", True, spoken("a", [1], [10]), spoken("b", [2], [12]))
+    good = branch("t0", spoken("a", [1], [10]), spoken("b", [2], [12]), outcome=won())
     others = [
-        branch("t1", False, spoken("c", [9], [10])),
-        branch("t2", False, spoken("d", [1], [10]), spoken("e", [7], [14])),
-        branch("t3", False, spoken("f", [1], [10])),
-        branch("t4", False, spoken("g", [1], [10]), spoken("h", [2], [12])),
+        branch("t1", spoken("c", [9], [10]), outcome=lost()),
+        branch("t2", spoken("d", [1], [10]), spoken("e", [7], [14]), outcome=lost()),
+        branch("t3", spoken("f", [1], [10]), outcome=lost()),
+        branch("t4", spoken("g", [1], [10]), spoken("h", [2], [12]), outcome=lost()),
+        branch("t5", outcome=lost()),
     ]
     pairs = Pairs()
     assert list(pairs.of_trials([good, *others])) == []
@@ -95,62 +89,136 @@ def test_trials_with_other_prompts_or_observations_are_refused_and_counted():
         "trials: observations differ first": 1,
         "trials: one is the beginning of the other": 1,
         "trials: no turn differs": 1,
+        "trials: no message of a model": 1,
     }
 
 
+def test_recorded_and_rendered_tokens_are_never_compared():
+    good = branch("t0", spoken("a", [1], [10]), outcome=won())
+    bad = replace(branch("t1", spoken("b", [1], [11]), outcome=lost()), tokens="rendered")
+    pairs = Pairs()
+    assert list(pairs.of_trials([good, bad])) == []
+    assert pairs.left_out == {"trials: recorded against rendered tokens": 1}
+
+
+def test_trials_without_success_are_compared_by_reward_the_largest_difference_first():
+    def trial(name, token, reward):
+        return branch(name, spoken(name, [1], [token]), outcome=Outcome(reward=reward, source="judge"))
+
+    trials = [trial("t0", 10, 0.5), trial("t1", 11, 0.9), trial("t2", 12, 0.1), trial("t3", 13, 0.5)]
+    rows = list(Pairs(max_pairs_per_task=3).of_trials(trials))
+    assert [row["threads"] for row in rows] == [["t1", "t2"], ["t1", "t0"], ["t1", "t3"]]
+    assert rows[0]["why"] == "judge: reward 0.9 against 0.1, from turn 1 on"
+    far = Pairs(min_reward_gap=0.4)
+    assert [row["threads"] for row in far.of_trials(trials)] == [["t1", "t2"]]
+    assert list(Pairs().of_trials([replace(one, outcome=won(reward)) for reward, one in enumerate(trials)])) == []
+
+
 def test_each_trial_is_used_once_before_any_is_used_twice():
-    trials = [branch(f"s{i}", True, spoken(f"s{i}", [1], [10 + i])) for i in range(2)]
-    trials += [branch(f"f{i}", False, spoken(f"f{i}", [1], [20 + i])) for i in range(2)]
+    trials = [branch(f"s{i}", spoken(f"s{i}", [1], [10 + i]), outcome=won()) for i in range(2)]
+    trials += [branch(f"f{i}", spoken(f"f{i}", [1], [20 + i]), outcome=lost()) for i in range(2)]
     pairs = Pairs(max_pairs_per_task=3)
     rows = list(pairs.of_trials(trials))
     assert [row["threads"] for row in rows] == [["s0", "f0"], ["s1", "f1"], ["s0", "f1"]]
     assert pairs.left_out == {"trials: more than 3 of one task": 1}
 
 
-def test_the_same_pair_of_other_trials_is_dropped():
-    good = branch("t0", True, spoken("a", [1], [10]))
-    pairs = Pairs()
-    rows = list(pairs.of_trials([good, *(branch(f"t{i}", False, spoken(f"b{i}", [1], [11])) for i in (1, 2))]))
-    assert len(rows) == 1
-    assert pairs.left_out == {"trials: the same pair again": 1}
+def test_the_newest_branch_that_is_no_replay_stands_for_its_thread():
+    old = branch("t0", spoken("a", [1], [10]), outcome=won(), leaf="c1")
+    new = branch("t0", spoken("b", [1], [11]), outcome=won(), leaf="c2")
+    replayed = branch("t0", spoken("c", [1], [12]), leaf="c3", metadata={"replay": "recorded"})
+    bad = branch("t1", spoken("d", [1], [13]), outcome=lost())
+    rows = list(Pairs().of([[old, new, replayed], [bad], []]))
+    assert [(row["source"], row["checkpoints"]) for row in rows] == [("trials", ["c2", "leaf"])]
 
 
 def test_sibling_branches_with_different_labels():
     shared = spoken("a", [1], [10])
     siblings = [
-        branch("t", False, shared, spoken("b", [2], [11]), leaf="c1"),
-        branch("t", True, shared, spoken("c", [2], [12]), leaf="c2"),
+        branch("t", shared, spoken("b", [2], [11]), outcome=lost(), leaf="c1"),
+        branch("t", shared, spoken("c", [2], [12]), outcome=won(), leaf="c2"),
     ]
     (row,) = Pairs().of_thread(siblings)
-    assert continuations(row) == [[1, 10, 2], [12], [1], [11], [1]]
+    assert sides(row) == [[1, 10, 2], [12], [1], [11], [1]]
     assert (row["source"], row["checkpoints"]) == ("branches", ["c2", "c1"])
 
 
+def test_sibling_branches_with_different_grades():
+    labels = (
+        Label("t", "c1", None, "preference", 0.0, "ann"),
+        Label("t", "c0", None, "preference", 1.0, "ann"),  # which only the second has on its way
+    )
+    siblings = [
+        branch("t", spoken("b", [2], [11]), leaf="c1", path=("c1",), labels=labels),
+        branch("t", spoken("c", [2], [12]), leaf="c2", path=("c2", "c0"), labels=labels),
+    ]
+    (row,) = Pairs().of_thread(siblings)
+    assert sides(row) == [[2], [12], [1], [11], [1]]
+    assert (row["source"], row["why"]) == ("preference", "ann: preferred, from turn 1 on")
+
+
 def test_a_repaired_call_against_the_invalid_one():
-    answer = ToolMessage("error: no such order", tool_call_id="c", additional_kwargs={"kind": "invalid"})
-    result = ToolMessage("done", tool_call_id="c", additional_kwargs={"kind": "result"})
-    messages = [spoken("a", [1], [10]), answer, spoken("b", [2, 3], [12]), result]
-    (row,) = Pairs().of_thread([branch("t", None, *messages)])
-    assert continuations(row) == [[1], [12], [1], [10], [1]]
-    assert row["source"] == "repair"
+    messages = [spoken("a", [1], [10], calls=[CALL]), result("invalid"), spoken("b", [2, 3], [12], calls=[CALL])]
+    (row,) = Pairs().of_thread([branch("t", *messages, result())])
+    assert sides(row) == [[1], [12], [1], [10], [1]]
+    assert (row["source"], row["messages"]) == ("repair", ["b", "a"])
+
+
+def test_a_call_that_a_person_refused_repairs_nothing():
+    messages = [spoken("a", [1], [10], calls=[CALL]), result("invalid"), spoken("b", [2, 3], [12], calls=[CALL])]
+    assert list(Pairs().of_thread([branch("t", *messages, result("rejected"))])) == []
 
 
 def test_two_invalid_calls_in_a_row_make_one_pair_from_the_second():
-    invalid = ToolMessage("error", tool_call_id="c", additional_kwargs={"kind": "unknown_tool"})
-    messages = [spoken("a", [1], [10]), invalid, spoken("b", [2], [11]), invalid, spoken("c", [3], [12])]
-    (row,) = Pairs().of_thread([branch("t", None, *messages)])
-    assert continuations(row) == [[1, 10, 2], [12], [1], [11], [1]]
+    unknown = result("unknown_tool")
+    turns = [spoken(name, [at], [9 + at], calls=[CALL]) for at, name in enumerate("abc", 1)]
+    (row,) = Pairs().of_thread([branch("t", turns[0], unknown, turns[1], unknown, turns[2])])
+    assert sides(row) == [[1, 10, 2], [12], [1], [11], [1]]
+
+
+def test_a_repair_after_a_restart_does_not_follow_the_same_tokens():
+    messages = [spoken("a", [1], [10], calls=[CALL]), result("invalid")]
+    pairs = Pairs()
+    apart = branch("t", *messages, spoken("b", [1, 3], [12], calls=[CALL], restart=True))
+    assert list(pairs.of_thread([apart])) == []
+    assert pairs.left_out == {"repair: not in one trajectory": 1}
 
 
 def test_a_pair_of_equals_or_one_that_is_too_long_is_counted():
     messages = [spoken("a", [1], [10], edited=True), spoken("b", [10, 3], [12], human=((0, 1),))]
     pairs = Pairs()
-    assert list(pairs.of_thread([branch("t", None, *messages)])) == []
+    assert list(pairs.of_thread([branch("t", *messages)])) == []
     assert pairs.left_out == {"human_edit: chosen and rejected are the same": 1}
     short = Pairs(max_length=2)
     trials = [
-        branch("t0", True, spoken("a", [1, 2], [10])),
-        branch("t1", False, spoken("b", [1, 2], [11])),
+        branch("t0", spoken("a", [1, 2], [10]), outcome=won()),
+        branch("t1", spoken("b", [1, 2], [11]), outcome=lost()),
     ]
     assert list(short.of_trials(trials)) == []
     assert short.left_out == {"trials: longer than 2 tokens": 1}
+
+
+def test_only_the_turns_of_chosen_nodes_are_compared():
+    good = branch("t0", spoken("a", [1], [10]), spoken("b", [2], [12]), spoken("c", [3], [13]), outcome=won())
+    bad = branch("t1", spoken("a", [1], [10]), spoken("e", [2], [14]), outcome=lost())
+    mixed = replace(good, nodes={"a": "plan", "b": "think", "c": "plan"})
+    (row,) = Pairs(nodes={"think"}).of_trials([replace(bad, nodes={"a": "plan", "e": "think"}), mixed])
+    assert sides(row) == [[1, 10, 2], [12], [1], [14], [1]]
+    pairs = Pairs(nodes={"plan"})
+    assert list(pairs.of_trials([replace(bad, nodes={"e": "think"}), mixed])) == []
+    assert pairs.left_out == {"trials: prompts differ": 1}
+
+
+def test_a_turn_with_a_redaction_inside_is_one_turn():
+    spans = (
+        Span("given", (1,)),
+        Span("sampled", (10,), (-0.5,), "a"),
+        Span("given", (99,)),
+        Span("sampled", (12,), (-0.5,), "a"),
+        Span("given", (3,)),
+        Span("sampled", (13,), (-0.5,), "b"),
+    )
+    redacted = replace(branch("t0", outcome=won()), trajectories=(Trajectory(spans),))
+    bad = branch("t1", spoken("c", [1], [20]), outcome=lost())
+    (row,) = Pairs(continuation="turn").of_trials([redacted, bad])
+    assert sides(row) == [[1], [10, 99, 12], [1, 0, 1], [20], [1]]

@@ -4,12 +4,12 @@ Pure. A difference in what was given (another prompt, another observation) is no
 policy's, so it makes no pair.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import zip_longest
 
 from .branches import Branch
-from .trajectory import Span, Trajectory
+from .trajectory import Span
+from .turns import split_turns, turn_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +33,31 @@ class Divergence:
         """Chosen and rejected: all that follows up to the last trained token, or the differing turn alone."""
         if whole:
             return _to_last_turn(self.chosen), _to_last_turn(self.rejected)
-        return self.chosen[:1], self.rejected[:1]
+        return turn_at(self.chosen, 0), turn_at(self.rejected, 0)
 
 
 def find_divergence(chosen: Branch, rejected: Branch) -> Divergence | Refusal:
     """Where the two branches part."""
     if chosen.tokens != rejected.tokens:
         return Refusal("recorded against rendered tokens")
-    for number, (one, other) in enumerate(_both(chosen.trajectories, rejected.trajectories)):
-        first, second = _joined(one.spans), _joined(other.spans)
-        for at, (span, twin) in enumerate(zip(first, second, strict=False)):
-            if _same(span, twin):
+    if not chosen.trajectories or not rejected.trajectories:
+        return Refusal("no message of a model")
+    turn = 0
+    for one, other in zip(chosen.trajectories, rejected.trajectories, strict=False):
+        for left, right in zip_longest(split_turns(one.spans), split_turns(other.spans)):
+            if left is None or right is None:
+                return Refusal("one is the beginning of the other")
+            turn += left.is_turn
+            if left.is_turn == right.is_turn and left.tokens == right.tokens:
                 continue
-            if span.origin == "given" or twin.origin == "given":
-                return Refusal("prompts differ" if at == number == 0 else "observations differ first")
-            turn = 1 + sum(earlier.origin != "given" for earlier in first[:at])
-            return Divergence(turn, first[:at], first[at:], second[at:])
-        if len(first) != len(second):
-            return Refusal("one is the beginning of the other")
+            if not (left.is_turn and right.is_turn):
+                return Refusal("observations differ first" if turn else "prompts differ")
+            return Divergence(turn, one.spans[: left.start], one.spans[left.start :], other.spans[right.start :])
     if len(chosen.trajectories) != len(rejected.trajectories):
         return Refusal("one is the beginning of the other")
-    return Refusal("no turn differs" if chosen.trajectories else "no message of a model")
+    return Refusal("no turn differs")
 
 
-def _both(ones: Sequence[Trajectory], others: Sequence[Trajectory]) -> Sequence[tuple[Trajectory, Trajectory]]:
-    return list(zip(ones, others, strict=False))
-
-
-def _same(one: Span, other: Span) -> bool:
-    """Equal tokens; who wrote a turn does not matter, but whether it is one does."""
-    return one.tokens == other.tokens and (one.origin == "given") == (other.origin == "given")
-
-
-def _joined(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """``spans`` with neighbouring given ones made one, as a replaced call without a successor leaves two."""
-    joined: list[Span] = []
-    for given, run in groupby(spans, key=lambda span: span.origin == "given"):
-        if given:
-            joined.append(Span("given", tuple(token for span in run for token in span.tokens)))
-        else:
-            joined += run
-    return tuple(joined)
-
-
-def _to_last_turn(spans: Sequence[Span]) -> tuple[Span, ...]:
+def _to_last_turn(spans: tuple[Span, ...]) -> tuple[Span, ...]:
     end = max((at for at, span in enumerate(spans, 1) if span.origin != "given"), default=0)
     return tuple(spans[:end])

@@ -1,171 +1,178 @@
 """Preference pairs: a shared prefix, a chosen and a rejected continuation, and why.
 
-Pure. Four sources: a human edit, trials of one task with different outcomes, sibling branches with
-different labels, and an invalid call with the valid one that repaired it. Both continuations follow
-exactly the same tokens; where that cannot be had, the pair is refused and counted.
+Pure. Six sources: a human edit, an explicit preference, an invalid call with the valid one that repaired it, an
+invented observation against the real call, sibling branches with different labels, and trials of one task with
+different labels. Both continuations follow exactly the same tokens; where that cannot be had, the pair is refused
+and counted. The same pair is made once.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, combinations, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import InitVar, dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, ToolMessage
-
+from ..checkpoints.labels import Label
+from .branch_labels import trial_of
 from .branches import Branch
+from .chosen_nodes import only_nodes
+from .contradictions import edge_of, find_contradictions, name_of
 from .divergence import Refusal, find_divergence
+from .invented import invented_observations
+from .pair_sources import Comparison, human_edits, repairs
+from .preferences import Preferences
+from .ranking import Ranked, rank_siblings, rank_trials
 from .trajectory import Span, loss_mask
+from .turns import join
 
 Continuation = Literal["whole", "turn"]
 """Where trials and branches part, compare everything that follows, or only the turn that differs."""
 
-INVALID = {"invalid", "unknown_tool"}
-"""Kinds of tool messages that answer a call which could not be run as proposed."""
-
 
 @dataclass
 class Pairs:
-    """Makes the pairs of one data set and remembers which were left out."""
+    """Makes the pairs of one data set and remembers which were made and which were left out.
+
+    It holds 48 bytes of each pair. Pairs of two tasks may contradict each other, so ask for ``contradictions`` when
+    all rows are made, and drop the rows of those names.
+    """
 
     continuation: Continuation = "whole"
     max_pairs_per_task: int = 4
+    """Of trials; each of outcomes and of grades."""
     max_length: int | None = None
+    min_reward_gap: float = 0.0
+    """Where there is no success, rewards must differ by more than this."""
+    nodes: Set[str] | None = None
+    """Only their turns are trained and compared; None is all turns."""
+    preferences: InitVar[Iterable[Label]] = ()
+    """Labels that prefer one thread over another which may come before it; those of one task need not be given."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Why pairs were left out, and how many."""
-    _made: set[int] = field(default_factory=set)
+    _edges: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self, preferences: Iterable[Label]) -> None:
+        self._preferences = Preferences(whole=self.continuation == "whole")
+        self._preferences.learn(preferences)
+
+    def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
+        """All pairs of the threads of one task, or of a thread without one; of each its branches, oldest leaf first."""
+        for branches in threads:
+            self._learn(branches)
+        for branches in threads:
+            yield from self.of_thread(branches)
+        yield from self.of_trials(trial for branches in threads if (trial := trial_of(branches)) is not None)
 
     def of_thread(self, branches: Sequence[Branch]) -> Iterator[dict[str, Any]]:
-        """Pairs from within one thread: edits, repairs, and branches with different outcomes."""
-        for branch in branches:
-            yield from self._edits(branch)
-            yield from self._repairs(branch)
-        for one, other in combinations(branches, 2):
-            if one.outcome.success is not None and other.outcome.success not in (None, one.outcome.success):
-                chosen, rejected = (one, other) if one.outcome.success else (other, one)
-                row = self._compare("branches", chosen, rejected)
-                if row is not None:
-                    yield row
+        """Pairs from within one thread, and those of a preference of which it is the second side."""
+        if not branches:
+            return
+        self._learn(branches)
+        chosen = [only_nodes(branch, self.nodes) for branch in branches]
+        found = chain(
+            human_edits(chosen),
+            self._preferences.settle(chosen),
+            repairs(chosen),
+            invented_observations(chosen),
+            (self._diverge("branches", ranked) for ranked in rank_siblings(chosen, self.min_reward_gap)),
+        )
+        made: set[bytes] = set()  # branches share turns, and so their pairs
+        for one in found:
+            edge = b"" if isinstance(one, Refusal) else _edge(one)
+            if edge not in made:
+                yield from self._rows(one, edge)
+            if edge:
+                made.add(edge)
 
     def of_trials(self, trials: Iterable[Branch]) -> Iterator[dict[str, Any]]:
-        """Pairs of a success and a failure at the same task, at most ``max_pairs_per_task`` of each.
+        """Pairs between trials of one task: better against worse outcomes, real calls against invented observations.
 
-        ``trials`` has one branch a thread, in any order; those without task or outcome are passed over.
+        ``trials`` has one branch a thread, in any order; those without a task are passed over.
         """
         by_task: dict[str, list[Branch]] = defaultdict(list)
         for trial in trials:
-            if trial.task is not None and trial.outcome.success is not None:
-                by_task[trial.task].append(trial)
+            if trial.task is not None:
+                by_task[trial.task].append(only_nodes(trial, self.nodes))
         for task in sorted(by_task):
             group = sorted(by_task[task], key=lambda branch: branch.thread)
-            successes = [branch for branch in group if branch.outcome.success]
-            failures = [branch for branch in group if not branch.outcome.success]
-            made = 0
-            for shift in range(len(failures)):  # every trial once before any a second time
-                for place, chosen in enumerate(successes):
-                    rejected = failures[(place + shift) % len(failures)]
-                    row = self._compare("trials", chosen, rejected, full=made >= self.max_pairs_per_task)
-                    if row is not None:
-                        made += 1
-                        yield row
-
-    def _compare(self, source: str, chosen: Branch, rejected: Branch, *, full: bool = False) -> dict[str, Any] | None:
-        found = find_divergence(chosen, rejected)
-        if isinstance(found, Refusal):
-            self.left_out[f"{source}: {found.reason}"] += 1
-            return None
-        if full:
-            self.left_out[f"{source}: more than {self.max_pairs_per_task} of one task"] += 1
-            return None
-        better, worse = found.continuations(whole=self.continuation == "whole")
-        why = f"{chosen.outcome.source}: success against failure, from turn {found.turn} on"
-        return self._row(source, found.prefix, better, worse, (chosen, rejected), why)
-
-    def _edits(self, branch: Branch) -> Iterator[dict[str, Any]]:
-        for trajectory in branch.trajectories:
-            for proposal in trajectory.proposals:
-                if not proposal.replaced:
-                    self.left_out["human_edit: no later call has seen it"] += 1
+            for one in invented_observations(group):
+                if one.branches[0].thread != one.branches[1].thread:
+                    yield from self._rows(one, _edge(one))
+            made: Counter[bool] = Counter()
+            for ranked in rank_trials(group, self.min_reward_gap):
+                if made[ranked.graded] >= self.max_pairs_per_task:
+                    self.left_out[f"trials: more than {self.max_pairs_per_task} of one task"] += 1
                     continue
-                chosen = trajectory.spans[proposal.at]
-                why = f"a human replaced the proposal of message {proposal.span.message}"
-                prefix = trajectory.spans[: proposal.at]
-                row = self._row("human_edit", prefix, (chosen,), (proposal.span,), (branch, branch), why)
-                if row is not None:
+                one = self._diverge("trials", ranked)
+                for row in self._rows(one, b"" if isinstance(one, Refusal) else _edge(one)):
+                    made[ranked.graded] += 1
                     yield row
 
-    def _repairs(self, branch: Branch) -> Iterator[dict[str, Any]]:
-        for bad, good in find_repairs(branch):
-            for trajectory in branch.trajectories:
-                places = {span.message: at for at, span in enumerate(trajectory.spans) if span.message}
-                if bad in places and good in places:
-                    spans = trajectory.spans
-                    why = f"the call of message {bad} was invalid, that of message {good} was not"
-                    pair = (spans[places[good]],), (spans[places[bad]],)
-                    row = self._row("repair", spans[: places[bad]], *pair, (branch, branch), why)
-                    if row is not None:
-                        yield row
-                    break
-            else:
-                self.left_out["repair: not in one trajectory"] += 1
+    def contradictions(self) -> set[str]:
+        """The ``pair`` of every row that says the opposite of others; nobody can learn from any of them."""
+        return find_contradictions(self._edges)
 
-    def _row(
-        self,
-        source: str,
-        prefix: Sequence[Span],
-        chosen: Sequence[Span],
-        rejected: Sequence[Span],
-        branches: tuple[Branch, Branch],
-        why: str,
-    ) -> dict[str, Any] | None:
-        prompt_ids, chosen_ids, rejected_ids = _join(prefix), _join(chosen), _join(rejected)
-        if chosen_ids == rejected_ids:
-            self.left_out[f"{source}: chosen and rejected are the same"] += 1
-            return None
-        key = hash((tuple(prompt_ids), tuple(chosen_ids), tuple(rejected_ids)))
-        if key in self._made:
-            self.left_out[f"{source}: the same pair again"] += 1
-            return None
-        longest = len(prompt_ids) + max(len(chosen_ids), len(rejected_ids))
-        if self.max_length is not None and longest > self.max_length:
-            self.left_out[f"{source}: longer than {self.max_length} tokens"] += 1
-            return None
-        self._made.add(key)
-        return {
-            "prompt_ids": prompt_ids,
-            "chosen_ids": chosen_ids,
-            "chosen_mask": loss_mask(chosen),
-            "rejected_ids": rejected_ids,
-            "rejected_mask": loss_mask(rejected),
-            "tokens": branches[0].tokens,
-            "source": source,
-            "threads": [branch.thread for branch in branches],
-            "checkpoints": [branch.checkpoint for branch in branches],
-            "task": branches[0].task,
-            "why": why,
-        }
+    def unsettled_preferences(self) -> int:
+        """How many preferences name a thread that has not come."""
+        return self._preferences.unsettled()
+
+    def remember(self, row: Mapping[str, Any]) -> None:
+        """Know a row that was made before an interruption as made."""
+        self._edges.add(edge_of(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]))
+
+    def _learn(self, branches: Sequence[Branch]) -> None:
+        if branches:
+            self._preferences.learn(branches[0].labels, branches[0].thread)
+
+    def _diverge(self, source: Literal["branches", "trials"], ranked: Ranked) -> Comparison | Refusal:
+        found = find_divergence(ranked.chosen, ranked.rejected)
+        if isinstance(found, Refusal):
+            return Refusal(f"{source}: {found.reason}")
+        better, worse = found.continuations(whole=self.continuation == "whole")
+        why = f"{ranked.why}, from turn {found.turn} on"
+        called = "preference" if ranked.graded else source
+        return Comparison(called, found.prefix, better, worse, (ranked.chosen, ranked.rejected), why)
+
+    def _rows(self, found: Comparison | Refusal, edge: bytes) -> Iterator[dict[str, Any]]:
+        """The row of a comparison, or none, which is counted."""
+        if isinstance(found, Refusal):
+            self.left_out[found.reason] += 1
+            return
+        row = _row(found, edge)
+        longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+        if row["chosen_ids"] == row["rejected_ids"]:
+            self.left_out[f"{found.source}: chosen and rejected are the same"] += 1
+        elif edge in self._edges:
+            self.left_out[f"{found.source}: the same pair again"] += 1
+        elif self.max_length is not None and longest > self.max_length:
+            self.left_out[f"{found.source}: longer than {self.max_length} tokens"] += 1
+        else:
+            self._edges.add(edge)
+            yield row
 
 
-def find_repairs(branch: Branch) -> list[tuple[str, str]]:
-    """Ids of messages with an invalid call and of the AI message after each, whose calls are all valid."""
-    turns: list[tuple[AIMessage, list[ToolMessage]]] = []
-    for message in branch.messages:
-        if isinstance(message, AIMessage):
-            turns.append((message, []))
-        elif isinstance(message, ToolMessage) and turns:
-            turns[-1][1].append(message)
-    found = []
-    for (bad, bad_results), (good, good_results) in pairwise(turns):
-        if _is_invalid(bad, bad_results) and good.tool_calls and not _is_invalid(good, good_results):
-            found.append((bad.id or "", good.id or ""))
-    return found
+def _edge(found: Comparison) -> bytes:
+    return edge_of(join(found.prefix), join(found.chosen), join(found.rejected))
 
 
-def _is_invalid(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
-    return bool(message.invalid_tool_calls) or any(
-        result.additional_kwargs.get("kind") in INVALID for result in results
-    )
+def _row(found: Comparison, edge: bytes) -> dict[str, Any]:
+    return {
+        "prompt_ids": join(found.prefix),
+        "chosen_ids": join(found.chosen),
+        "chosen_mask": loss_mask(found.chosen),
+        "rejected_ids": join(found.rejected),
+        "rejected_mask": loss_mask(found.rejected),
+        "tokens": found.branches[0].tokens,
+        "source": found.source,
+        "pair": name_of(edge),
+        "threads": [branch.thread for branch in found.branches],
+        "checkpoints": [branch.checkpoint for branch in found.branches],
+        "messages": [_first_message(found.chosen), _first_message(found.rejected)],
+        "agent": found.branches[0].agent,
+        "task": found.branches[0].task,
+        "why": found.why,
+    }
 
 
-def _join(spans: Sequence[Span]) -> list[int]:
-    return list(chain.from_iterable(span.tokens for span in spans))
+def _first_message(spans: Sequence[Span]) -> str | None:
+    return next((span.message for span in spans if span.origin != "given"), None)

@@ -1,0 +1,111 @@
+"""What one thread compares by itself: a proposal and what a human put in its place, an invalid call and its repair.
+
+Pure. A turn that several branches share is compared once in each; whoever makes rows drops the repetitions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from .branches import Branch
+from .divergence import Refusal
+from .trajectory import Span
+from .turns import turn_at
+
+Source = Literal["human_edit", "preference", "repair", "invented", "branches", "trials"]
+
+INVALID = {"invalid", "unknown_tool"}
+"""Kinds of tool messages that answer a call which could not be run as proposed."""
+REJECTED = "rejected"
+"""The kind of a tool message in place of a call that a person refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two continuations of the same tokens, one of them better."""
+
+    source: Source
+    prefix: Sequence[Span]
+    chosen: Sequence[Span]
+    rejected: Sequence[Span]
+    branches: tuple[Branch, Branch]
+    """Where the chosen and the rejected one are found."""
+    why: str
+
+
+def human_edits(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
+    """Of the branches of a thread: what a human wrote against the model's proposal."""
+    compared, unseen = set(), dict[str | None, None]()
+    for branch in branches:
+        for trajectory in branch.trajectories:
+            for proposal in trajectory.proposals:
+                message = proposal.span.message
+                if not proposal.replaced:
+                    unseen[message] = None
+                    continue
+                compared.add(message)
+                chosen = turn_at(trajectory.spans, proposal.at)
+                why = f"a human replaced the proposal of message {message}"
+                prefix = trajectory.spans[: proposal.at]
+                yield Comparison("human_edit", prefix, chosen, (proposal.span,), (branch, branch), why)
+    for message in unseen:
+        if message not in compared:
+            yield Refusal("human_edit: no later call has seen it")
+
+
+def repairs(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
+    """Of the branches of a thread: the valid call after an invalid one against that."""
+    compared, apart = set(), dict[tuple[str, str], None]()
+    for branch in branches:
+        for bad, good in find_repairs(branch):
+            for trajectory in branch.trajectories:
+                spans = trajectory.spans
+                places = {span.message: at for at, span in reversed(list(enumerate(spans))) if span.origin != "given"}
+                if bad in places and good in places:
+                    compared.add((bad, good))
+                    why = f"the call of message {bad} was invalid, that of message {good} was not"
+                    sides = turn_at(spans, places[good]), turn_at(spans, places[bad])
+                    yield Comparison("repair", spans[: places[bad]], *sides, (branch, branch), why)
+                    break
+            else:
+                apart[bad, good] = None
+    for place in apart:
+        if place not in compared:
+            yield Refusal("repair: not in one trajectory")
+
+
+def find_repairs(branch: Branch) -> list[tuple[str, str]]:
+    """Ids of messages with an invalid call and of the AI message after each, whose calls are all valid.
+
+    A call that a person refused repairs nothing.
+    """
+    found = []
+    for (bad, bad_results), (good, good_results) in pairwise(turns_with_results(branch.messages)):
+        refused = any(kind_of(result) == REJECTED for result in good_results)
+        if is_invalid(bad, bad_results) and good.tool_calls and not refused and not is_invalid(good, good_results):
+            found.append((bad.id or "", good.id or ""))
+    return found
+
+
+def turns_with_results(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage, list[ToolMessage]]]:
+    """Each message of a model with the tool messages up to the next one."""
+    turns: list[tuple[AIMessage, list[ToolMessage]]] = []
+    for message in messages:
+        if isinstance(message, AIMessage):
+            turns.append((message, []))
+        elif isinstance(message, ToolMessage) and turns:
+            turns[-1][1].append(message)
+    return turns
+
+
+def is_invalid(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
+    """Did the message propose a call that could not be run as it was?"""
+    return bool(message.invalid_tool_calls) or any(kind_of(result) in INVALID for result in results)
+
+
+def kind_of(result: ToolMessage) -> str | None:
+    """What our tool node noted of how the call went."""
+    return result.additional_kwargs.get("kind")
