@@ -120,6 +120,19 @@ class BadSelection(ThreadmillError, ValueError):
     """A wish about which rows to keep that contradicts itself or cannot be met."""
 
 
+class BadRedaction(ThreadmillError, ValueError):
+    """A kind or pattern that cannot be redacted, or tokens that the given tokenizer did not write."""
+
+
+class CannotWrite(ThreadmillError, ValueError):
+    """A branch that a chat format has no place for."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in a few words that are the same for all such branches."""
+        return str(self.args[-1])
+
+
 class BadImport(ThreadmillError, ValueError):
     """A file that cannot be imported at all (single bad rows are set aside instead)."""
 
