@@ -213,7 +213,7 @@ def test_a_turn_with_a_redaction_inside_is_one_turn():
     spans = (
         Span("given", (1,)),
         Span("sampled", (10,), (-0.5,), "a"),
-        Span("given", (99,)),
+        Span("given", (99,), message="a"),
         Span("sampled", (12,), (-0.5,), "a"),
         Span("given", (3,)),
         Span("sampled", (13,), (-0.5,), "b"),
@@ -222,3 +222,30 @@ def test_a_turn_with_a_redaction_inside_is_one_turn():
     bad = branch("t1", spoken("c", [1], [20]), outcome=lost())
     (row,) = Pairs(continuation="turn").of_trials([redacted, bad])
     assert sides(row) == [[1], [10, 99, 12], [1, 0, 1], [20], [1]]
+
+
+def test_a_turn_that_was_redacted_from_its_beginning_on_still_differs_at_its_beginning():
+    spans = (Span("given", (1,)), Span("given", (99,), message="a"), Span("sampled", (12,), (-0.5,), "a"))
+    redacted = replace(branch("t0", outcome=won()), trajectories=(Trajectory(spans),))
+    bad = branch("t1", spoken("c", [1], [20]), outcome=lost())
+    (row,) = Pairs().of_trials([redacted, bad])
+    assert sides(row) == [[1], [99, 12], [0, 1], [20], [1]]
+
+
+def test_a_turn_that_was_redacted_whole_is_context():
+    spans = (Span("given", (1,)), Span("given", (99,), message="a"), Span("given", (3,)))
+    redacted = Trajectory((*spans, Span("sampled", (13,), (-0.5,), "b")))
+    good = replace(branch("t0", outcome=won()), trajectories=(redacted,))
+    bad = branch("t1", spoken("c", [1, 99, 3], [20]), outcome=lost())
+    (row,) = Pairs().of_trials([good, bad])
+    assert sides(row) == [[1, 99, 3], [13], [1], [20], [1]]
+
+
+def test_a_proposal_with_a_redaction_inside_is_rejected_around_it():
+    (trajectory,) = edited().trajectories
+    (proposal,) = trajectory.proposals
+    cut = (Span("sampled", (10,), (-0.5,), "a"), Span("given", (99,), message="a"))
+    redacted = replace(proposal, span=Span("given", (10, 99), message="a"), cut=cut)
+    thread = replace(edited(), trajectories=(replace(trajectory, proposals=(redacted,)),))
+    (row,) = Pairs().of_thread([thread])
+    assert sides(row) == [[1, 2], [20, 11], [1, 1], [10, 99], [1, 0]]

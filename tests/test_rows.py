@@ -159,7 +159,7 @@ def test_a_turn_with_a_redaction_inside_is_trained_around_it():
     spans = (
         Span("given", (1,)),
         Span("sampled", (10,), (-0.5,), "a"),
-        Span("given", (99,)),
+        Span("given", (99,), message="a"),
         Span("sampled", (10,), (-0.5,), "a"),
     )
     redacted = replace(branch(), trajectories=(Trajectory(spans),))

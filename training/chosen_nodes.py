@@ -25,8 +25,5 @@ def turns_of_unknown_nodes(branch: Branch) -> set[str | None]:
 
 
 def _only(trajectory: Trajectory, chosen: Set[str]) -> Trajectory:
-    spans = tuple(
-        span if span.origin == "given" or span.message in chosen else Span("given", span.tokens)
-        for span in trajectory.spans
-    )
+    spans = tuple(span if span.message in chosen else Span("given", span.tokens) for span in trajectory.spans)
     return Trajectory(spans, tuple(one for one in trajectory.proposals if one.span.message in chosen))

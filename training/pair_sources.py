@@ -50,7 +50,8 @@ def human_edits(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
                 chosen = turn_at(trajectory.spans, proposal.at)
                 why = f"a human replaced the proposal of message {message}"
                 prefix = trajectory.spans[: proposal.at]
-                yield Comparison("human_edit", prefix, chosen, (proposal.span,), (branch, branch), why)
+                rejected = proposal.cut or (proposal.span,)
+                yield Comparison("human_edit", prefix, chosen, rejected, (branch, branch), why)
     for message in unseen:
         if message not in compared:
             yield Refusal("human_edit: no later call has seen it")
@@ -63,7 +64,7 @@ def repairs(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
         for bad, good in find_repairs(branch):
             for trajectory in branch.trajectories:
                 spans = trajectory.spans
-                places = {span.message: at for at, span in reversed(list(enumerate(spans))) if span.origin != "given"}
+                places = {span.message: at for at, span in reversed(list(enumerate(spans)))}
                 if bad in places and good in places:
                     compared.add((bad, good))
                     why = f"the call of message {bad} was invalid, that of message {good} was not"

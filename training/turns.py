@@ -1,6 +1,6 @@
 """The turns of a trajectory: which spans are what one message of the policy said.
 
-Pure. A turn is one span as a rule, and several where something inside it is no longer trained, as after a redaction.
+Pure. A turn is one span as a rule, and several with one message where a part of it was redacted: that part is given.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ class Segment:
 
     @property
     def is_turn(self) -> bool:
-        """Did the policy say it, or a human in its place?"""
-        return self.spans[0].origin != "given"
+        """Did the policy say any of it, or a human in its place?"""
+        return _is_trained(self.spans)
 
     @property
     def message(self) -> str | None:
@@ -58,15 +58,20 @@ def join(spans: Sequence[Span]) -> list[int]:
 
 
 def _end(spans: Sequence[Span], start: int) -> int:
-    first, end = spans[start], start + 1
-    if first.origin == "given":
-        while end < len(spans) and spans[end].origin == "given":
-            end += 1
+    end = _end_of_message(spans, start)
+    if _is_trained(spans[start:end]):
         return end
-    for place in range(end, len(spans)):
-        if spans[place].origin == "given":
-            continue
-        if first.message is None or spans[place].message != first.message:
-            break
-        end = place + 1
+    while end < len(spans) and not _is_trained(spans[end : (following := _end_of_message(spans, end))]):
+        end = following
     return end
+
+
+def _end_of_message(spans: Sequence[Span], start: int) -> int:
+    end = start + 1
+    while end < len(spans) and spans[start].message is not None and spans[end].message == spans[start].message:
+        end += 1
+    return end
+
+
+def _is_trained(spans: Sequence[Span]) -> bool:
+    return any(span.origin != "given" for span in spans)
