@@ -1,6 +1,6 @@
 """ShareGPT as LLaMA-Factory reads it: ``conversations`` of human, gpt, function_call and observation, in turn.
 
-As documented at https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md. Calls of one answer are a JSON list of
+As documented at https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md. Calls of one answer are a list of
 ``{"name", "arguments"}``, and their results one observation, in the order of the calls, with the text between them
 that LLaMA-Factory itself puts there when it reads OpenAI's form. Thinking stands in front, between its tags. There is
 no place for text beside a call, for a failure, or to say that an answer is not to be trained.
@@ -82,6 +82,6 @@ def _answer(said: Said) -> dict[str, str]:
 
 
 def _observation(results: Sequence[str]) -> str:
-    if len(results) > 1 and any(BETWEEN in result for result in results):
+    if any(BETWEEN in result for result in results):
         raise CannotWrite("results that spell what stands between results")
     return BETWEEN.join(results)

@@ -21,12 +21,15 @@ _OPENINGS = re.compile(
     r"You may call one or more functions)"
 )
 CALL, CALLED = "<tool_call>", "</tool_call>"
+BETWEEN = "\n</tool_response>\n<tool_response>\n"
+"""What LLaMA-Factory puts between the results of parallel calls, which are one turn there."""
 _DECODER = json.JSONDecoder()
 
 
 def is_tagged(turns: Sequence[Any]) -> bool:
     """Do the turns of ShareGPT hold calls, results or tools in tags?"""
-    texts = [turn["value"] for turn in turns if isinstance(turn, dict) and isinstance(turn.get("value"), str)]
+    said = [turn["value"] for turn in turns if isinstance(turn, dict) and isinstance(turn.get("value"), str)]
+    texts = [text.replace(BETWEEN, "") for text in said]
     return any(tag in text for text in texts for tag in (CALL, "<tool_response>", "<tools>"))
 
 

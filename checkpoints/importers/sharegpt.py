@@ -109,7 +109,8 @@ def say(chat: Conversation, turn: Any) -> None:
         reasoning, text = hermes_text.split_thought(chat.text(value))
         chat.more("", read_calls(text), reasoning=reasoning)
     else:
-        chat.result(value, name=turn.get("name"))
+        for result in chat.text(value).split(hermes_text.BETWEEN):
+            chat.result(result, name=turn.get("name"))
 
 
 def read_calls(text: str) -> list[Asked]:
