@@ -77,7 +77,10 @@ def behaviour_of(behaviours: Iterable[str]) -> Behaviour:
     'clarification'
     """
     shown = set(behaviours)
-    return next((name for name in BEHAVIOURS if name in shown), "other")
+    for name in BEHAVIOURS:
+        if name in shown:
+            return name
+    return "other"
 
 
 def went_well(success: bool | None, reward: float | None) -> bool | None:

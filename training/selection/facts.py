@@ -63,8 +63,9 @@ class Facts:
         Raises:
             BadSelection: it is something else.
         """
+        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
         try:
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+            return cls(**read)
         except TypeError as error:
             raise BadSelection(f"these are no facts: {error}; make them with facts_of") from error
 

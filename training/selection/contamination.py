@@ -1,0 +1,147 @@
+"""Rows that hold a task of an evaluation suite: they must not be trained on.
+
+A thread is contaminated if it was run on a task of the suite, by the task's id, if it opens with the very words of
+one, or if its opening has 13 words in a row from one, as for GPT-3 (Brown et al. 2020, appendix C). Runs of
+words that more than ten tasks of the suite share are phrases, not tasks, and do not count.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadDataset, UnknownSuite
+from ..worlds.helpdesk.tasks import make_tasks, split_of
+from .facts import Facts
+from .words import runs, words
+
+RUN = 13
+COMMON = 10
+PER_TIER = 40
+"""Held-out tasks that ``threadmill eval helpdesk`` and the quickstart take of each tier."""
+ID_FIELDS = ("id", "task_id", "task")
+TEXT_FIELDS = ("instruction", "question", "text", "query", "prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A task of a suite that a thread holds."""
+
+    suite: str
+    task: str
+    by: str
+    """``task``, ``text`` or ``13 words``."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The tasks of an evaluation, in a form in which they can be found."""
+
+    name: str
+    tasks: frozenset[str]
+    texts: dict[bytes, str] = field(repr=False)
+    """Hash of all words of a text to its task."""
+    runs: dict[bytes, str] = field(repr=False)
+    """Hash of 13 words in a row to their task."""
+    judge: Callable[[str], bool | None] = lambda task: None
+    """Of a task's id: whether it is of this suite whatever ``tasks`` says; None if that does not tell."""
+
+    def match(self, facts: Facts) -> Match | None:
+        """The task that this thread holds, or None."""
+        task = facts.task
+        known = None if task is None else self.judge(task)
+        if task is not None and (known or task in self.tasks):
+            return Match(self.name, task, "task")
+        if known is False:
+            return None
+        said = words(facts.opening)
+        if found := self.texts.get(_hash(" ".join(said))):
+            return Match(self.name, found, "text")
+        found = next((self.runs[key] for run in runs(said, RUN) if (key := _hash(run)) in self.runs), None)
+        return Match(self.name, found, f"{RUN} words") if found else None
+
+
+def build_suite(
+    name: str, tasks: Iterable[tuple[str, str]], judge: Callable[[str], bool | None] = lambda task: None
+) -> Suite:
+    """A suite of tasks, each its id and its text, which may be empty."""
+    ids: list[str] = []
+    texts: dict[bytes, str] = {}
+    found: dict[bytes, str] = {}
+    spread: Counter[bytes] = Counter()
+    for task, text in tasks:
+        ids.append(task)
+        said = words(text)
+        if said:
+            texts.setdefault(_hash(" ".join(said)), task)
+        own = {_hash(run) for run in runs(said, RUN)}
+        spread.update(own)
+        found |= {key: task for key in own if key not in found}
+    rare = {key: task for key, task in found.items() if spread[key] <= COMMON}
+    return Suite(name, frozenset(ids), texts, rare, judge)
+
+
+def open_suite(name: str) -> Suite:
+    """The suite ``helpdesk``, or the one in a JSONL file: a task a line, with its ``id`` and its ``text``.
+
+    The id may also be called ``task_id`` or ``task``, the text ``instruction``, ``question``, ``query`` or ``prompt``;
+    one of the two is enough.
+
+    Raises:
+        UnknownSuite: there is neither.
+        BadDataset: a line of the file is no task.
+    """
+    if name == "helpdesk":
+        return _helpdesk()
+    file = Path(name)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UnknownSuite(
+            f"no suite {name!r}: {error.strerror or error}; built in is helpdesk, or name a JSONL file of tasks"
+        ) from error
+    except ValueError as error:
+        raise BadDataset(f"{file} is no text: {error}; name a JSONL file of tasks") from error
+    tasks = [_read(f"{file}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not tasks:
+        raise BadDataset(f"{file} holds no task; name a file with one a line")
+    return build_suite(file.stem, tasks)
+
+
+def find_match(suites: Sequence[Suite], facts: Facts) -> Match | None:
+    """The first match among ``suites``, or None."""
+    return next((match for suite in suites if (match := suite.match(facts))), None)
+
+
+def _helpdesk() -> Suite:
+    """All held-out tasks by their ids, whatever their number and seed; training tasks never match.
+
+    The worlds of the two splits differ, so that a training task may ask in the same words and have another answer.
+    """
+
+    def judge(task: str) -> bool | None:
+        split = split_of(task)
+        return None if split is None else split == "heldout"
+
+    return build_suite("helpdesk", ((task.id, task.text) for task in make_tasks("heldout", PER_TIER)), judge)
+
+
+def _read(place: str, line: str) -> tuple[str, str]:
+    try:
+        row: Any = json.loads(line)
+    except ValueError as error:
+        raise BadDataset(f"{place}: not JSON ({error}); a suite has one task a line") from error
+    if not isinstance(row, dict):
+        raise BadDataset(f"{place}: {row!r:.80} is no object; a suite has one task a line")
+    task = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), str | int)), None)
+    text = next((row[name] for name in TEXT_FIELDS if isinstance(row.get(name), str)), "")
+    if task is None and not text:
+        raise BadDataset(f"{place}: neither an id nor a text; name them id and text")
+    return place if task is None else str(task), text
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
