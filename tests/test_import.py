@@ -122,7 +122,7 @@ def test_intercode_runs_become_pairs(store: Store, tmp_path: Path, tiny_tokenize
 def test_malformed_rows_are_set_aside_and_the_rest_is_imported(store: Store, tmp_path: Path) -> None:
     good = rows_of(TAU)[0]
     orphan = {**good, "trial": 7, "traj": [good["traj"][0], {"role": "tool", "content": "x"}]}
-    broken = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}
+    broken = {"role": "assistant", "content": None, "tool_calls": [{"function": "f"}]}
     file = write_rows(
         tmp_path / "airline.jsonl",
         good,
@@ -169,6 +169,6 @@ def test_files_that_cannot_be_read_are_named(store: Store, tmp_path: Path) -> No
         import_files(store, [cut])
     with pytest.raises(BadImport, match="of a format that is known"):
         import_files(store, [write_rows(tmp_path / "other.jsonl", {"a": 1})])
-    with pytest.raises(BadImport, match="'csv' is no format; there are tau-bench, intercode"):
+    with pytest.raises(BadImport, match="'csv' is no format; there are tau-bench, tau2, "):
         import_files(store, [TAU], format="csv")
     assert list_threads(store) == []

@@ -31,7 +31,7 @@ from ..store import Store
 from .files import find_files, parse, rows_of, suffix_of
 from .formats import FORMATS
 from .record import BadRow, Record, check_record
-from .write import Writer
+from .write import write_record
 
 LOOKED_AT = 20
 """How many rows of a file are looked at to find its format."""
@@ -73,14 +73,13 @@ def import_files(
     chosen = [(file, *_look(file, format)) for named in files for file in find_files(Path(named))]
     report = ImportReport(format=", ".join(dict.fromkeys(module.NAME for _, module, _ in chosen)))
     in_all = sum(count for *_, count in chosen)
-    writer = Writer(store)
     done = 0
     for file, module, _ in chosen:
         for line, row in _rows(file, module):
             for record in _read(module, row, file):
                 reason = str(record) if isinstance(record, BadRow) else None
                 if not isinstance(record, BadRow):
-                    reason = _keep(writer, record, f"{file.name}:{line}", module.NAME, report)
+                    reason = _keep(store, record, f"{file.name}:{line}", module.NAME, report)
                 if reason is not None:
                     report.set_aside.append({"file": str(file), "line": line, "reason": reason})
             done += 1
@@ -89,10 +88,10 @@ def import_files(
     return report
 
 
-def _keep(writer: Writer, record: Record, source: str, format: str, report: ImportReport) -> str | None:
+def _keep(store: Store, record: Record, source: str, format: str, report: ImportReport) -> str | None:
     """Write one record and count it; why it is set aside, or None."""
     try:
-        labels = writer.write(record, source, format)
+        labels = write_record(store, record, source, format)
     except BadRow as error:
         return str(error)
     if labels is None:

@@ -1,8 +1,9 @@
-"""InterCode SQL runs (Yang et al. 2023, github.com/princeton-nlp/intercode): actions, observations, rewards.
+"""InterCode runs in SQL and Bash (Yang et al. 2023, github.com/princeton-nlp/intercode): actions, results, rewards.
 
 Every run of one question starts from the same two messages, so trials of it can be paired. An action
 becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters. What
-InterCode refused to run (``valid_action`` false: no SQL in it, or SQL that fails) is a failed call.
+InterCode refused to run (``valid_action`` false: no command in it, or one that fails) is a failed call. The files hold
+neither the prompt nor tools: those here say what the action was.
 """
 
 import re
@@ -12,16 +13,23 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from .record import BadRow, Record, read_id, read_number
+from .record import CUT_KEY, BadRow, Record, read_id, read_number
+from .schemas import read_tools
 
 NAME = "intercode"
-SYSTEM = "Answer the question by running SQL queries against the database, one at a time."
 LONGEST = 2000
+_LANGUAGE = {"ic_sql": "sql", "ic_bash": "bash"}
+_ARGUMENT = {"sql": "query", "bash": "command"}
+_SYSTEM = {
+    "sql": "Answer the question by running SQL queries against the database, one at a time.",
+    "bash": "Do what is asked by running Bash commands, one at a time.",
+}
+_TOLD = {"sql": "Run an SQL query against the database.", "bash": "Run a Bash command."}
 
 
 def fits(row: dict[str, Any]) -> bool:
-    """Does ``row`` look like an InterCode SQL run?"""
-    return "turn_history" in row and row.get("environment", "ic_sql") == "ic_sql"
+    """Does ``row`` look like an InterCode run?"""
+    return "turn_history" in row and row.get("environment", "ic_sql") in _LANGUAGE
 
 
 def read(row: dict[str, Any], file: Path) -> Record:
@@ -34,7 +42,8 @@ def read(row: dict[str, Any], file: Path) -> Record:
     if missing:
         raise BadRow(f"no {', '.join(missing)}")
     if not fits(row):
-        raise BadRow(f"environment is {row['environment']!r}, not 'ic_sql'")
+        raise BadRow(f"environment is {row['environment']!r}, not {' or '.join(map(repr, _LANGUAGE))}")
+    language = _LANGUAGE[row.get("environment", "ic_sql")]
     turns = row["turn_history"]
     try:
         actions, observations, rewards = turns["actions"], turns["observations"], turns["rewards"]
@@ -49,12 +58,11 @@ def read(row: dict[str, Any], file: Path) -> Record:
         raise BadRow(
             f"{len(actions)} actions, {len(observations)} observations and {len(rewards)} rewards do not fit together"
         )
-    named = re.search(r"sql\.(.+?)(\.sample)?\.jsonl", file.name)
-    model = named.group(1) if named else file.name.partition(".")[0]
-    task = f"intercode-sql-{read_id(row['task_id'], 'task_id')}"
+    model = model_of(file)
+    task = "-".join(["intercode", *_place(language, row, file), read_id(row["task_id"], "task_id")])
     thread = f"{task}-{model}"
     messages: list[BaseMessage] = [
-        SystemMessage(SYSTEM, id=f"{thread}:system"),
+        SystemMessage(_SYSTEM[language], id=f"{thread}:system"),
         HumanMessage(row["query"], id=f"{thread}:query"),
     ]
     valid = turns.get("valid_action", [True] * len(actions))
@@ -64,11 +72,12 @@ def read(row: dict[str, Any], file: Path) -> Record:
     for turn, (action, observation, value) in enumerate(zip(actions, observations, rewards, strict=True)):
         if not isinstance(action, str):
             raise BadRow(f"action {turn} is no text")
-        call = _call(action, f"{thread}:{turn}:call")
+        call = _call(action, language, f"{thread}:{turn}:call")
         messages.append(AIMessage("", id=f"{thread}:{turn}", tool_calls=[call]))
         if not isinstance(observation, str):
             raise BadRow(f"observation {turn} is no text")
         failed = observation.startswith("Error") or not valid[turn]
+        kind: dict[str, Any] = {"kind": "failed" if failed else "result"}
         messages.append(
             ToolMessage(
                 observation[:LONGEST],
@@ -76,23 +85,48 @@ def read(row: dict[str, Any], file: Path) -> Record:
                 tool_call_id=call["id"] or "",
                 name=call["name"],
                 status="error" if failed else "success",
-                additional_kwargs={"kind": "failed" if failed else "result"},
+                additional_kwargs=kind | ({CUT_KEY: len(observation)} if len(observation) > LONGEST else {}),
             )
         )
         given.append((f"{thread}:{turn}", read_number(value, f"reward {turn}")))
     return Record(
         thread=thread,
-        agent="intercode-sql",
+        agent=f"intercode-{language}",
         task=task,
         trial=0,
         model=model,
         messages=tuple(messages),
         reward=reward,
         turn_rewards=tuple(given),
+        tools=_tools(language),
     )
 
 
-def _call(action: str, id_: str) -> ToolCall:
+def model_of(file: Path) -> str:
+    """The model that the name of ``file`` names, or else the name.
+
+    >>> [model_of(Path(name)) for name in ("sql.gpt-4.jsonl.gz", "ic_bash_multiturn_gpt-4_10_turns_fs_1.json")]
+    ['gpt-4', 'gpt-4']
+    """
+    named = re.search(r"(?:sql|bash)\.(.+?)(?:\.fs\d+)?(?:\.sample)?\.jsonl", file.name)
+    named = named or re.search(r"ic_(?:sql|bash)_multiturn_(.+?)_\d+_turns", file.name)
+    return named.group(1) if named else file.name.partition(".")[0]
+
+
+def _place(language: str, row: dict[str, Any], file: Path) -> list[str]:
+    """Language, and for Bash the file system that the questions are about: their numbers begin anew in each."""
+    place = re.search(r"fs_?(\d+)", f"{row.get('dataset')} {file.name}") if language == "bash" else None
+    return [language, *([f"fs{place.group(1)}"] if place else [])]
+
+
+def _call(action: str, language: str, id_: str) -> ToolCall:
     if action.strip().lower() == "submit":
         return ToolCall(name="submit", args={}, id=id_, type="tool_call")
-    return ToolCall(name="execute", args={"query": action}, id=id_, type="tool_call")
+    return ToolCall(name="execute", args={_ARGUMENT[language]: action}, id=id_, type="tool_call")
+
+
+def _tools(language: str) -> tuple[dict[str, Any], ...]:
+    argument = _ARGUMENT[language]
+    schema = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
+    execute = {"name": "execute", "description": _TOLD[language], "parameters": schema}
+    return read_tools([execute, {"name": "submit", "description": "Hand in what is there."}])

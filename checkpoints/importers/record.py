@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -11,7 +12,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ..labels import Kind
 
-_SERDE = JsonPlusSerializer()
+SERDE = JsonPlusSerializer()
+"""As all databases have it; what they encrypt is encrypted when it is written."""
 
 
 class BadRow(ValueError):
@@ -25,7 +27,7 @@ CANNED_KEY = "canned"
 CALL_IN_TEXT_KEY = "call_in_text"
 """In ``response_metadata`` of an answer that spells a call as text, which nobody executed."""
 CUT_KEY = "cut"
-"""In ``additional_kwargs`` of a result that the recording cut: how many characters were kept."""
+"""In ``additional_kwargs`` of a result that was cut: how many characters it had."""
 REASONING_KEY = "reasoning_content"
 """In ``additional_kwargs`` of an answer: what the model thought before it."""
 
@@ -49,10 +51,14 @@ class Record:
     """Message id and the reward that was given after it."""
     tools: tuple[dict[str, Any], ...] = ()
     """What ``schemas.read_tools`` gives; noted on the first answer that no one canned."""
-    metadata: dict[str, str | int | float | bool] = field(default_factory=dict)
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """What else is known of the run, such as ``termination_reason``; it comes into the thread's metadata."""
     labels: tuple[tuple[str | None, Kind, float | str], ...] = ()
     """Message id (None: the whole run), kind and value of what is said besides reward and success."""
+    parents: tuple[int, ...] = ()
+    """For a run with several paths: the place of the message before each one, -1 for the first; else empty."""
+    endings: tuple[tuple[str, Kind, float | str], ...] = ()
+    """Of a run with several paths: the last message of one, and a label of what came of that path."""
 
 
 def read_number(value: Any, name: str) -> float:
@@ -115,7 +121,7 @@ def check_record(record: Record) -> Record:
     """
     if not record.messages:
         raise BadRow("there are no messages")
-    about = [record.thread, record.task, record.model, record.metadata]
+    about = [record.thread, record.task, record.model, dict(record.metadata)]
     _check("the run", [*about, *record.tools, *(value for *_, value in record.labels)])
     for place, message in enumerate(record.messages):
         held = [message.content, message.additional_kwargs, message.response_metadata]
@@ -128,6 +134,6 @@ def check_record(record: Record) -> Record:
 def _check(name: str, held: list[Any]) -> None:
     try:
         json.dumps(held, ensure_ascii=False, allow_nan=False).encode()
-        _SERDE.dumps_typed(held)
+        SERDE.dumps_typed(held)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRow(f"{name} cannot be stored: {error}") from error

@@ -4,7 +4,9 @@
 JSON Schema.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .record import BadRow
@@ -43,6 +45,24 @@ def read_tools(tools: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(tools, list):
         raise BadRow("the tools are no list")
     return tuple(_tool(tool, place) for place, tool in enumerate(tools))
+
+
+def tools_beside(file: Path) -> tuple[dict[str, Any], ...]:
+    """The tools in ``tools.json`` in the folder of ``file``, for formats whose rows don't hold them; none without one.
+
+    It holds a list of them, or such a list under ``agent_tools``.
+
+    Raises:
+        BadRow: it holds something else.
+    """
+    beside = file.with_name("tools.json")
+    if not beside.is_file() or beside == file:
+        return ()
+    try:
+        held = json.loads(beside.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadRow(f"{beside.name} beside it cannot be read: {error}") from error
+    return read_tools(held.get("agent_tools") if isinstance(held, Mapping) else held)
 
 
 def _tool(tool: Any, place: int) -> dict[str, Any]:

@@ -1,19 +1,28 @@
 """τ-bench runs (Yao et al. 2024, github.com/sierra-research/tau-bench): OpenAI chat messages with a reward.
 
-Calls and results are paired by their position: recorded ids repeat, within a thread too, so every call
-gets an id of its own. The tools' schemas are not in these files.
+Calls and results are paired by their position: recorded ids repeat, within a thread too. The tools' schemas are not in
+these files; they are taken from a ``tools.json`` beside them. A run that was stopped after 30 steps has a reward of 0
+that nobody computed, and says so in its ``termination_reason``.
 """
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.messages.tool import ToolCall
-
+from .calls import Asked, read_call
+from .conversation import Conversation
+from .notes import note_spelled_calls
 from .record import BadRow, Record, read_id, read_number
+from .schemas import tools_beside
 
 NAME = "tau-bench"
+DOMAINS = ("retail", "airline")
+_MODEL = (
+    re.compile(r"^(?:trajectories|results|tau[a-z_0-9]*)\.(.+?)(?:\.sample)?$"),
+    re.compile(r"^(?:tool-calling|few-shot|react|act)-(.+?)-[0-9.]+_range_"),
+    re.compile(r"^(.+?)-(?:new-)?(?:airline|retail)$"),
+)
+"""Where the name of a file names the model, once its suffixes are taken off."""
 
 
 def fits(row: dict[str, Any]) -> bool:
@@ -32,74 +41,70 @@ def read(row: dict[str, Any], file: Path) -> Record:
         raise BadRow(f"no {', '.join(missing)}")
     if not isinstance(row["traj"], list) or not row["traj"]:
         raise BadRow("traj is no list of messages")
-    domain = "retail" if "retail" in file.name else "airline"
+    domain = _domain(row["traj"], file)
     task = f"tau-{domain}-{read_id(row['task_id'], 'task_id')}"
     trial = read_number(row["trial"], "trial")
     if not trial.is_integer():
         raise BadRow(f"trial is no whole number: {row['trial']!r}")
-    model = "gpt-4o" if "gpt-4o" in file.name else None
-    thread = f"{task}-{model}-{int(trial)}" if model else f"{task}-{int(trial)}"
+    model = model_of(file)
+    chat = Conversation("-".join([task, *([model] if model else []), str(int(trial))]))
+    for place, message in enumerate(row["traj"]):
+        chat.place = place
+        _say(chat, message, place)
+    info = row.get("info")
+    unfinished = isinstance(info, dict) and "reward_info" in info and info["reward_info"] is None
     return Record(
-        thread=thread,
+        thread=chat.thread,
         agent=f"tau-bench-{domain}",
         task=task,
         trial=int(trial),
         model=model,
-        messages=tuple(_messages(row["traj"], thread)),
+        messages=note_spelled_calls(chat.messages()),
         reward=read_number(row["reward"], "reward"),
+        tools=tools_beside(file),
+        metadata={"termination_reason": "max_steps"} if unfinished else {},
     )
 
 
-def _messages(trajectory: list[Any], thread: str) -> list[BaseMessage]:
-    messages: list[BaseMessage] = []
-    waiting: list[ToolCall] = []  # calls without a result yet, oldest first
-    for place, message in enumerate(trajectory):
-        if not isinstance(message, dict) or "role" not in message:
-            raise BadRow(f"message {place} has no role")
-        role, content, id_ = message["role"], message.get("content") or "", f"{thread}:{place}"
-        if not isinstance(content, str):
-            raise BadRow(f"the content of message {place} is no text")
-        if waiting and role != "tool":
-            raise BadRow(f"message {place} comes before the result of the call of {waiting[0]['name']!r}")
-        if role == "system":
-            messages.append(SystemMessage(content, id=id_))
-        elif role == "user":
-            messages.append(HumanMessage(content, id=id_))
-        elif role == "assistant":
-            asked = message.get("tool_calls") or []
-            if not isinstance(asked, list):
-                raise BadRow(f"the tool_calls of message {place} are no list")
-            calls = [_call(call, f"{id_}:{i}", place) for i, call in enumerate(asked)]
-            waiting += calls
-            messages.append(AIMessage(content, id=id_, tool_calls=calls))
-        elif role == "tool":
-            if not waiting:
-                raise BadRow(f"message {place} is a result without a call")
-            call = waiting.pop(0)
-            failed = content.startswith("Error")
-            messages.append(
-                ToolMessage(
-                    content,
-                    id=id_,
-                    tool_call_id=call["id"] or "",
-                    name=call["name"],
-                    status="error" if failed else "success",
-                    additional_kwargs={"kind": "failed" if failed else "result"},
-                )
-            )
-        else:
-            raise BadRow(f"message {place} has the unknown role {role!r}")
-    return messages
+def model_of(file: Path) -> str | None:
+    """The model that the name of ``file`` names, or None.
+
+    >>> [model_of(Path(name)) for name in ("gpt-4o-airline.json", "trajectories.gpt-4o.jsonl.gz", "runs.jsonl")]
+    ['gpt-4o', 'gpt-4o', None]
+    """
+    stem = re.sub(r"(\.jsonl|\.json)?(\.gz)?$", "", file.name)
+    found = (pattern.search(stem) for pattern in _MODEL)
+    return next((match.group(1) for match in found if match), None)
 
 
-def _call(call: Any, id_: str, place: int) -> ToolCall:
-    try:
-        name, raw = call["function"]["name"], call["function"]["arguments"]
-        args = json.loads(raw) if isinstance(raw, str) else raw
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise BadRow(f"a call of message {place} cannot be read: {error!r}") from error
-    if not isinstance(name, str):
-        raise BadRow(f"a call of message {place} names no tool: {name!r}")
-    if not isinstance(args, dict):
-        raise BadRow(f"the arguments of a call of message {place} are no object")
-    return ToolCall(name=name, args=args, id=id_, type="tool_call")
+def _domain(trajectory: list[Any], file: Path) -> str:
+    first = trajectory[0]
+    prompt = str(first.get("content")) if isinstance(first, dict) and first.get("role") == "system" else ""
+    told = (domain for text in (file.name, prompt[:200].lower()) for domain in DOMAINS if domain in text)
+    return next(told, "airline")
+
+
+def _say(chat: Conversation, message: Any, place: int) -> None:
+    if not isinstance(message, dict) or "role" not in message:
+        raise BadRow(f"message {place} has no role")
+    role, content = message["role"], message.get("content")
+    if role == "system":
+        chat.system(content)
+    elif role == "user":
+        chat.human(content)
+    elif role == "assistant":
+        asked = message.get("tool_calls") or []
+        if not isinstance(asked, list):
+            raise BadRow(f"the tool_calls of message {place} are no list")
+        chat.ai(content, [_call(call, place) for call in asked], reasoning=message.get("reasoning_content"))
+    elif role == "tool":
+        chat.result(content, failed=str(content).startswith("Error"))
+    else:
+        raise BadRow(f"message {place} has the unknown role {role!r}")
+
+
+def _call(call: Any, place: int) -> Asked:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise BadRow(f"a call of message {place} cannot be read: {call!r:.100}")
+    return read_call(function.get("name"), function.get("arguments"))

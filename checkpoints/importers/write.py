@@ -1,111 +1,226 @@
-"""Write a record as a real thread: one checkpoint for each message, and its labels when it is complete."""
+"""Write a record as a real thread, all or nothing: a checkpoint for each message, as a graph would have left them.
 
-import json
-from collections import deque
+No graph is run: thousands of runs would take minutes. The rows are those of a graph whose node ``imported`` says one
+message a step; where a run splits into paths, each further one begins with a copy of the checkpoint before it, as
+forks do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypedDict
+from json import dumps
+from typing import Any
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, StateGraph
+from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from sqlalchemy.exc import OperationalError
 
-from ...errors import UnknownThread
-from ..labels import Label, add_labels, labels_of
-from ..messages import Messages
+from ...errors import StoreFull, UnknownThread
+from ..copies import snapshot
+from ..labels import labels_of
 from ..reading import latest_metadata
+from ..record_writer import RecordWriter
+from ..saver import ThreadSaver
 from ..store import Store
-from .record import CANNED_KEY, TOOLS_KEY, BadRow, Record
+from ..tables import now
+from ..typed import as_json
+from .record import CANNED_KEY, SERDE, TOOLS_KEY, BadRow, Record
 
 
-class _State(TypedDict, total=False):
-    messages: Messages
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Where a message stands once it is written: its checkpoint, and what the next one needs to know."""
+
+    checkpoint: str
+    above: str
     versions: dict[str, str]
+    messages: tuple[BaseMessage, ...]
+    since: tuple[int, int]
+    """Messages and steps since the last snapshot."""
 
 
-class Writer:
-    """Writes the records of an import, each as a thread."""
+def write_record(store: Store, record: Record, source: str, format: str) -> int | None:
+    """Write the thread with its labels: how many labels; None if it is there already.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._replay = build_replay(store)
+    A thread that lacks all of its labels is begun anew.
 
-    def write(self, record: Record, source: str, format: str) -> int | None:
-        """Write the thread, then its labels: how many; None if it is there already. What is half-written is begun anew.
-
-        Raises:
-            BadRow: there is another run under the same id.
-        """
-        labels = _labels(record, format)
-        messages = note_tools(record)
-        digest = digest_of_run(record, messages)
-        try:
-            known = latest_metadata(self._store, record.thread)
-        except UnknownThread:
-            known = None
-        if known is not None and (not labels or labels_of(self._store, [record.thread])):
-            if known.get("digest", digest) != digest:
-                raise BadRow(
-                    f"thread {record.thread!r} is there already, with other content (from {known.get('source_file')}); "
-                    "if both are to be kept, rename the file so that it names the model"
-                )
-            return None
-        self._store.saver.delete_thread(record.thread)
-        first, *left = messages
-        about = {"agent": record.agent, "task": record.task, "trial": record.trial, "model": record.model}
-        about |= {"source_file": source, "format": format, "digest": digest, **record.metadata}
-        self._replay.invoke(
-            {"messages": [first], "versions": {}},
-            {
-                "configurable": {"thread_id": record.thread, "left": deque(left)},
-                "metadata": {key: value for key, value in about.items() if value is not None},
-            },
-            durability="sync",
-        )
-        add_labels(self._store, labels)
-        return len(labels)
-
-
-def note_tools(record: Record) -> list[BaseMessage]:
-    """The messages of ``record``, the first answer of a model with the schemas of its tools."""
-    messages = list(record.messages)
-    for place, message in enumerate(messages):
-        if isinstance(message, AIMessage) and not message.response_metadata.get(CANNED_KEY) and record.tools:
-            noted = {**message.response_metadata, TOOLS_KEY: list(record.tools)}
-            messages[place] = message.model_copy(update={"response_metadata": noted})
-            break
-    return messages
+    Raises:
+        BadRow: there is another run under the same id.
+        StoreFull, ReadOnly
+    """
+    labels = list(_labels(record))
+    digest = digest_of_run(record)
+    try:
+        known = latest_metadata(store, record.thread)
+    except UnknownThread:
+        known = None
+    if known is not None and (not labels or labels_of(store, [record.thread])):
+        if known.get("digest", digest) != digest:
+            raise BadRow(
+                f"there is a thread {record.thread!r} with another content already, from {known.get('source_file')}; "
+                "if it is a run of another model, name that in the file's name"
+            )
+        return None
+    store.saver.check_may_write({"configurable": {"thread_id": record.thread}})
+    about = {"agent": record.agent, "task": record.task, "trial": record.trial, "model": record.model}
+    about |= {**record.metadata, "source_file": source, "format": format, "digest": digest}
+    metadata = {key: value for key, value in about.items() if value is not None}
+    try:
+        with snapshot(store, to_write=True) as connection:
+            if known is not None:
+                store.tables.delete(connection, record.thread)
+            writer = RecordWriter(store, connection, record.thread)
+            checkpoints: dict[str | None, str] = {}
+            for row in _rows(store.saver, record, metadata, checkpoints):
+                writer.add(row)
+            for at, message, kind, value in labels:
+                where = {"checkpoint": None if at is None else checkpoints[at], "message": message}
+                label = {"kind": kind, "value": value, "source": format, "created_at": now()}
+                writer.add({"record": "label", **where, **label})
+            writer.flush()
+    except OperationalError as error:
+        if "disk is full" not in str(error) and "No space left" not in str(error):
+            raise
+        raise StoreFull(f"no room in {store.name}; what was imported is kept, make room and import again") from error
+    return len(labels)
 
 
-def digest_of_run(record: Record, messages: list[BaseMessage]) -> str:
-    """The same for the same run, whichever file it comes from."""
-    held = [message.model_dump(mode="json") for message in messages]
-    outcome = [record.reward, record.success, record.turn_rewards, record.labels]
-    return sha256(json.dumps([held, outcome], sort_keys=True).encode()).hexdigest()[:16]
+def digest_of_run(record: Record) -> str:
+    """The same for the same run, whichever file it comes from, and whatever else is noted of it."""
+    said: list[Any] = [record.parents]
+    for message in record.messages:
+        calls = [*message.tool_calls, *message.invalid_tool_calls] if isinstance(message, AIMessage) else []
+        said.append([message.type, message.content, [[call["name"], call["args"]] for call in calls]])
+    outcome = [record.reward, record.success, record.turn_rewards, record.labels, record.endings]
+    return sha256(dumps([said, outcome], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _labels(record: Record, format: str) -> list[Label]:
-    said = [(message, "reward", value) for message, value in record.turn_rewards] + [*record.labels]
+def _labels(record: Record) -> Iterator[tuple[str | None, str | None, str, float | str]]:
+    """Message whose checkpoint is meant, message that is meant, kind and value; for the whole thread neither."""
+    for message, value in record.turn_rewards:
+        yield None, message, "reward", value
+    for message, kind, value in record.labels:
+        yield None, message, kind, value
+    for message, kind, value in record.endings:
+        yield message, None, kind, value
     if record.reward is not None:
-        said.append((None, "reward", record.reward))
+        yield None, None, "reward", record.reward
     success = record.success
     if success is None and record.reward is not None:
         success = float(record.reward == 1.0)
     if success is not None:
-        said.append((None, "success", success))
-    return [Label(record.thread, None, message, kind, value, format) for message, kind, value in said]
+        yield None, None, "success", success
 
 
-def build_replay(store: Store) -> Any:
-    """A graph that says what is left in ``configurable["left"]``, a message a step."""
+def _with_tools(record: Record) -> Iterator[BaseMessage]:
+    """The messages of ``record``; on every path the first answer of a model has a note of its tools."""
+    knows: list[bool] = []
+    for message, parent in zip(record.messages, _parents(record), strict=True):
+        known = parent >= 0 and knows[parent]
+        is_answer = isinstance(message, AIMessage) and not message.response_metadata.get(CANNED_KEY)
+        if record.tools and is_answer and not known:
+            notes = {**message.response_metadata, TOOLS_KEY: list(record.tools)}
+            message = message.model_copy(update={"response_metadata": notes})
+        knows.append(known or is_answer)
+        yield message
 
-    def imported(state: _State, config: RunnableConfig) -> dict[str, Any]:
-        return {"messages": [config.get("configurable", {})["left"].popleft()]}
 
-    def more(state: _State, config: RunnableConfig) -> bool:
-        return bool(config.get("configurable", {})["left"])
+def _parents(record: Record) -> tuple[int, ...]:
+    return record.parents or tuple(range(-1, len(record.messages) - 1))
 
-    graph = StateGraph(_State)
-    graph.add_node("imported", imported)
-    graph.add_conditional_edges(START, more, {True: "imported", False: END})
-    graph.add_conditional_edges("imported", more, {True: "imported", False: END})
-    return graph.compile(checkpointer=store.saver)
+
+def _rows(
+    saver: ThreadSaver, record: Record, metadata: dict[str, Any], checkpoints: dict[str | None, str]
+) -> Iterator[dict[str, Any]]:
+    """The rows of the thread; ``checkpoints`` learns at which of them each message was said."""
+    messages = list(_with_tools(record))
+    root = _id(-1)
+    start = saver.get_next_version(None, None)
+    yield _checkpoint(
+        root,
+        None,
+        {"__start__": {"messages": [messages[0]], "versions": {}}},
+        {"__start__": start},
+        {"__input__": {}},
+        {
+            **metadata,
+            "source": "input",
+            "step": -1,
+            "parents": {},
+            "counters_since_delta_snapshot": {"messages": [0, 1]},
+        },
+    )
+    task = str(uuid4())
+    yield _write(root, task, 0, "messages", [messages[0]], "__start__")
+    yield _write(root, task, 1, "versions", {}, "__start__")
+    said: list[_Said] = []
+    continued: set[int] = set()
+    for message, parent in zip(messages, _parents(record), strict=True):
+        before = _Said(root, "", {"__start__": start}, (), (0, 1)) if parent < 0 else said[parent]
+        above = before.checkpoint
+        if parent >= 0 and parent in continued:  # what is written there belongs to the path that went on from it
+            above = _id(len(before.messages) - 1)
+            yield _state(above, before.above, before, start, {**metadata, "source": "fork"})
+        continued.add(parent)
+        told = (*before.messages, message)
+        if parent >= 0:
+            yield _write(above, str(uuid4()), 0, "messages", [message], "imported")
+        versions = {**before.versions, "messages": saver.get_next_version(before.versions.get("messages", start), None)}
+        if parent < 0:
+            versions |= {name: versions["messages"] for name in ("__start__", "versions")}
+        updates, steps = (part + 1 for part in before.since)
+        since = (0, 0) if updates >= max(4, len(told) // 8) else (updates, steps)
+        said.append(_Said(_id(len(told) - 1), above, versions, told, since))
+        checkpoints[message.id] = said[-1].checkpoint
+        yield _state(said[-1].checkpoint, above, said[-1], start, {**metadata, "source": "loop"})
+
+
+def _state(id_: str, above: str, said: _Said, start: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {"versions": {}}
+    metadata = {**metadata, "step": len(said.messages) - 1, "parents": {}, "versions": {}}
+    if said.since == (0, 0):
+        values["messages"] = _DeltaSnapshot(list(said.messages))
+    else:
+        metadata["counters_since_delta_snapshot"] = {"messages": list(said.since)}
+    seen = {"__input__": {}, "__start__": {"__start__": start}}
+    return _checkpoint(id_, above, values, said.versions, seen, metadata)
+
+
+def _checkpoint(
+    id_: str,
+    above: str | None,
+    values: dict[str, Any],
+    versions: dict[str, str],
+    seen: dict[str, Any],
+    metadata: dict[str, Any],
+) -> dict[str, Any]:
+    updated = ["__start__"] if above is None else ["messages"]
+    fields = {"v": 4, "ts": now(), "id": id_, "channel_versions": versions, "versions_seen": seen}
+    return {
+        "record": "checkpoint",
+        "namespace": "",
+        "id": id_,
+        "parent": above,
+        "checkpoint": {**fields, "updated_channels": updated},
+        "values": {name: as_json(SERDE.dumps_typed(value)) for name, value in values.items()},
+        "metadata": metadata,
+    }
+
+
+def _write(checkpoint: str, task: str, index: int, channel: str, value: Any, node: str) -> dict[str, Any]:
+    return {
+        "record": "write",
+        "namespace": "",
+        "checkpoint": checkpoint,
+        "task": task,
+        "path": f"~__pregel_pull, {node}",
+        "index": index,
+        "channel": channel,
+        "value": as_json(SERDE.dumps_typed(value)),
+    }
+
+
+def _id(step: int) -> str:
+    return str(uuid6(clock_seq=step))
