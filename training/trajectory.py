@@ -39,6 +39,8 @@ class Proposal:
     """How many spans of the trajectory the model had seen when it proposed this."""
     replaced: bool
     """True if ``spans[at]`` is what the human wrote instead, seen by a later call."""
+    cut: tuple[Span, ...] = ()
+    """``span`` in pieces, if a part of it was redacted: that part is given, and ``span`` as a whole then too."""
 
 
 @dataclass(frozen=True, slots=True)

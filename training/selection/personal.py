@@ -1,0 +1,177 @@
+"""Personal data in a text, as Presidio's recognizers of patterns see it: no language model, no network.
+
+What they take for data too easily is narrowed: numbers without a sign of being a phone's, loopback addresses, ids.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from typing import Any, ClassVar
+
+from ...errors import MissingLibrary
+
+PERSONAL = (
+    "EMAIL_ADDRESS",
+    "CREDIT_CARD",
+    "IBAN_CODE",
+    "PHONE_NUMBER",
+    "IP_ADDRESS",
+    "MAC_ADDRESS",
+    "US_SSN",
+    "CRYPTO",
+)
+"""Presidio's names."""
+THRESHOLD = 0.4
+"""Below it Presidio wants words around the number that speak for it: any nine digits may be a US_SSN."""
+LONGEST_ADDRESS = 320
+OWN_SUFFIXES = ("local", "localdomain", "internal", "intranet", "corp", "lan", "home", "private", "test", "example")
+"""Ends of addresses that no public list has, but companies do."""
+_HINTS = {
+    "CREDIT_CARD": re.compile(r"\d{3}"),
+    "IBAN_CODE": re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
+    "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.|:[0-9A-Fa-f]{0,4}:"),
+    "MAC_ADDRESS": re.compile(r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
+    "US_SSN": re.compile(r"\d{3}[- .]\d{2}[- .]\d{4}"),
+    "CRYPTO": re.compile(r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"),
+}
+"""Without a match the recognizer, which is slower, is not asked."""
+_NOBODYS = re.compile(
+    r"(?<![0-9A-Za-z-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z-])"  # a UUID
+    r"|\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"  # a time
+    r"|(?<![\w.])\d+\.\d{5,}(?![\w.])"  # a fraction
+)
+"""Digits that are not looked at."""
+_CARD = re.compile(r"4(?:\d{12}|\d{15})|5\d{15}|2\d{15}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{11,16}")
+"""The lengths of the card issuers' numbers."""
+_SETTING = re.compile(r"(?:[\w.-]+=[^=&]*&)*[\w-]+=['\"]?(?=[^@=])")
+_NUMBER = re.compile(r"[+＋(\[]{0,2}\d(?:[ \xa0().\-/\]]{0,3}\d){6,}")
+_PHONE_WORD = re.compile(r"phone|\btel\b|mobile|\bcell|\bfax|whatsapp|\bsms\b", re.IGNORECASE)
+_WORD_BEFORE = 32
+_NATIONAL_DIGITS = 9
+"""Fewer digits, written without a country, are more often an amount, an id or a date."""
+
+
+def personal_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Finds the characters ``[start, end)`` that are of ``kind``.
+
+    Raises:
+        MissingLibrary: Presidio is not installed.
+    """
+    if kind == "PHONE_NUMBER":
+        return _phone_finder()
+    recognizer = _recognizers()[kind]()
+    if kind == "EMAIL_ADDRESS":
+        return lambda text: _addresses(text, recognizer)
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        if not _HINTS[kind].search(text):
+            return
+        for one in recognizer.analyze(_NOBODYS.sub(_blank, text), [kind]):
+            if one.score >= THRESHOLD and _is_likely(kind, text[one.start : one.end]):
+                yield one.start, one.end
+
+    return find
+
+
+def _addresses(text: str, recognizer: Any) -> Iterator[tuple[int, int]]:
+    """E-mail addresses. Only words with an @ are looked at, because long ones without it take a square of time."""
+    end = 0
+    for match in re.finditer("@", text):
+        at = match.start()
+        if at < end:
+            continue
+        low = max(end, at - LONGEST_ADDRESS)
+        window = text[low : at + LONGEST_ADDRESS]
+        start = low + max((space.end() for space in re.finditer(r"\s", text[low:at])), default=0)
+        stop = re.search(r"\s", text[at:])
+        word = text[start : min(at + stop.start() if stop else len(text), low + len(window))]
+        end = start + len(word)
+        for one in recognizer.analyze(word, ["EMAIL_ADDRESS"]):
+            setting = _SETTING.match(word, one.start, one.end)  # name=jo@example.com
+            yield start + (setting.end() if setting else one.start), start + one.end
+
+
+def _phone_finder() -> Callable[[str], Iterator[tuple[int, int]]]:
+    recognizer = _recognizers()["PHONE_NUMBER"]
+    any_form, usual_form = recognizer(leniency=1), recognizer(leniency=2)
+
+    @lru_cache(maxsize=4096)
+    def look(window: str, lenient: bool) -> tuple[tuple[int, int], ...]:
+        found = (any_form if lenient else usual_form).analyze(window, ["PHONE_NUMBER"])
+        return tuple(sorted({(one.start, one.end) for one in found}))
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        if not _NUMBER.search(text):
+            return
+        plain = _NOBODYS.sub(_blank, text)
+        for match in _NUMBER.finditer(plain):
+            low = max(0, match.start() - 2)
+            named = _PHONE_WORD.search(text, max(0, match.start() - _WORD_BEFORE), match.start()) is not None
+            lenient = named or "+" in match[0] or "＋" in match[0]
+            if not lenient and match[0].isdigit():
+                continue
+            for start, end in look(plain[low : match.end() + 8], lenient):
+                number = plain[low + start : low + end]
+                digits = sum(char.isdigit() for char in number)
+                if digits >= (7 if lenient else _NATIONAL_DIGITS) and (lenient or not number.isdigit()):
+                    yield low + start, low + end
+
+    return find
+
+
+def _is_likely(kind: str, found: str) -> bool:
+    """Is it more than a number with the right check digit, or an address that everybody has?"""
+    if kind == "CREDIT_CARD":
+        return _CARD.fullmatch(re.sub(r"\D", "", found)) is not None
+    return kind != "IP_ADDRESS" or not _is_everybodys(found)
+
+
+def _is_everybodys(address: str) -> bool:
+    """Loopback, unspecified, a version such as ``120.0.0.0``, or a slice of Python or name of C++ such as ``::2``?"""
+    from ipaddress import ip_interface
+
+    ip = ip_interface(address).ip
+    looks_else = str(ip).endswith(".0.0") if ip.version == 4 else len(address) < 7
+    return ip.is_loopback or ip.is_unspecified or looks_else
+
+
+def _blank(match: re.Match[str]) -> str:
+    return "_" * len(match[0])
+
+
+@cache
+def _recognizers() -> dict[str, Any]:
+    """Classes by kind."""
+    try:
+        from presidio_analyzer import Pattern
+        from presidio_analyzer import predefined_recognizers as known
+        from tldextract import TLDExtract
+    except ImportError as error:
+        raise MissingLibrary("redaction needs presidio-analyzer; pip install 'threadmill[redact]'") from error
+
+    suffixes = TLDExtract(cache_dir=None, suffix_list_urls=(), extra_suffixes=OWN_SUFFIXES)
+
+    class Cards(known.CreditCardRecognizer):
+        """With the numbers from 2221 to 2720, which Mastercard has too."""
+
+        PATTERNS: ClassVar = [
+            *known.CreditCardRecognizer.PATTERNS,
+            Pattern("2-series", r"\b2[2-7]\d{2}([- ]?)\d{4}\1\d{4}\1\d{4}\b", 0.3),
+        ]
+
+    class Addresses(known.EmailRecognizer):
+        """With the list of public suffixes that came with the library; the original downloads one."""
+
+        def validate_result(self, pattern_text: str) -> bool:
+            return suffixes(pattern_text.rpartition("@")[2]).fqdn != ""
+
+    return {
+        "EMAIL_ADDRESS": Addresses,
+        "CREDIT_CARD": Cards,
+        "IBAN_CODE": known.IbanRecognizer,
+        "PHONE_NUMBER": known.PhoneRecognizer,
+        "IP_ADDRESS": known.IpRecognizer,
+        "MAC_ADDRESS": known.MacAddressRecognizer,
+        "US_SSN": known.UsSsnRecognizer,
+        "CRYPTO": known.CryptoRecognizer,
+    }
