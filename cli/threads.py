@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import answer, keep, travel
+from . import answer, keep, label, travel
 from .keep import read_status, read_time
 from .place import DEFAULT_DB, AsJson, Database, ThreadId
 
@@ -192,51 +192,6 @@ def diff(
     print_diff(a, b, found)
 
 
-@app.command()
-def label(
-    thread: ThreadId,
-    kind: Annotated[str, typer.Argument(help="reward, success, preference or feedback.")],
-    value: Annotated[str, typer.Argument(help="A number, or text.")],
-    at: Annotated[str | None, typer.Option("--at", help="Only the branches through this checkpoint.")] = None,
-    message: Annotated[str | None, typer.Option(help="Only this message, by its id.")] = None,
-    source: Annotated[str, typer.Option(help="Who says so.")] = "person",
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Say what came of a thread, of one of its branches, or of a message.
-
-    Example: threadmill threads label helpdesk-1a2b3c4d success 1
-    """
-    from math import isfinite
-    from typing import get_args
-
-    from ..checkpoints.branch import find_message
-    from ..checkpoints.labels import NUMERIC, Kind, Label, add_label
-    from ..checkpoints.reading import find_checkpoint, latest_checkpoint
-    from ..checkpoints.store import open_store
-
-    if kind not in get_args(Kind):
-        raise typer.BadParameter(f"{kind!r} is none of {', '.join(get_args(Kind))}", param_hint="KIND")
-    known: Any = kind
-    try:
-        meant: float | str = float(value)
-    except ValueError:
-        meant = value
-    if isinstance(meant, float) and not isfinite(meant):
-        raise typer.BadParameter(f"{value!r} is no finite number", param_hint="VALUE")
-    if isinstance(meant, str) and kind in NUMERIC:
-        raise typer.BadParameter(f"{value!r} is no number, and {kind} needs one", param_hint="VALUE")
-    with open_store(db, create=False) as store:
-        latest_checkpoint(store, thread)
-        checkpoint = find_checkpoint(store, thread, at) if at else None
-        if message is not None:
-            message = find_message(store, thread, message)
-        add_label(store, Label(thread, checkpoint, message, known, meant, source))
-    record = {"thread": thread, "checkpoint": checkpoint, "message": message}
-    record |= {"kind": kind, "value": meant, "source": source}
-    typer.echo(json.dumps(record) if as_json else f"{thread}: {kind} {meant} ({source})")
-
-
 @app.command("import")
 def import_command(
     files: Annotated[list[Path], typer.Argument(help="Files to import; .gz is read too.")],
@@ -276,7 +231,7 @@ def import_command(
 
 for command in (answer.approve, answer.edit, answer.reject, answer.respond, answer.answer):
     app.command()(command)
-for command in (travel.fork, travel.replay, keep.copy, keep.delete, keep.prune):
+for command in (label.label, travel.fork, travel.replay, keep.copy, keep.delete, keep.prune):
     app.command()(command)
 app.command("continue")(travel.continue_command)
 app.command("export-file")(keep.export_file)

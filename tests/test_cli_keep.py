@@ -34,6 +34,31 @@ def test_labels_on_threads_branches_and_messages() -> None:
     assert "'nan' is no finite number" in misused("label", "t", "reward", "nan")
 
 
+def test_a_thread_a_branch_or_a_message_is_preferred_over_another() -> None:
+    for thread in ("t", "b"):
+        chat("Hi.", thread=thread)
+    with open_store("sqlite:///runs.db") as store:
+        said, other = (str(read_messages(store, thread)[-1].id) for thread in ("t", "b"))
+    assert lines("label", "t", "--prefer-over", "b") == ["t: preference over b (person)"]
+    assert parsed("label", "b", "--prefer-over", f"t@{checkpoint(-2)[-8:]}", "--source", "eva") == {
+        "thread": "b", "checkpoint": None, "message": None, "kind": "preference", "value": f"over t@{checkpoint(-2)}",
+        "source": "eva",
+    }  # fmt: skip
+    turns = ("label", "t", "--message", said[:24], "--prefer-over", "b", "--over-message", other)
+    assert parsed(*turns)["value"] == f"over b#{other}"
+    assert parsed("label", "t", "preference", "chosen")["value"] == "chosen"
+    assert refused("label", "t", "--prefer-over", "x7").startswith("thread 'x7' has no checkpoints")
+    assert refused("label", "t", "--prefer-over", "b", "--message", said, "--over-message", "m9").startswith(
+        "thread 'b' has 0 messages 'm9'"
+    )
+    assert "nothing is better than itself" in misused("label", "t", "--prefer-over", "t")
+    assert "stands for kind and value" in misused("label", "t", "success", 1, "--prefer-over", "b")
+    assert "goes with --message" in misused("label", "t", "--prefer-over", "b", "--over-message", other)
+    assert "'better' is neither a number nor chosen" in misused("label", "t", "preference", "better")
+    assert "success needs a value" in misused("label", "t", "success")
+    assert "None is none of reward" in misused("label", "t")
+
+
 def test_deleting_asks_first_and_says_who_used_the_thread(shop_folder: Path) -> None:
     for thread in ("a", "b"):
         chat("Hi.", thread=thread)
