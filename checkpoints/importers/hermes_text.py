@@ -56,10 +56,14 @@ def split_calls(text: str) -> tuple[str, list[Asked]]:
     while (opened := text.find(CALL, at)) >= 0:
         said += text[at:opened]
         begin = opened + len(CALL)
-        end = text.find(CALLED, _past_json(text, begin))
-        spoken = text[begin : end if end >= 0 else len(text)].strip()
-        calls.append(read_spoken_call(spoken) if end >= 0 else Asked(None, error="the call is not closed", raw=spoken))
-        at = end + len(CALLED) if end >= 0 else len(text)
+        past = _past_json(text, begin)
+        end, again = text.find(CALLED, past), text.find(CALL, past)
+        if end < 0 or 0 <= again < end:
+            at = again if again >= 0 else len(text)
+            calls.append(Asked(None, error="the call is not closed", raw=text[begin:at].strip()))
+        else:
+            at = end + len(CALLED)
+            calls.append(read_spoken_call(text[begin:end].strip()))
     said += text[at:]
     return (said.strip() if calls else said), calls
 
@@ -106,9 +110,9 @@ def split_tools(text: str) -> tuple[str, tuple[dict[str, Any], ...]]:
 
 def _result(body: str) -> tuple[str | None, str]:
     told = read_literal(body)
-    if isinstance(told, dict) and isinstance(told.get("name"), str) and "content" in told:
-        return told["name"], spell(told["content"])
-    return None, body
+    if not isinstance(told, dict) or "content" not in told or not told.keys() <= {"name", "content", "tool_call_id"}:
+        return None, body
+    return told["name"] if isinstance(told.get("name"), str) else None, spell(told["content"])
 
 
 def _past_json(text: str, begin: int) -> int:
