@@ -4,7 +4,7 @@ Works for the threads of any LangGraph agent: messages stored whole or as deltas
 LangChain's middleware, in the graph itself or in its subgraphs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,16 +13,19 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.checkpoint.base import CheckpointTuple
 
 from ..errors import UnknownThread
+from .bulk_rows import Place
 from .foreign import apply_decisions, note_kinds
 from .messages import merge_messages
 from .pauses import Pause, answers_of, edits_in_state, pauses_at, questions_of
-from .prune import CHANNEL
+from .prune import CHANNEL, messages_at
 from .reading import latest_checkpoint, latest_metadata, read_messages, time_of
 from .rows import place_of
 from .store import Store
 
 OURS = ("graph", "format")
 """Metadata that only our own runs and imports write."""
+IMPORTED = "format"
+"""Metadata that only our imports write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,24 @@ def branch_messages(store: Store, thread: str, leaf: str) -> list[AnyMessage]:
     pauses = [pause for step in read_steps(store, thread, leaf) for pause in step.pauses]
     found = store.reader.get_tuple(place_of(thread, leaf))
     edited = found.checkpoint["channel_values"].get("hitl_edited_tool_calls") if found else None
+    if edited:
+        pauses += edits_in_state(edited, messages)
+    return note_kinds(apply_decisions(messages, pauses))
+
+
+def with_decisions(
+    store: Store,
+    path: Sequence[Place],
+    messages: Sequence[AnyMessage],
+    asked: Iterable[Place],
+    edited: Mapping[str, Mapping[str, Any]] | None,
+) -> list[AnyMessage]:
+    """``messages`` of an agent that is not ours, with what people decided written into them.
+
+    ``path`` leads from their leaf to the root, ``asked`` are the checkpoints of the thread where questions were asked,
+    and ``edited`` is what LangChain's middleware keeps of people's edits.
+    """
+    pauses = _pauses_on(store, path, asked)
     if edited:
         pauses += edits_in_state(edited, messages)
     return note_kinds(apply_decisions(messages, pauses))
@@ -219,6 +240,29 @@ def _pauses(
     if after is not None and not _goes_on(after):  # the answer, if there is one, was given on another branch
         return [replace(pause, answer=None, at="") for pause in found.values()]
     return list(found.values())
+
+
+def _pauses_on(store: Store, path: Sequence[Place], asked: Iterable[Place]) -> list[Pause]:
+    """The pauses of a branch, read only where something was asked; as ``read_steps`` finds them."""
+    outer = {place for place in asked if not place.namespace}
+    inner: dict[str, list[CheckpointTuple]] = {}
+    for place in sorted({place for place in asked if place.namespace}, reverse=True, key=lambda one: one.checkpoint):
+        if below := _tuple_at(store, place):
+            inner.setdefault(below.metadata.get("parents", {}).get("", ""), []).append(below)
+    pauses: list[Pause] = []
+    for number in range(len(path) - 1, -1, -1):
+        place = path[number]
+        if place not in outer and place.checkpoint not in inner:
+            continue
+        if one := _tuple_at(store, place):
+            after = _tuple_at(store, path[number - 1]) if number else None
+            messages = _only_messages(messages_at(store.reader, one))
+            pauses += _pauses(one, inner.get(place.checkpoint, ()), messages, after)
+    return pauses
+
+
+def _tuple_at(store: Store, place: Place) -> CheckpointTuple | None:
+    return store.reader.get_tuple(place_of(place.thread, place.checkpoint, place.namespace))
 
 
 def _last(messages: Sequence[AnyMessage]) -> AIMessage | None:

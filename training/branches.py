@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
-from ..checkpoints.branch import branch_messages
+from ..checkpoints.bulk import Leaf, Leaves, read_leaves
 from ..checkpoints.labels import Label, labels_of
-from ..checkpoints.reading import checkpoint_tree, list_namespaces, read_messages
 from ..checkpoints.store import Store
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.bound_tools import system_at, tools_at
@@ -79,7 +78,7 @@ class Read:
     error: ThreadmillError | None = None
 
 
-AT_ONCE = 200
+AT_ONCE = 256
 """Threads whose labels are read together."""
 
 
@@ -87,102 +86,90 @@ def stream_branches(store: Store, heads: Iterable[Head], *, renderer: "Renderer 
     """The branches of each thread, in the order of ``heads``; a thread that cannot be read stops nothing."""
     waiting = iter(heads)
     while part := list(islice(waiting, AT_ONCE)):
-        labels = labels_of(store, [head.thread for head in part])
-        for head in part:
-            own = labels.get(head.thread, [])
+        names = [head.thread for head in part]
+        labels = labels_of(store, names)
+        for head, found in zip(part, read_leaves(store, names), strict=True):
             try:
-                found = read_branches(store, head.thread, task=head.task, labels=own, renderer=renderer)
+                branches = _branches(found, head.task, labels.get(head.thread, []), renderer)
             except ThreadmillError as error:
                 yield Read(head.thread, [], error)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 yield Read(head.thread, [], BadCheckpoint(f"thread {head.thread!r} cannot be read: {error!r}"))
             else:
                 agent = getattr(head, "agent", None) or None
-                yield Read(head.thread, [replace(branch, agent=agent) for branch in found])
+                yield Read(head.thread, [replace(branch, agent=agent) for branch in branches])
 
 
 def read_branches(
     store: Store, thread: str, *, task: str | None, labels: Sequence[Label], renderer: "Renderer | None"
 ) -> list[Branch]:
-    """Every branch of ``thread``, oldest leaf first.
+    """Every branch of ``thread``, oldest leaf first; before them what only subgraphs said.
 
     A branch with traces is read from them, and its untraced messages are context only. A branch
     without any is rendered by ``renderer``, or has no trajectory if that is None.
 
     Raises:
+        UnknownThread
         BadTrace: recorded tokens are damaged.
+        BadCheckpoint: a checkpoint is.
         CannotRender: the template refuses messages without recorded tokens.
     """
-    nodes = checkpoint_tree(store, thread)
-    inner = {node.parent for node in nodes}
-    leaves = [node for node in nodes if node.checkpoint not in inner]
-    parents = {node.checkpoint: node.parent for node in nodes}
+    (found,) = read_leaves(store, [thread])
+    return _branches(found, task, labels, renderer)
+
+
+def _branches(found: Leaves, task: str | None, labels: Sequence[Label], renderer: "Renderer | None") -> list[Branch]:
+    if found.error is not None:
+        raise found.error
+    whole = [leaf for leaf in found.leaves if not leaf.namespace]
     branches = []
-    for leaf in leaves:
-        messages = tuple(branch_messages(store, thread, leaf.checkpoint))
+    for leaf in whole:
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
-        path = tuple(_path(leaf.checkpoint, parents))
-        outcome = read_outcome(own, path, only_leaf=len(leaves) == 1)
-        branch = _branch(thread, leaf.checkpoint, task, messages, renderer, outcome, labels, leaf.metadata)
-        branches.append(replace(branch, path=path))
-    spoken = {message.id for branch in branches for message in branch.messages if isinstance(message, AIMessage)}
-    apart = _spoken_apart(store, thread, spoken)
+        outcome = read_outcome(own, leaf.path, only_leaf=len(whole) == 1)
+        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome), path=leaf.path))
+    spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)}
     # In front, because the last branch is taken for the thread's trial of its task.
     outcome = read_outcome(labels, [])
-    first = [_branch(thread, at, task, messages, renderer, outcome, labels, noted) for at, messages, noted in apart]
-    return first + branches
+    return [
+        _branch(found.thread, leaf, task, labels, renderer, outcome) for leaf in _spoken_apart(found.leaves, spoken)
+    ] + branches
 
 
-def _spoken_apart(
-    store: Store, thread: str, spoken: set[str | None]
-) -> list[tuple[str, tuple[BaseMessage, ...], Mapping[str, Any]]]:
-    """Conversations of subgraphs with turns that the thread's own messages do not have: leaf, messages, metadata."""
-    found = []
-    for namespace in list_namespaces(store, thread):
-        nodes = checkpoint_tree(store, thread, namespace=namespace)
-        inner = {node.parent for node in nodes}
-        for leaf in (node for node in nodes if node.checkpoint not in inner):
-            messages = tuple(read_messages(store, thread, leaf.checkpoint, namespace=namespace))
-            own = {message.id for message in messages if isinstance(message, AIMessage)}
-            if own - spoken:
-                found.append((leaf.checkpoint, messages, leaf.metadata))
-                spoken |= own
-    return found
+def _spoken_apart(leaves: Sequence[Leaf], spoken: set[str | None]) -> Iterator[Leaf]:
+    """Conversations of subgraphs with turns that the thread's own messages do not have."""
+    for leaf in leaves:
+        own = {message.id for message in leaf.messages if isinstance(message, AIMessage)}
+        if leaf.namespace and own - spoken:
+            spoken |= own
+            yield leaf
 
 
 def _branch(
     thread: str,
-    checkpoint: str,
+    leaf: Leaf,
     task: str | None,
-    messages: tuple[BaseMessage, ...],
-    renderer: "Renderer | None",
-    outcome: "Outcome",
     labels: Sequence[Label],
-    metadata: Mapping[str, Any],
+    renderer: "Renderer | None",
+    outcome: Outcome,
 ) -> Branch:
+    messages = leaf.messages
     trajectories = tuple(read_trajectory(messages))
     tokens: Tokens = "recorded"
     if not trajectories and renderer is not None:
         tokens, trajectories = "rendered", render_trajectory(messages, renderer)
     return Branch(
         thread,
-        checkpoint,
+        leaf.checkpoint,
         task,
         messages,
         tokens,
         trajectories,
         outcome,
         tools=tuple(tools_at(messages)),
-        nodes=_nodes(messages),
+        nodes=leaf.writers,
         labels=tuple(labels),
-        metadata=metadata,
+        metadata=leaf.metadata,
     )
-
-
-def _nodes(messages: Sequence[BaseMessage]) -> dict[str, str]:
-    """By the slots in the traces: ``helpdesk.think@0003`` spoke in the node ``think``."""
-    versions = {message.id or "": message.response_metadata.get("trace", {}).get("version", "") for message in messages}
-    return {id_: slot.rpartition(".")[2] for id_, version in versions.items() if (slot := version.partition("@")[0])}
 
 
 def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: bool = False) -> Outcome:
@@ -257,12 +244,3 @@ def _rendered_proposal(
         return None
     turn = row.turns[-1]
     return row.ids[: turn.low], row.ids[turn.low : turn.high]
-
-
-def _path(leaf: str, parents: Mapping[str, str | None]) -> list[str]:
-    path = []
-    at: str | None = leaf
-    while at is not None:
-        path.append(at)
-        at = parents.get(at)
-    return path
