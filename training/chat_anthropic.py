@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import CannotWrite
 from .branches import Branch
 from .chat_reading import UNASKED, Chat, Said, read_chat, refusal
-from .tool_names import names_fit
+from .api_names import names_fit
 
 
 def anthropic_record(branch: Branch, *, nodes: Set[str] | None = None) -> dict[str, Any]:

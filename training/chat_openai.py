@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .branches import Branch
 from .chat_reading import Chat, Said, read_chat, refusal
-from .tool_names import names_fit
+from .api_names import names_fit
 
 Thinking = Literal["refuse", "drop", "keep"]
 """What is done with an answer's thinking, which OpenAI's form has no place for. ``keep`` writes
