@@ -249,3 +249,14 @@ def test_a_proposal_with_a_redaction_inside_is_rejected_around_it():
     thread = replace(edited(), trajectories=(replace(trajectory, proposals=(redacted,)),))
     (row,) = Pairs().of_thread([thread])
     assert sides(row) == [[1, 2], [20, 11], [1, 1], [10, 99], [1, 0]]
+
+
+def test_an_edit_beside_a_call_that_a_person_refused_is_no_example():
+    messages = [
+        spoken("a", [1, 2], [10, 11], edited=True),
+        result("rejected"),
+        spoken("b", [20, 11, 3], [12], human=((0, 2),)),
+    ]
+    pairs = Pairs()
+    assert list(pairs.of_thread([branch("t", *messages)])) == []
+    assert pairs.left_out == {"human_edit: a person refused another call of it": 1}

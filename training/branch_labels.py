@@ -1,10 +1,12 @@
 """Which labels speak for a branch, and which branch speaks for a thread. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ..checkpoints.labels import Kind, Label
 from .branches import Branch
 
+T = TypeVar("T")
 UP = {"up", "thumbs up", "thumbs_up", "thumbsup", "👍", "+1", "good", "positive", "like"}
 DOWN = {"down", "thumbs down", "thumbs_down", "thumbsdown", "👎", "-1", "bad", "negative", "dislike"}
 
@@ -24,16 +26,22 @@ def trial_of(branches: Sequence[Branch]) -> Branch | None:
     return next((branch for branch in reversed(branches) if not is_recorded_replay(branch)), None)
 
 
-def label_of(branch: Branch, kind: Kind) -> Label | None:
-    """The newest label of ``kind`` on one of the branch's checkpoints, else the newest on its thread."""
+def read_label(branch: Branch, kind: Kind, read: Callable[[float | str], T | None]) -> tuple[T, Label] | None:
+    """The newest label of ``kind`` on the branch's checkpoints, else on its thread, and what ``read`` makes of it.
+
+    Labels of which it makes None are passed over.
+    """
     own = whole = None
     for label in branch.labels:
         if label.kind != kind or label.message is not None or not passes_through(branch, label.checkpoint):
             continue
+        said = read(label.value)
+        if said is None:
+            continue
         if label.checkpoint is not None:
-            own = label
+            own = said, label
         elif not is_recorded_replay(branch):
-            whole = label
+            whole = said, label
     return own or whole
 
 

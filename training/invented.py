@@ -15,7 +15,7 @@ from typing import NamedTuple
 from langchain_core.messages import AIMessage
 
 from .branches import Branch
-from .pair_sources import REJECTED, Comparison, is_invalid, kind_of, turns_with_results
+from .pair_sources import Comparison, is_invalid, is_refused, turns_with_results
 from .trajectory import Span
 from .turns import Segment, split_turns
 
@@ -102,5 +102,5 @@ def _calling(branch: Branch) -> set[str]:
         and message.tool_calls
         and not is_invalid(message, results)
         and {call["id"] for call in message.tool_calls} <= {result.tool_call_id for result in results}
-        and all(kind_of(result) != REJECTED for result in results)
+        and not is_refused(results)
     }

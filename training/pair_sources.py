@@ -38,13 +38,15 @@ class Comparison:
 
 def human_edits(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
     """Of the branches of a thread: what a human wrote against the model's proposal."""
-    compared, unseen = set(), dict[str | None, None]()
+    compared, reasons = set(), dict[str | None, str]()
     for branch in branches:
+        refused = {turn.id for turn, results in turns_with_results(branch.messages) if is_refused(results)}
         for trajectory in branch.trajectories:
             for proposal in trajectory.proposals:
                 message = proposal.span.message
-                if not proposal.replaced:
-                    unseen[message] = None
+                if message in refused or not proposal.replaced:
+                    other = "a person refused another call of it"
+                    reasons[message] = other if message in refused else "no later call has seen it"
                     continue
                 compared.add(message)
                 chosen = turn_at(trajectory.spans, proposal.at)
@@ -52,9 +54,9 @@ def human_edits(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
                 prefix = trajectory.spans[: proposal.at]
                 rejected = proposal.cut or (proposal.span,)
                 yield Comparison("human_edit", prefix, chosen, rejected, (branch, branch), why)
-    for message in unseen:
+    for message, reason in reasons.items():
         if message not in compared:
-            yield Refusal("human_edit: no later call has seen it")
+            yield Refusal(f"human_edit: {reason}")
 
 
 def repairs(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
@@ -85,8 +87,8 @@ def find_repairs(branch: Branch) -> list[tuple[str, str]]:
     """
     found = []
     for (bad, bad_results), (good, good_results) in pairwise(turns_with_results(branch.messages)):
-        refused = any(kind_of(result) == REJECTED for result in good_results)
-        if is_invalid(bad, bad_results) and good.tool_calls and not refused and not is_invalid(good, good_results):
+        repaired = bool(good.tool_calls) and not is_refused(good_results) and not is_invalid(good, good_results)
+        if is_invalid(bad, bad_results) and repaired:
             found.append((bad.id or "", good.id or ""))
     return found
 
@@ -105,6 +107,11 @@ def turns_with_results(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage,
 def is_invalid(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
     """Did the message propose a call that could not be run as it was?"""
     return bool(message.invalid_tool_calls) or any(kind_of(result) in INVALID for result in results)
+
+
+def is_refused(results: Sequence[ToolMessage]) -> bool:
+    """Did a person refuse a call?"""
+    return any(kind_of(result) == REJECTED for result in results)
 
 
 def kind_of(result: ToolMessage) -> str | None:

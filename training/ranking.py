@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ..checkpoints.preferences import read_grade
-from .branch_labels import label_of
+from .branch_labels import read_label
 from .branches import Branch
 
 
@@ -49,8 +49,8 @@ def rank_trials(trials: Sequence[Branch], min_reward_gap: float) -> Iterator[Ran
 
 def grade_of(branch: Branch) -> float | None:
     """The grade that a person gave the branch."""
-    label = label_of(branch, "preference")
-    return None if label is None else read_grade(label.value)
+    found = read_label(branch, "preference", read_grade)
+    return None if found is None else found[0]
 
 
 def _reward(branch: Branch) -> float | None:
@@ -80,6 +80,6 @@ def _by_reward(chosen: Branch, rejected: Branch) -> Ranked:
 
 
 def _by_grade(chosen: Branch, rejected: Branch) -> Ranked:
-    label = label_of(chosen, "preference")
-    source = label.source if label else "nobody"
-    return Ranked(chosen, rejected, f"{source}: preferred", graded=True)
+    found = read_label(chosen, "preference", read_grade)
+    assert found is not None, "only graded branches are compared"
+    return Ranked(chosen, rejected, f"{found[1].source}: preferred", graded=True)
