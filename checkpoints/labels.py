@@ -90,5 +90,14 @@ def labels_of(store: Store, threads: Sequence[str] | None = None) -> dict[str, l
     return found
 
 
+def labels_of_kind(store: Store, kind: Kind) -> list[Label]:
+    """All labels of one kind, oldest first."""
+    if not store.has_labels:
+        return []
+    with Session(store.engine) as session:
+        rows = session.scalars(select(LabelRow).where(LabelRow.kind == kind).order_by(LabelRow.id))
+        return [Label(row.thread, row.checkpoint, row.message, kind, row.value, row.source) for row in rows]
+
+
 def _kind(text: str) -> Kind:
     return next(kind for kind in get_args(Kind) if kind == text)

@@ -14,6 +14,7 @@ from threadmill.nodes.models.trace import Trace, write_trace
 from threadmill.training.branches import read_branches
 from threadmill.training.dataset import read_rows, write_dataset
 from threadmill.training.export import export_pairs, export_sft
+from threadmill.training.selection.settings import Selection
 from threadmill.training.preview import render_preview
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -96,10 +97,10 @@ def test_only_successes_are_exported_and_the_rest_is_counted(store, tokenizer, t
     assert manifest["left_out"] == {"failure": 1, "no outcome": 1}
     assert (manifest["rows"], manifest["tokens"], manifest["trained_tokens"]) == (1, 4, 3)
     assert manifest["by_source"] == {"check": 1}
-    everything = export_sft(store, tmp_path / "all", tokenizer=tokenizer, only_success=False)
+    everything = export_sft(store, tmp_path / "all", tokenizer=tokenizer, selection=Selection())
     assert (everything["rows"], everything["left_out"]) == (3, {})
-    assert export_sft(store, tmp_path / "some", tokenizer=tokenizer, threads="t[12]")["rows"] == 0
-    assert export_sft(store, tmp_path / "reward", tokenizer=tokenizer, min_reward=0.0)["rows"] == 2
+    assert export_sft(store, tmp_path / "some", tokenizer=tokenizer, where=["thread=t[12]"])["rows"] == 0
+    assert export_sft(store, tmp_path / "reward", tokenizer=tokenizer, selection=Selection(min_reward=0.0))["rows"] == 2
 
 
 def test_the_same_threads_give_the_same_bytes_in_the_order_of_their_ids(store, tokenizer, tmp_path):
@@ -205,7 +206,7 @@ def test_data_sets_that_are_empty_changed_or_of_another_kind_are_refused(tmp_pat
         read_rows(tmp_path / "empty")
     row = {"input_ids": [1, 2], "labels": [-100], "logprobs": [None, None]}
     write_dataset(tmp_path / "sft", [row], {"kind": "sft"})
-    with pytest.raises(BadDataset, match=r"data\.jsonl:1: 2 input_ids but 1 labels"):
+    with pytest.raises(BadDataset, match=r"sft, row 1: 2 input_ids but 1 labels"):
         read_rows(tmp_path / "sft")
     with pytest.raises(BadDataset, match="holds sft, not pairs"):
         read_rows(tmp_path / "sft", "pairs")

@@ -14,6 +14,7 @@ from threadmill.errors import BadModelFolder, BadModelSpec
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes.models.families.choose import family_named, family_of
 from threadmill.training.export import export_sft
+from threadmill.training.selection.settings import Selection
 from threadmill.training.slots import open_slot
 from typer.testing import CliRunner
 
@@ -58,7 +59,7 @@ def talk(store: Any, model: Path, **local: Any) -> None:
 def test_a_base_model_opens_by_its_folder_if_the_family_is_given(folder: Path, tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
         talk(store, folder, family="react-text", constrained=True)
-        manifest = export_sft(store, tmp_path / "sft", tokenizer=folder, family="react-text", only_success=False)
+        manifest = export_sft(store, tmp_path / "sft", tokenizer=folder, family="react-text", selection=Selection())
     assert (manifest["rows"], manifest["left_out"]) == (1, {})
 
 
@@ -82,7 +83,7 @@ def test_a_folder_that_holds_the_template_of_react_text_needs_no_family(folder: 
     AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path / "model")
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
         talk(store, tmp_path / "model")
-        manifest = export_sft(store, tmp_path / "sft", tokenizer=tmp_path / "model", only_success=False)
+        manifest = export_sft(store, tmp_path / "sft", tokenizer=tmp_path / "model", selection=Selection())
     assert manifest["rows"] == 1
 
 

@@ -7,7 +7,7 @@ same rows give the same bytes and the same digest.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -42,51 +42,62 @@ Row = Mapping[str, Any]
 
 def write_dataset(
     out: Path,
-    rows: Iterable[Row] | Mapping[Split, Iterable[Row]],
+    rows: Iterable[Row],
     manifest: Mapping[str, Any],
     *,
+    test: Iterable[Row] | None = None,
     format: Format = "jsonl",
     beside: Mapping[str, Iterable[Row]] | None = None,
+    finish: Callable[[], Row] = dict,
 ) -> dict[str, Any]:
     """Write the folder ``out`` in one step and return the manifest, ``digest``, ``splits`` and ``files`` filled in.
 
-    ``rows`` are of the split ``train`` unless they come by split; ``beside`` gives further JSONL files by name.
-    A data set that is already there is replaced.
+    ``rows`` are of the split ``train``; ``beside`` gives further JSONL files by name, and ``finish`` what the
+    manifest can only tell when all rows are written. A data set that is already there is replaced.
 
     Raises:
         BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold these rows.
     """
-    if out.exists() and not _may_replace(out):
-        raise BadDataset(f"{out} exists and holds no {MANIFEST}; choose a new folder")
-    by_split: Mapping[Split, Iterable[Row]] = rows if isinstance(rows, Mapping) else {"train": rows}
+    refuse_place(out, manifest["kind"], format)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     try:
         digest = hashlib.sha256()
-        splits = {
-            split: _write_split(fresh, split, by_split[split], manifest["kind"], format, digest)
-            for split in SPLITS
-            if split in by_split
-        }
+        splits = {"train": _write_split(fresh, "train", rows, format, digest)}
+        if test is not None:
+            splits["test"] = _write_split(fresh, "test", test, format, digest)
         if format == "datasets":
             tabular.join_splits(fresh, list(splits), digest.hexdigest())
         for name, lines in (beside or {}).items():
             _write_lines(fresh / name, lines)
         whole = {
             **manifest,
+            **finish(),
             "format": format,
             "splits": splits,
             "digest": digest.hexdigest(),
             "files": {path.relative_to(fresh).as_posix(): _sha256(path) for path in _files(fresh)},
-            "created_by": {name: _version(name) for name in LIBRARIES},
+            "created_by": {name: version_of(name) for name in LIBRARIES},
         }
         (fresh / MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         _move(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return whole
+
+
+def refuse_place(out: Path, kind: str, format: Format) -> None:
+    """Nothing, if rows of ``kind`` can be written to ``out`` in ``format``.
+
+    Raises:
+        BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold these rows.
+    """
+    if out.exists() and not _may_replace(out):
+        raise BadDataset(f"{out} exists and holds no {MANIFEST}; choose a new folder")
+    if format != "jsonl" and kind in tabular.CHATS:
+        raise BadDataset(f"{kind} rows hold JSON of any shape, which {format} has no types for; write jsonl instead")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -149,7 +160,7 @@ def iterate_rows(folder: Path, manifest: Mapping[str, Any], split: Split = "trai
             yield _checked(Path(folder), number, row, manifest["kind"])
 
 
-def _write_split(fresh: Path, split: str, rows: Iterable[Row], kind: str, format: Format, digest: Any) -> int:
+def _write_split(fresh: Path, split: str, rows: Iterable[Row], format: Format, digest: Any) -> int:
     """How many rows; ``digest`` is told the rows as JSON, whatever the format."""
     count = 0
 
@@ -163,7 +174,7 @@ def _write_split(fresh: Path, split: str, rows: Iterable[Row], kind: str, format
     if format == "jsonl":
         _write_lines(fresh / f"{split}.jsonl", told())
     else:
-        tabular.write_table(fresh, split, told(), kind, format)
+        tabular.write_table(fresh, split, told())
     return count
 
 
@@ -190,7 +201,8 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _version(library: str) -> str:
+def version_of(library: str) -> str:
+    """The version of a library that is installed."""
     try:
         return version(library)
     except PackageNotFoundError:  # run from a source tree

@@ -165,9 +165,9 @@ def _paused_thread(store: Store, agent: Any) -> str:
 
 def _export(store: Store, out: Path, progress: Progress) -> None:
     if not (out / "sft").exists():
-        export_sft(store, out / "sft", tokenizer=str(SEED_POLICY), agent=AGENT, progress=progress)
+        export_sft(store, out / "sft", tokenizer=str(SEED_POLICY), where=[f"agent={AGENT}"], progress=progress)
     if not (out / "pairs").exists():
-        export_pairs(store, out / "pairs", tokenizer=str(SEED_POLICY), agent=AGENT, progress=progress)
+        export_pairs(store, out / "pairs", tokenizer=str(SEED_POLICY), where=[f"agent={AGENT}"], progress=progress)
 
 
 def _train(

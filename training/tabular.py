@@ -46,14 +46,12 @@ def schema_of(row: Mapping[str, Any]) -> Any:
     return pa.schema([(name, kinds[name]) for name in row])
 
 
-def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]], kind: str, format: str) -> None:
+def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write ``split.parquet``; without rows there is no file.
 
     Raises:
-        BadDataset: rows of this kind fit no table.
+        BadDataset: a column has no known type.
     """
-    if kind in CHATS:
-        raise BadDataset(f"{kind} rows hold JSON of any shape, which {format} has no types for; write jsonl instead")
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -121,8 +119,8 @@ def _read_datasets(folder: Path, split: str) -> Iterator[Any]:
     import datasets
 
     if (folder / split).is_dir():
-        for row in datasets.load_from_disk(str(folder / split)):
-            yield _unpacked(dict(row))
+        rows: Any = datasets.load_from_disk(str(folder / split))
+        yield from map(_unpacked, rows)
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Any]]] = {

@@ -1,0 +1,170 @@
+"""The work file of an export: rows made so far, so that an interrupted export goes on, and memory stays flat.
+
+A SQLite file beside the folder that is being written. What is in it belongs to one query over one state of
+the databases; for any other it is begun anew.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+FILE = "journal.sqlite"
+_TABLES = """
+create table about(fingerprint text, done integer);
+create table rows(place integer primary key, line blob, facts text, digest blob, tokens integer,
+                  text text, source text, pair text, redacted text);
+create table origins(place integer, db integer, thread text, checkpoint text);
+create table left_out(db integer, thread text, checkpoint text, reason text);
+create table counts(name text primary key, n integer);
+create table taken(key blob primary key) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row as it is kept, without the row itself."""
+
+    place: int
+    facts: dict[str, Any]
+    digest: bytes
+    tokens: int
+    text: str
+    source: str
+    pair: str | None
+    redacted: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A branch that a row was made of."""
+
+    db: int
+    """Which of the databases, from 0."""
+    thread: str
+    checkpoint: str
+
+
+class Journal:
+    """Rows in the order in which they were made."""
+
+    def __init__(self, out: Path, fingerprint: str) -> None:
+        self.folder = out.with_name(f".{out.name}.part")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._open(fingerprint)
+
+    @property
+    def done(self) -> int:
+        """How many threads are in it; the export goes on behind them."""
+        return self._one("select done from about")
+
+    def add(self, row: dict[str, Any], entry: Entry, origins: Sequence[Origin]) -> None:
+        """Keep a row; ``entry.place`` is not looked at."""
+        place = self._connection.execute(
+            "insert into rows(line, facts, digest, tokens, text, source, pair, redacted) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                line_of(row),
+                json.dumps(entry.facts),
+                entry.digest,
+                entry.tokens,
+                entry.text,
+                entry.source,
+                entry.pair,
+                json.dumps(entry.redacted),
+            ),
+        ).lastrowid
+        self._connection.executemany(
+            "insert into origins values (?, ?, ?, ?)", [(place, one.db, one.thread, one.checkpoint) for one in origins]
+        )
+
+    def leave_out(self, db: int, thread: str, checkpoint: str | None, reason: str) -> None:
+        """Note a branch that gave no row."""
+        self._connection.execute("insert into left_out values (?, ?, ?, ?)", (db, thread, checkpoint, reason))
+
+    def count(self, counts: Counter[str]) -> None:
+        """Add to the numbers that the manifest tells."""
+        self._connection.executemany(
+            "insert into counts values (?, ?) on conflict(name) do update set n = n + excluded.n", counts.items()
+        )
+
+    def commit(self, done: int) -> None:
+        """Keep what was added: the first ``done`` threads are finished."""
+        self._connection.execute("update about set done = ?", (done,))
+        self._connection.commit()
+
+    def take(self, keys: Sequence[bytes]) -> list[bool]:
+        """For each key, whether it is new; from now on it is known."""
+        insert = "insert or ignore into taken values (?)"
+        return [self._connection.execute(insert, (key,)).rowcount == 1 for key in keys]
+
+    def entries(self) -> Iterator[Entry]:
+        """All rows without their content, in order."""
+        query = "select place, facts, digest, tokens, text, source, pair, redacted from rows order by place"
+        for place, facts, digest, tokens, text, source, pair, redacted in self._connection.execute(query):
+            yield Entry(place, json.loads(facts), digest, tokens, text, source, pair, Counter(json.loads(redacted)))
+
+    def lines(self, places: Iterable[int]) -> Iterator[bytes]:
+        """These rows as JSON lines."""
+        for place in places:
+            yield self._one("select line from rows where place = ?", place)
+
+    def origins(self, places: Iterable[int]) -> Iterator[list[Origin]]:
+        """What each of these rows was made of."""
+        query = "select db, thread, checkpoint from origins where place = ? order by rowid"
+        for place in places:
+            yield [Origin(*found) for found in self._connection.execute(query, (place,))]
+
+    def left_out(self) -> Iterator[tuple[int, str, str | None, str]]:
+        """Database, thread, checkpoint and reason of what gave no row."""
+        yield from self._connection.execute("select db, thread, checkpoint, reason from left_out order by rowid")
+
+    def counts(self) -> Counter[str]:
+        """The numbers so far."""
+        return Counter(dict(self._connection.execute("select name, n from counts")))
+
+    def close(self) -> None:
+        """Stop; the file stays for the next time."""
+        self._connection.close()
+
+    def remove(self) -> None:
+        """The export is complete."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _open(self, fingerprint: str) -> None:
+        file = self.folder / FILE
+        for _ in range(2):
+            self._connection = sqlite3.connect(file)
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = normal")
+            with suppress(sqlite3.DatabaseError):
+                if self._one("select fingerprint from about") == fingerprint:
+                    self._connection.execute("create index if not exists origins_place on origins(place)")
+                    return
+            self._connection.close()
+            for other in self.folder.glob(f"{FILE}*"):
+                other.unlink()
+            self._connection = sqlite3.connect(file)
+            self._connection.executescript(_TABLES)
+            self._connection.execute("insert into about values (?, 0)", (fingerprint,))
+            self._connection.commit()
+            self._connection.close()
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._connection.execute(query, values).fetchone()[0]
+
+
+def line_of(row: dict[str, Any]) -> bytes:
+    """``row`` as a line of JSON."""
+    try:
+        return orjson.dumps(row) + b"\n"
+    except TypeError:  # halves of characters, integers beyond 64 bits
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,236 @@
+"""From threads to a data set folder: read, redact, make rows, select, write; resumable, in constant memory.
+
+The same threads and the same query give the same bytes.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ...checkpoints.store import Store
+from ...checkpoints.where import Head, Where, find_heads, state_of
+from ...errors import BadTrace, CannotRender, ThreadmillError
+from ..branches import Branch, stream_branches
+from ..dataset import LIBRARIES, Format, refuse_place, version_of
+from ..selection.duplicates import branch_text
+from ..selection.facts import Facts, facts_of
+from ..selection.filters import refuse
+from ..selection.settings import Selection
+from .journal import Entry, Journal, Origin, line_of
+from .makers import Maker
+from .selected import token_counts, write_selected
+
+if TYPE_CHECKING:
+    from ...nodes.models.render import Renderer
+    from ..selection.redaction import Redactor
+
+Progress = Callable[[int, int], None]
+"""Told how many threads are done, and of how many."""
+COMMIT_EVERY = 100
+"""Threads whose work an interruption may cost."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is exported, and how; all that decides which rows there are."""
+
+    kind: str
+    where: Where
+    maker: Callable[[], Maker]
+    selection: Selection
+    renderer: "Renderer | None" = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else the maker was told."""
+    together: bool = False
+    """Whether the threads of one task are needed at once."""
+    by_outcome: bool = True
+    """Whether the selection's outcomes decide which branches give rows at all: bad examples make pairs, too."""
+    remembers: bool = False
+    """Whether the maker must be told its earlier rows, to go on after an interruption."""
+    redactor: "Redactor | None" = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Given for threads that noted none."""
+
+    def query(self) -> dict[str, Any]:
+        """What was asked, JSON-safe."""
+        return {
+            "kind": self.kind,
+            "where": self.where.to_dict(),
+            "selection": self.selection.to_dict(),
+            "redaction": self.redactor.to_dict() if self.redactor else None,
+            "tools": [tool.get("function", tool).get("name") for tool in self.tools],
+            **self.settings,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A branch as its rows may be made of it."""
+
+    branch: Branch
+    origin: Origin
+    facts: Facts
+    redacted: Counter[str]
+    text: str
+    """For finding near duplicates, where that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """What became of reading a thread."""
+
+    task: str | None
+    made: tuple[_Made, ...]
+    left_out: tuple[tuple[int, str, str | None, str], ...]
+    """As ``Journal.left_out`` tells it."""
+
+
+def run_export(
+    stores: Sequence[Store],
+    out: Path,
+    recipe: Recipe,
+    *,
+    format: Format = "jsonl",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the data set to the folder ``out`` and return its manifest.
+
+    Interrupted and called again, it goes on where it was, unless the threads or the query have changed.
+
+    Raises:
+        BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold such rows.
+    """
+    refuse_place(out, recipe.kind, format)
+    heads = sorted(
+        ((db, head) for db, store in enumerate(stores) for head in find_heads(store, recipe.where)),
+        key=lambda found: (found[1].task or "", found[0], found[1].thread),
+    )
+    journal = Journal(out, _fingerprint(recipe, stores, heads))
+    try:
+        maker = recipe.maker()
+        if recipe.remembers:
+            for line in journal.lines(entry.place for entry in journal.entries()):
+                maker.remember(orjson.loads(line))
+        _fill(recipe, stores, heads, journal, maker, progress)
+        manifest = write_selected(recipe, stores, journal, maker.dropped(), out, format, len(heads))
+    except BaseException:
+        journal.close()
+        raise
+    journal.remove()
+    return manifest
+
+
+def _fingerprint(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, Head]]) -> str:
+    states = [
+        (store.name, state_of(store, [head for at, head in heads if at == db])) for db, store in enumerate(stores)
+    ]
+    tokenizer = recipe.renderer.fingerprint if recipe.renderer else None
+    libraries = [version_of(name) for name in LIBRARIES]
+    said = json.dumps([recipe.query(), [*recipe.tools], tokenizer, states, libraries], default=str, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _fill(
+    recipe: Recipe,
+    stores: Sequence[Store],
+    heads: Sequence[tuple[int, Head]],
+    journal: Journal,
+    maker: Maker,
+    progress: Progress | None,
+) -> None:
+    """Make the rows of all threads that are not yet in the journal."""
+    done = saved = journal.done
+    before: Counter[str] = Counter()
+    for group in _groups(_read(recipe, stores, heads, done), together=recipe.together):
+        _make(maker, group, journal)
+        done += len(group)
+        if done - saved >= COMMIT_EVERY or done == len(heads):
+            journal.count(maker.left_out - before)
+            before = Counter(maker.left_out)
+            journal.commit(done)
+            saved = done
+        if progress is not None:
+            progress(done, len(heads))
+
+
+def _groups(threads: Iterator[_Thread], *, together: bool) -> Iterator[list[_Thread]]:
+    """Threads one by one, or those of one task together."""
+    group: list[_Thread] = []
+    for thread in threads:
+        if group and not (together and thread.task is not None and thread.task == group[0].task):
+            yield group
+            group = []
+        group.append(thread)
+    if group:
+        yield group
+
+
+def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
+    """Keep the rows of these threads, and why others gave none."""
+    for thread in group:
+        for found in thread.left_out:
+            journal.leave_out(*found)
+    known = {(made.branch.thread, made.branch.checkpoint): made for thread in group for made in thread.made}
+    for row in maker.of([[made.branch for made in thread.made] for thread in group if thread.made]):
+        places = [*zip(*(row.get(f"{name}s") or [row[name]] for name in ("thread", "checkpoint")), strict=True)]
+        made = [known[place] for place in places]
+        first, *_ = made
+        redacted = Counter({kind: n for one in made for kind, n in one.redacted.items()})
+        row = {**row, "facts": first.facts.to_dict(), **({"redacted": redacted.total()} if redacted else {})}
+        entry = Entry(
+            0, row["facts"], _digest(row), token_counts(row)[0], first.text, row["source"], row.get("pair"), redacted
+        )
+        journal.add(row, entry, [one.origin for one in made])
+
+
+def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, Head]], done: int) -> Iterator[_Thread]:
+    """Each thread behind the first ``done``, in order."""
+    ids = Counter(head.thread for _, head in heads)
+    for db, run in groupby(heads[done:], key=lambda found: found[0]):
+        store, ahead = stores[db], [head for _, head in run]
+        stream = stream_branches(store, ahead, renderer=recipe.renderer)
+        for head, read in zip(ahead, stream, strict=True):
+            name = head.thread if ids[head.thread] == 1 else f"{head.thread} ({store.name})"
+            made: list[_Made] = []
+            left_out: list[tuple[int, str, str | None, str]] = []
+            if read.error is not None:
+                left_out.append((db, head.thread, None, trouble(read.error)))
+            for branch in read.branches:
+                origin, facts = Origin(db, head.thread, branch.checkpoint), facts_of(branch)
+                reason = refuse(facts, recipe.selection) if recipe.by_outcome else None
+                if reason is None:
+                    made.append(_prepare(recipe, replace(branch, thread=name), origin, facts))
+                else:
+                    left_out.append((db, head.thread, branch.checkpoint, reason))
+            yield _Thread(head.task, tuple(made), tuple(left_out))
+
+
+def _prepare(recipe: Recipe, branch: Branch, origin: Origin, facts: Facts) -> _Made:
+    redacted: Counter[str] = Counter()
+    if recipe.redactor is not None:
+        from ..selection.redaction import redact_branch
+
+        branch, redacted = redact_branch(branch, recipe.redactor)
+    text = branch_text(branch) if recipe.selection.near is not None else ""
+    return _Made(branch, origin, facts, redacted, text)
+
+
+def _digest(row: Mapping[str, Any]) -> bytes:
+    """Of what the row trains, wherever it comes from."""
+    names = ("input_ids", "labels", "prompt_ids", "chosen_ids", "rejected_ids", "completion_ids", "label", "record")
+    said = [row[name] for name in names if name in row]
+    return hashlib.blake2b(line_of({"row": said}), digest_size=16).digest()
+
+
+def trouble(error: ThreadmillError) -> str:
+    """Why a thread gave nothing, as the manifest counts it."""
+    if isinstance(error, BadTrace):
+        return "tokens cannot be read"
+    return "the chat template refuses it" if isinstance(error, CannotRender) else "the thread cannot be read"
