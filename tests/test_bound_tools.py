@@ -207,3 +207,13 @@ def test_messages_without_traces_are_rendered_with_the_tools_and_the_prompt_that
         ("given", (2, 5, 1), None),
         ("sampled", (7,), "a"),
     ]
+
+
+def test_a_rendered_greeting_that_no_model_wrote_is_given():
+    greeting = AIMessage("Hi!", id="g", response_metadata={"canned": True})
+    talk = [SystemMessage("s"), greeting, HumanMessage("hi"), AIMessage("Hello.", id="a")]
+    (trajectory,) = render_trajectory(talk, Template())  # pyright: ignore[reportArgumentType]
+    assert [(span.origin, span.tokens, span.message) for span in trajectory.spans] == [
+        ("given", (0, 5, 7, 1), None),
+        ("sampled", (7,), "a"),
+    ]

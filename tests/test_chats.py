@@ -225,6 +225,7 @@ def test_ids_that_repeat_or_that_an_api_refuses_are_numbered():
 
 PICTURE = HumanMessage(content=[{"type": "image_url", "image_url": {"url": "data:,"}}], id="p")
 UNREADABLE = AIMessage("", id="u", invalid_tool_calls=[{"name": "look", "args": "{", "id": "c", "error": "no JSON"}])
+CRITIC = ChatMessage(content="x", role="critic", id="x")
 DONE = (answer("a9", "Done."),)
 OTHER = {"tools": [{"type": "function", "function": {"name": "pay"}}]}
 REFUSALS: dict[str, tuple[tuple[BaseMessage, ...], list[str]]] = {

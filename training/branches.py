@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from ..checkpoints.bulk import Leaf, Leaves, read_leaves
+from ..checkpoints.importers.record import CANNED_KEY
 from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.store import Store
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
@@ -197,7 +198,8 @@ def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> 
     """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
     Their prompts hold the tools and the system prompt that were noted last. Their spans carry no logprobs: nobody
-    recorded any. There are several where the template rewrites what was said before.
+    recorded any. There are several where the template rewrites what was said before. Answers that no model wrote are
+    given.
 
     Raises:
         CannotRender: the template refuses these messages.
@@ -217,6 +219,8 @@ def _rendered(
     at = 0
     for turn in row.turns:
         message = messages[turn.message]
+        if message.response_metadata.get(CANNED_KEY):
+            continue  # given, up to the next turn
         edited = EDIT_KEY in message.response_metadata
         spans.append(Span("given", row.ids[at : turn.low]))
         if edited and (proposed := _rendered_proposal(messages[: turn.message], message, tools, renderer)):

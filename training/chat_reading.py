@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
+from ..checkpoints.importers.record import CANNED_KEY
 from ..errors import CannotWrite
 from ..nodes.bound_tools import SYSTEM_KEY, TOOLS_KEY, system_at
 from ..nodes.models.families.chat import reasoning_of
 from .branches import Branch
 
-CANNED_KEY = "canned"
-"""Key in ``response_metadata`` of what stands as an answer and no model wrote."""
 NO_MODEL, REFUSED, OTHER_NODE, UNASKED = (
     "an answer that no model gave",
     "a call that a person refused",
