@@ -6,17 +6,19 @@ first line of a private key. Here their patterns are asked, and what was found i
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 from ...errors import MissingLibrary
+from .windows import windows
 
 _PLUGINS = {
     "PRIVATE_KEY": ("private_key.PrivateKeyDetector", ("PRIVATE KEY", "PuTTY-User-Key-File-2")),
     "AWS_ACCESS_KEY": ("aws.AWSKeyDetector", ("AKIA", "ASIA", "ABIA", "ACCA", "A3T", "aws")),
     "AZURE_STORAGE_KEY": ("azure_storage_key.AzureStorageKeyDetector", ("AccountKey=",)),
     "BASIC_AUTH": ("basic_auth.BasicAuthDetector", ("://",)),
-    "CLOUDANT_CREDENTIALS": ("cloudant.CloudantDetector", ("cl",)),
+    "CLOUDANT_CREDENTIALS": ("cloudant.CloudantDetector", ("cl_", "clkey", "clp", "cltoken", "clou")),
     "DISCORD_BOT_TOKEN": ("discord.DiscordBotTokenDetector", (".",)),
     "GITHUB_TOKEN": ("github_token.GitHubTokenDetector", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
     "GITLAB_TOKEN": ("gitlab_token.GitLabTokenDetector", ("gl", "GR1348941")),
@@ -48,13 +50,27 @@ _OURS = {
 """Keys with a prefix of their own for which detect-secrets has no plugin."""
 SECRETS = (*(kind for kind in _PLUGINS if kind != "ARTIFACTORY_CREDENTIALS"), *_OURS, "NAMED_SECRET")
 _SHORTEST_SECRET = 16
+_LONG = {
+    "CLOUDANT_CREDENTIALS",
+    "DISCORD_BOT_TOKEN",
+    "IBM_CLOUD_IAM_KEY",
+    "IBM_COS_CREDENTIALS",
+    "MAILCHIMP_ACCESS_KEY",
+    "SOFTLAYER_CREDENTIALS",
+    "TELEGRAM_BOT_TOKEN",
+    "TWILIO_API_KEY",
+}
+"""Kinds whose hints are common, but which have a word of 24 characters."""
+_LONG_WORD = re.compile(r"[A-Za-z0-9_-]{24,}")
+_REACH = 100
+_LONGEST_VALUE = 256
 _REST_OF_WORD = re.compile(r"[A-Za-z0-9_-]*")
 _REST_OF_JWT = re.compile(r"[A-Za-z0-9_=-]*(?:\.[A-Za-z0-9_+/=-]+)*")
 _END_OF_KEY = re.compile(r"END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{0,5}|Private-MAC: \w+")
 _LONGEST_KEY = 20_000
 _BODY_OF_KEY = re.compile(r"-{0,5}(?:\s+(?:[\w-]+: .*|[A-Za-z0-9+/=]{16,}))*(?:\s+[A-Za-z0-9+/=]+(?=\s*\Z))?")
-_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
 _LINE = re.compile(r"[^\r\n]+")
+_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
 
 
 def secret_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
@@ -76,19 +92,36 @@ def secret_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
         return _with_hints(_keys(plugin.denylist), hints)
     if kind == "JSON_WEB_TOKEN":
         return _with_hints(_web_tokens(plugin), hints)
-    return _with_hints(_whole(plugin.denylist), hints)
+    return _with_hints(_whole(plugin.denylist), hints, long=kind in _LONG)
 
 
 def _with_hints(
-    find: Callable[[str], Iterator[tuple[int, int]]], hints: tuple[str, ...]
+    find: Callable[[str], Iterator[tuple[int, int]]], hints: tuple[str, ...], *, long: bool = False
 ) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Asks ``find`` only where a hint occurs, and with ``long`` only around long words."""
     lowered = tuple(hint.lower() for hint in hints)
 
     def find_if_hinted(text: str) -> Iterator[tuple[int, int]]:
-        low = text.lower()
-        return find(text) if any(hint in low for hint in lowered) else iter(())
+        low = _lower(text)
+        if not any(hint in low for hint in lowered):
+            return
+        if not long:
+            yield from find(text)
+        for begin, window in _long_words(text) if long else ():
+            yield from ((begin + start, begin + end) for start, end in find(window))
 
     return find_if_hinted
+
+
+@lru_cache(maxsize=4)
+def _lower(text: str) -> str:
+    """Kept for the next finder, which is asked about the same text."""
+    return text.lower()
+
+
+@lru_cache(maxsize=4)
+def _long_words(text: str) -> tuple[tuple[int, str], ...]:
+    return tuple(windows(text, _LONG_WORD, _REACH))
 
 
 def _whole(patterns: Any) -> Callable[[str], Iterator[tuple[int, int]]]:
@@ -137,20 +170,21 @@ def _password_finder() -> Callable[[str], Iterator[tuple[int, int]]]:
     """Quoted values of what is named as a password, secret or key; no references, templates and placeholders."""
     keyword = _load("keyword")
     heuristic = _load("", "detect_secrets.filters.heuristic")
-    named = re.compile("|".join(keyword.DENYLIST), re.IGNORECASE)
+    names = "|".join(keyword.DENYLIST)
+    lowered, named = re.compile(names), re.compile(names, re.IGNORECASE)
 
     def find(text: str) -> Iterator[tuple[int, int]]:
-        if not named.search(text):
+        if not lowered.search(_lower(text)):
             return
-        for line in _LINE.finditer(text):
-            if not named.search(line[0]):
-                continue
-            for pattern, group in keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP.items():
-                for match in pattern.finditer(line[0]):
-                    value = match[group]
-                    harmless = heuristic.is_templated_secret(value) or heuristic.is_not_alphanumeric_string(value)
-                    if not harmless and not _PLACEHOLDER.search(value):
-                        yield line.start() + match.start(group), line.start() + match.end(group)
+        for begin, window in windows(text, named, _LONGEST_VALUE):
+            for line in _LINE.finditer(window):
+                low = begin + line.start()
+                for pattern, group in keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP.items():
+                    for match in pattern.finditer(line[0]):
+                        value = match[group]
+                        harmless = heuristic.is_templated_secret(value) or heuristic.is_not_alphanumeric_string(value)
+                        if not harmless and not _PLACEHOLDER.search(value):
+                            yield low + match.start(group), low + match.end(group)
 
     return find
 

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 from ...errors import MissingLibrary
+from .windows import windows
 
 PERSONAL = (
     "EMAIL_ADDRESS",
@@ -27,14 +28,16 @@ LONGEST_ADDRESS = 320
 OWN_SUFFIXES = ("local", "localdomain", "internal", "intranet", "corp", "lan", "home", "private", "test", "example")
 """Ends of addresses that no public list has, but companies do."""
 _HINTS = {
-    "CREDIT_CARD": re.compile(r"\d{3}"),
+    "CREDIT_CARD": re.compile(r"\d{4}[- ]?\d{3,4}[- ]?\d{3,4}"),
     "IBAN_CODE": re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
-    "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.|:[0-9A-Fa-f]{0,4}:"),
+    "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.\d|::|[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:"),
     "MAC_ADDRESS": re.compile(r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"),
     "US_SSN": re.compile(r"\d{3}[- .]\d{2}[- .]\d{4}"),
     "CRYPTO": re.compile(r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"),
 }
-"""Without a match the recognizer, which is slower, is not asked."""
+"""Part of every find; only around it the recognizer, which is slower, is asked."""
+_REACH = 100
+"""More characters than a find has on either side of its hint."""
 _NOBODYS = re.compile(
     r"(?<![0-9A-Za-z-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z-])"  # a UUID
     r"|\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"  # a time
@@ -44,7 +47,8 @@ _NOBODYS = re.compile(
 _CARD = re.compile(r"4(?:\d{12}|\d{15})|5\d{15}|2\d{15}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{11,16}")
 """The lengths of the card issuers' numbers."""
 _SETTING = re.compile(r"(?:[\w.-]+=[^=&]*&)*[\w-]+=['\"]?(?=[^@=])")
-_NUMBER = re.compile(r"[+＋(\[]{0,2}\d(?:[ \xa0().\-/\]]{0,3}\d){6,}")
+_NUMBER = re.compile(r"\d(?:[ \xa0().\-/\]]{0,3}\d){6,}")
+_ARITHMETIC = re.compile(r" [-/] ")
 _PHONE_WORD = re.compile(r"phone|\btel\b|mobile|\bcell|\bfax|whatsapp|\bsms\b", re.IGNORECASE)
 _WORD_BEFORE = 32
 _NATIONAL_DIGITS = 9
@@ -64,11 +68,10 @@ def personal_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
         return lambda text: _addresses(text, recognizer)
 
     def find(text: str) -> Iterator[tuple[int, int]]:
-        if not _HINTS[kind].search(text):
-            return
-        for one in recognizer.analyze(_NOBODYS.sub(_blank, text), [kind]):
-            if one.score >= THRESHOLD and _is_likely(kind, text[one.start : one.end]):
-                yield one.start, one.end
+        for low, window in windows(text, _HINTS[kind], _REACH):
+            for one in recognizer.analyze(_NOBODYS.sub(_blank, window), [kind]):
+                if one.score >= THRESHOLD and _is_likely(kind, window[one.start : one.end]):
+                    yield low + one.start, low + one.end
 
     return find
 
@@ -101,22 +104,26 @@ def _phone_finder() -> Callable[[str], Iterator[tuple[int, int]]]:
         return tuple(sorted({(one.start, one.end) for one in found}))
 
     def find(text: str) -> Iterator[tuple[int, int]]:
-        if not _NUMBER.search(text):
-            return
-        plain = _NOBODYS.sub(_blank, text)
-        for match in _NUMBER.finditer(plain):
-            low = max(0, match.start() - 2)
-            named = _PHONE_WORD.search(text, max(0, match.start() - _WORD_BEFORE), match.start()) is not None
-            lenient = named or "+" in match[0] or "＋" in match[0]
-            if not lenient and match[0].isdigit():
-                continue
-            for start, end in look(plain[low : match.end() + 8], lenient):
-                number = plain[low + start : low + end]
-                digits = sum(char.isdigit() for char in number)
-                if digits >= (7 if lenient else _NATIONAL_DIGITS) and (lenient or not number.isdigit()):
-                    yield low + start, low + end
+        for from_here, stretch in windows(text, _NUMBER, _REACH):
+            plain = _NOBODYS.sub(_blank, stretch)
+            for match in _NUMBER.finditer(plain):
+                low = max(0, match.start() - 4)
+                before = plain[low : match.start()]
+                named = _PHONE_WORD.search(stretch, max(0, match.start() - _WORD_BEFORE), match.start()) is not None
+                lenient = named or "+" in before or "＋" in before
+                if not lenient and match[0].isdigit():
+                    continue
+                for start, end in look(plain[low : match.end() + 8], lenient):
+                    if lenient or _is_written_as_phone(plain[low + start : low + end]):
+                        yield from_here + low + start, from_here + low + end
 
     return find
+
+
+def _is_written_as_phone(number: str) -> bool:
+    """Is it more than an amount, an id, a date or a sum, although nothing else says so?"""
+    digits = sum(char.isdigit() for char in number)
+    return digits >= _NATIONAL_DIGITS and not number.strip("([])").isdigit() and not _ARITHMETIC.search(number)
 
 
 def _is_likely(kind: str, found: str) -> bool:
