@@ -16,7 +16,7 @@ from .record import BadRow, Record
 from .tool_text import tools_in
 
 NAME = "anthropic"
-BLOCKS = {"tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use"}
+BLOCKS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use")
 UNREADABLE = ("redacted_thinking",)
 
 

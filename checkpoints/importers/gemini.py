@@ -160,6 +160,8 @@ def _declared(tools: Any) -> Iterable[Any]:
         declared = _of(tool, "functionDeclarations")
         if declared is None and isinstance(tool, dict) and "name" in tool:
             declared = [tool]
+        if not isinstance(declared, list | None):
+            raise BadRow("the functionDeclarations are no list")
         for one in declared or []:
             schema = _of(one, "parametersJsonSchema") or _of(one, "parameters")
             yield {**one, "parameters": _counted(schema)} if isinstance(one, dict) else one

@@ -19,15 +19,18 @@ ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-NO_TEXT = {
+NO_TEXT = (
     "input_json_delta",
     "redacted_thinking",
     "tool_call",
     "tool_call_chunk",
     "invalid_tool_call",
     "function_call",
-}
-"""Blocks whose content stands in the calls too, or that nobody could read."""
+    "tool_use",
+    "thinking",
+    "reasoning",
+)
+"""Blocks that are told as calls or as thinking, or that nobody could read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def _text(content: Any, glue: str = "\n") -> str:
             if not isinstance(text, str):
                 raise BadRow(f"a block of text holds none: {block!r:.100}")
             texts.append(text)
-        elif kind not in NO_TEXT | {"tool_use", "thinking", "reasoning"}:
+        elif kind not in NO_TEXT:
             raise BadRow(f"a message holds a block of type {kind!r:.100}, which is no text")
     return glue.join(texts)
 
@@ -186,7 +189,9 @@ def _thoughts(content: Any) -> str:
 
 def _is_pair(message: Any) -> bool:
     """Is it a role and a text, as in ``["user", "Hello"]``?"""
-    return isinstance(message, list) and len(message) == 2 and message[0] in ROLES and isinstance(message[1], str)
+    if not isinstance(message, list) or len(message) != 2:
+        return False
+    return isinstance(message[0], str) and isinstance(message[1], str) and message[0] in ROLES
 
 
 def _id(value: Any) -> str | None:

@@ -98,14 +98,15 @@ def _record(thread: str, line: Line, root: dict[str, Any], runs: list[dict[str, 
     about = _metadata(root)
     metadata = {"trace_id": str(trace)} if (trace := root.get("trace_id") or root.get("id")) else {}
     turn_of = next((about[key] for key in THREADS if isinstance(about.get(key), str)), None)
-    errors = [text for text in (line.error, root.get("error")) if isinstance(text, str) and text]
+    errors = [line.error, None if root.get("run_type") == "llm" else root.get("error")]
+    errors = [error for error in errors if isinstance(error, str) and error]
     metadata |= {"conversation": turn_of} if turn_of else {}
     metadata |= {"error": errors[0]} if errors else {}
-    spoken = {run.get("id") for run in runs if run.get("run_type") == "llm"}
+    elsewhere = {str(run.get("id")) for run in runs if run.get("run_type") == "llm"} - answers.keys()
     labels: list[tuple[str | None, Kind, float | str]] = [
         (answers.get(str(run.get("id"))), kind, value)
         for run in runs
-        if str(run.get("id")) in answers or run.get("id") not in spoken
+        if str(run.get("id")) not in elsewhere
         for kind, value in labels_in(run)
     ]
     return Record(

@@ -24,7 +24,7 @@ from .record import BadRow, Record
 from .tool_text import tools_in
 
 NAME = "openai"
-ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TOOLS = ("tools", "functions")
 PREFERENCE = ("input", "preferred_output", "non_preferred_output")
 
