@@ -70,8 +70,9 @@ def import_files(
     """
     if not files:
         raise BadImport("no file was named; give at least one")
-    chosen = [(file, *_look(file, format)) for named in files for file in find_files(Path(named))]
-    report = ImportReport(format=", ".join(dict.fromkeys(module.NAME for _, module, _ in chosen)))
+    report = ImportReport()
+    chosen = [found for named in files for found in _choose(Path(named), format, report)]
+    report.format = ", ".join(dict.fromkeys(module.NAME for _, module, _ in chosen))
     in_all = sum(count for *_, count in chosen)
     done = 0
     for file, module, _ in chosen:
@@ -86,6 +87,24 @@ def import_files(
             if progress is not None:
                 progress(done, in_all)
     return report
+
+
+def _choose(named: Path, format: str | None, report: ImportReport) -> list[tuple[Path, ModuleType, int]]:
+    """The file, or those of the folder, each with its format and how many rows it has.
+
+    In a folder what cannot be read or is of no known format is set aside; of a file that is named it is an error.
+    """
+    if not named.is_dir():
+        return [(named, *_look(named, format))]
+    chosen: list[tuple[Path, ModuleType, int]] = []
+    for file in find_files(named):
+        try:
+            chosen.append((file, *_look(file, format)))
+        except BadImport as error:
+            report.set_aside.append({"file": str(file), "line": 1, "reason": str(error)})
+    if not chosen:
+        raise BadImport(report.set_aside[-1]["reason"])
+    return chosen
 
 
 def _keep(store: Store, record: Record, source: str, format: str, report: ImportReport) -> str | None:

@@ -23,17 +23,15 @@ Row = tuple[int, Any]
 """Line from 1 (place from 1 in an array or a table), and the row: bytes if it is JSON that nobody has parsed yet."""
 
 
-def find_files(named: Path) -> list[Path]:
-    """``named`` itself, or what can be imported of that folder, in the order of the names.
+def find_files(folder: Path) -> list[Path]:
+    """What can be imported of a folder and those in it, in the order of the names.
 
     Raises:
-        BadImport: a folder without such files.
+        BadImport: there are no such files.
     """
-    if not named.is_dir():
-        return [named]
-    found = sorted(file for file in named.rglob("*") if file.is_file() and suffix_of(file) in SUFFIXES)
+    found = sorted(file for file in folder.rglob("*") if file.is_file() and suffix_of(file) in SUFFIXES)
     if not found:
-        raise BadImport(f"{named} is a directory without files that can be imported ({', '.join(SUFFIXES)})")
+        raise BadImport(f"{folder} is a directory without files that can be imported ({', '.join(SUFFIXES)})")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -102,6 +103,15 @@ def read_arguments(raw: Any) -> dict[str, Any]:
     if not isinstance(args, dict):
         raise BadRow(f"arguments are no object: {args!r:.100}")
     return args
+
+
+def short_name(model: str) -> str:
+    """The name of a model as a part of a thread's id.
+
+    >>> short_name("ollama_chat/qwen2.5:7b")
+    'qwen2.5-7b'
+    """
+    return re.sub(r"[^\w.+-]+", "-", model.rpartition("/")[2])
 
 
 def digest_of(value: Any) -> str:

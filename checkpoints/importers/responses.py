@@ -51,14 +51,13 @@ def read(row: dict[str, Any], file: Path) -> Record:
         chat.place = place
         answer.say(item)
     answer.end()
-    stem = file.name.partition(".")[0]
     model = answered.get("model") or asked.get("model")
     reward = row.get("reward")
     parallel = asked.get("parallel_tool_calls")
     return Record(
         thread=thread,
-        agent=f"{NAME}-{stem}",
-        task=f"{NAME}-{stem}-{_digest([instructions, said])}",
+        agent=NAME,
+        task=f"{NAME}-{_digest([instructions, said])}",
         model=model if isinstance(model, str) else None,
         messages=chat.messages(),
         reward=None if reward is None else read_number(reward, "reward"),

@@ -14,7 +14,7 @@ from typing import Any
 from .calls import Asked, read_call
 from .conversation import Conversation
 from .notes import note
-from .record import BadRow, Record, digest_of
+from .record import BadRow, Record, digest_of, short_name
 
 NAME = "swe-agent"
 ACTION_KEY = "action"
@@ -47,7 +47,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
         run = digest_of(history)[:6]
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRow(f"history is no JSON: {error}") from error
-    chat = Conversation("-".join(["swe", task, form, *([model.rpartition("/")[2]] if model else []), run]))
+    chat = Conversation("-".join(["swe", task, form, *([short_name(model)] if model else []), run]))
     notes: dict[str, dict[str, Any]] = {}
     for place, message in enumerate(history):
         chat.place = place

@@ -13,7 +13,7 @@ from typing import Any
 from .calls import Asked, read_call
 from .conversation import Conversation
 from .notes import note, note_spelled_calls
-from .record import BadRow, Record, read_id, read_number
+from .record import BadRow, Record, read_id, read_number, short_name
 from .schemas import read_tools, tools_beside
 
 NAME = "tau2"
@@ -63,7 +63,7 @@ def _simulation(
     trial = read_number(run.get("trial", 0) or 0, "trial")
     if not trial.is_integer():
         raise BadRow(f"trial is no whole number: {run['trial']!r}")
-    named = [model.rpartition("/")[2]] if model else []
+    named = [short_name(model)] if model else []
     chat = Conversation("-".join([task, *named, str(int(trial))]))
     if isinstance(world.get("policy"), str) and world["policy"]:
         chat.system(world["policy"])

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import ToolCall, invalid_tool_call
 
 from ..labels import Kind
-from .calls import read_call
+from .calls import looks_failed, read_call
 from .conversation import name_thread, spell
 from .record import BadRow, Record
 from .schemas import read_tools
@@ -116,12 +116,13 @@ class _Search:
             answer.tool_calls = [ToolCall(name=name, args=asked.args, id=own, type="tool_call")]
         at = self.add(answer, at)
         code = node.get("observation_code")
-        failed = code not in WITHOUT_ERROR
+        told = spell(node.get("observation") or "")
+        failed = code not in WITHOUT_ERROR or looks_failed(told)
         kind = (
             "unknown_tool" if code == UNKNOWN_TOOL else "invalid" if asked.error else "failed" if failed else "result"
         )
         result = ToolMessage(
-            spell(node.get("observation") or ""),
+            told,
             tool_call_id=own,
             name=name,
             status="success" if kind == "result" else "error",
