@@ -68,7 +68,9 @@ _REST_OF_WORD = re.compile(r"[A-Za-z0-9_-]*")
 _REST_OF_JWT = re.compile(r"[A-Za-z0-9_=-]*(?:\.[A-Za-z0-9_+/=-]+)*")
 _END_OF_KEY = re.compile(r"END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{0,5}|Private-MAC: \w+")
 _LONGEST_KEY = 20_000
-_BODY_OF_KEY = re.compile(r"-{0,5}(?:\s+(?:[\w-]+: .*|[A-Za-z0-9+/=]{16,}))*(?:\s+[A-Za-z0-9+/=]+(?=\s*\Z))?")
+_BODY_OF_KEY = re.compile(
+    r"-{0,5}(?:\s+(?:[\w-]+: .*|[A-Za-z0-9+/=]{16,}))*(?:\s+[A-Za-z0-9+/=]+(?=\s*(?:-|\Z)))?(?:\s*-{1,5}[A-Z ]*)?"
+)
 _LINE = re.compile(r"[^\r\n]+")
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*\]")
 
