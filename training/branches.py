@@ -83,15 +83,20 @@ AT_ONCE = 256
 """Threads whose labels are read together."""
 
 
-def stream_branches(store: Store, heads: Iterable[Head], *, renderer: "Renderer | None") -> Iterator[Read]:
-    """The branches of each thread, in the order of ``heads``; a thread that cannot be read stops nothing."""
+def stream_branches(
+    store: Store, heads: Iterable[Head], *, renderer: "Renderer | None", tools: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Read]:
+    """The branches of each thread, in the order of ``heads``; a thread that cannot be read stops nothing.
+
+    ``tools``: those of threads that noted none.
+    """
     waiting = iter(heads)
     while part := list(islice(waiting, AT_ONCE)):
         names = [head.thread for head in part]
         labels = labels_of(store, names)
         for head, found in zip(part, read_leaves(store, names), strict=True):
             try:
-                branches = _branches(found, head.task, labels.get(head.thread, []), renderer)
+                branches = _branches(found, head.task, labels.get(head.thread, []), renderer, tools)
             except ThreadmillError as error:
                 yield Read(head.thread, [], error)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -119,7 +124,13 @@ def read_branches(
     return _branches(found, task, labels, renderer)
 
 
-def _branches(found: Leaves, task: str | None, labels: Sequence[Label], renderer: "Renderer | None") -> list[Branch]:
+def _branches(
+    found: Leaves,
+    task: str | None,
+    labels: Sequence[Label],
+    renderer: "Renderer | None",
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> list[Branch]:
     if found.error is not None:
         raise found.error
     whole = [leaf for leaf in found.leaves if not leaf.namespace]
@@ -127,12 +138,13 @@ def _branches(found: Leaves, task: str | None, labels: Sequence[Label], renderer
     for leaf in whole:
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
         outcome = read_outcome(own, leaf.path, only_leaf=len(whole) == 1)
-        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome), path=leaf.path))
+        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome, tools), path=leaf.path))
     spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)}
     # In front, because the last branch is taken for the thread's trial of its task.
     outcome = read_outcome(labels, [])
     return [
-        _branch(found.thread, leaf, task, labels, renderer, outcome) for leaf in _spoken_apart(found.leaves, spoken)
+        _branch(found.thread, leaf, task, labels, renderer, outcome, tools)
+        for leaf in _spoken_apart(found.leaves, spoken)
     ] + branches
 
 
@@ -152,12 +164,14 @@ def _branch(
     labels: Sequence[Label],
     renderer: "Renderer | None",
     outcome: Outcome,
+    given: Sequence[Mapping[str, Any]],
 ) -> Branch:
     messages = leaf.messages
+    tools = [*(tools_at(messages) or map(dict, given))]
     trajectories = tuple(read_trajectory(messages))
     tokens: Tokens = "recorded"
     if not trajectories and renderer is not None:
-        tokens, trajectories = "rendered", render_trajectory(messages, renderer)
+        tokens, trajectories = "rendered", render_trajectory(messages, renderer, tools)
     return Branch(
         thread,
         leaf.checkpoint,
@@ -166,7 +180,7 @@ def _branch(
         tokens,
         trajectories,
         outcome,
-        tools=tuple(tools_at(messages)),
+        tools=tuple(tools),
         nodes=leaf.writers,
         labels=tuple(labels),
         metadata=leaf.metadata,
@@ -194,17 +208,19 @@ def read_outcome(labels: Sequence[Label], path: Sequence[str], *, only_leaf: boo
     )
 
 
-def render_trajectory(messages: Sequence[BaseMessage], renderer: "Renderer") -> tuple[Trajectory, ...]:
+def render_trajectory(
+    messages: Sequence[BaseMessage], renderer: "Renderer", tools: list[dict[str, Any]] | None = None
+) -> tuple[Trajectory, ...]:
     """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
-    Their prompts hold the tools and the system prompt that were noted last. Their spans carry no logprobs: nobody
-    recorded any. There are several where the template rewrites what was said before. Answers that no model wrote are
-    given.
+    Their prompts hold the system prompt that was noted last, and ``tools``, None for those noted last. Their spans
+    carry no logprobs: nobody recorded any. There are several where the template rewrites what was said before. Answers
+    that no model wrote are given.
 
     Raises:
         CannotRender: the template refuses these messages.
     """
-    tools = tools_at(messages)
+    tools = tools_at(messages) if tools is None else tools
     if system := system_at(messages):
         messages = [SystemMessage(system), *messages]
     rows = renderer.training_rows(messages, tools)

@@ -21,7 +21,7 @@ NEEDED = {
     "sft": ("input_ids", "labels", "logprobs"),
     "pairs": ("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"),
     "kto": ("prompt_ids", "completion_ids", "completion_mask", "label"),
-    "groups": ("group", "input_ids", "labels", "logprobs", "reward"),
+    "groups": ("group", "input_ids", "mask", "logprobs", "reward"),
     "openai": ("messages",),
     "anthropic": ("messages",),
     "sharegpt": ("conversations",),
@@ -31,7 +31,7 @@ ALIGNED = {
     "sft": (("input_ids", "labels"), ("input_ids", "logprobs")),
     "pairs": (("chosen_ids", "chosen_mask"), ("rejected_ids", "rejected_mask")),
     "kto": (("completion_ids", "completion_mask"),),
-    "groups": (("input_ids", "labels"), ("input_ids", "logprobs")),
+    "groups": (("input_ids", "mask"), ("input_ids", "logprobs")),
 }
 Kind = Literal["sft", "pairs", "kto", "groups", "openai", "anthropic", "sharegpt"]
 Format = Literal["jsonl", "parquet", "datasets"]

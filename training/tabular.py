@@ -1,4 +1,4 @@
-"""Rows as tables: how each column of a data set is stored in Parquet and in ``datasets`` folders, and how rows are read."""
+"""Rows as tables: how columns are stored in Parquet and in ``datasets`` folders, and how rows are read again."""
 
 import json
 import shutil
@@ -15,9 +15,10 @@ CHATS = ("openai", "anthropic", "sharegpt")
 """Kinds whose rows hold JSON of any shape, which a table has no types for."""
 
 _INTS = ("input_ids", "labels", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
-_MASKS = ("completion_mask", "chosen_mask", "rejected_mask")
+_MASKS = ("mask", "completion_mask", "chosen_mask", "rejected_mask")
 _TEXTS = ("threads", "checkpoints", "messages", "versions", "nodes")
 _TEXT = ("tokens", "source", "thread", "checkpoint", "task", "agent", "why", "pair", "group", "db", "split_key")
+_OBJECTS = ("facts", "sampling")
 _FLAGS = ("label", "success", "varies")
 
 
@@ -38,7 +39,8 @@ def schema_of(row: Mapping[str, Any]) -> Any:
         "logprobs": pa.list_(pa.float64()),
         "reward": pa.float64(),
         "redacted": pa.int32(),
-        "facts": pa.string(),
+        **dict.fromkeys(_OBJECTS, pa.string()),
+        **dict.fromkeys(("size", "part", "parts", "prompt_length"), pa.int32()),
     }
     unknown = [name for name in row if name not in kinds]
     if unknown:
@@ -67,7 +69,7 @@ def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -> 
 
 
 def join_splits(folder: Path, splits: Sequence[str], digest: str) -> None:
-    """Make the Parquet files of ``splits`` a folder for ``datasets.load_from_disk``; its fingerprint is the digest's."""
+    """Make the Parquet files of ``splits`` a folder for ``datasets.load_from_disk``, with the digest as fingerprint."""
     import datasets
 
     bars = datasets.is_progress_bar_enabled()
@@ -132,8 +134,9 @@ READERS: dict[str, Callable[[Path, str], Iterator[Any]]] = {
 
 
 def _packed(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**row, "facts": json.dumps(row["facts"], ensure_ascii=False)} if "facts" in row else row
+    """``row`` with its JSON objects as text: their keys differ from row to row."""
+    return {**row, **{name: json.dumps(row[name]) for name in _OBJECTS if row.get(name) is not None}}
 
 
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "facts": json.loads(row["facts"])} if row.get("facts") else row
+    return {**row, **{name: json.loads(row[name]) for name in _OBJECTS if row.get(name) is not None}}

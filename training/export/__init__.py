@@ -20,7 +20,7 @@ from ..dataset import Format
 from ..pairs import Continuation
 from ..selection.redactor import Redactor
 from ..selection.settings import Selection
-from .makers import chat_maker, pair_maker, sft_maker
+from .makers import chat_maker, group_maker, kto_maker, pair_maker, sft_maker
 from .pipeline import Progress, Recipe, run_export
 
 GOOD = Selection(success_only=True)
@@ -66,7 +66,7 @@ def export_sft(
     recipe = Recipe(
         kind="sft",
         where=where,
-        maker=lambda: sft_maker(_nodes(where)),
+        maker=lambda _: sft_maker(_nodes(where)),
         selection=wishes.get("selection", GOOD),
         renderer=open_renderer(tokenizer, family, template),
     )
@@ -100,7 +100,7 @@ def export_pairs(
     recipe = Recipe(
         kind="pairs",
         where=where,
-        maker=lambda: pair_maker(
+        maker=lambda _: pair_maker(
             _nodes(where),
             continuation=continuation,
             max_pairs_per_task=max_pairs_per_task,
@@ -117,6 +117,60 @@ def export_pairs(
     return _run(opened, out, recipe, wishes)
 
 
+def export_kto(
+    store: Store | Sequence[Store],
+    out: Path | str,
+    *,
+    tokenizer: Any,
+    min_reward: float | None = None,
+    family: str | None = None,
+    template: Path | None = None,
+    **wishes: Unpack[Wishes],
+) -> dict[str, Any]:
+    """Write KTO rows, desirable and undesirable, to the folder ``out`` and return its manifest.
+
+    ``min_reward``: from where on a reward is desirable, for threads without another outcome. ``tokenizer``, ``family``,
+    ``template`` and what is raised as for ``export_sft``.
+    """
+    where = _where(wishes)
+    recipe = Recipe(
+        kind="kto",
+        where=where,
+        maker=lambda journal: kto_maker(_nodes(where), min_reward, journal.taken),
+        selection=wishes.get("selection", EVERYTHING),
+        renderer=open_renderer(tokenizer, family, template),
+        settings={"min_reward": min_reward},
+        by_outcome=False,
+    )
+    return _run(store, out, recipe, wishes)
+
+
+def export_groups(
+    store: Store | Sequence[Store],
+    out: Path | str,
+    *,
+    tokenizer: Any,
+    family: str | None = None,
+    template: Path | None = None,
+    **wishes: Unpack[Wishes],
+) -> dict[str, Any]:
+    """Write groups, the trials of each task after the same prompt, to the folder ``out`` and return its manifest.
+
+    ``tokenizer``, ``family``, ``template`` and what is raised as for ``export_sft``.
+    """
+    where = _where(wishes)
+    recipe = Recipe(
+        kind="groups",
+        where=where,
+        maker=lambda _: group_maker(_nodes(where)),
+        selection=wishes.get("selection", EVERYTHING),
+        renderer=open_renderer(tokenizer, family, template),
+        together=True,
+        by_outcome=False,
+    )
+    return _run(store, out, recipe, wishes)
+
+
 def export_chats(
     store: Store | Sequence[Store], out: Path | str, *, format_of: ChatFormat, **wishes: Unpack[Wishes]
 ) -> dict[str, Any]:
@@ -128,7 +182,7 @@ def export_chats(
     recipe = Recipe(
         kind=format_of,
         where=where,
-        maker=lambda: chat_maker(format_of, _nodes(where)),
+        maker=lambda _: chat_maker(format_of, _nodes(where)),
         selection=wishes.get("selection", GOOD),
     )
     return _run(store, out, recipe, wishes)

@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 FILE = "journal.sqlite"
+NOTED = "noted: "
+"""Counts with this in front tell of something else than rows that were left out."""
 _TABLES = """
 create table about(fingerprint text, done integer);
 create table rows(place integer primary key, line blob, facts text, digest blob, tokens integer,
@@ -100,6 +102,11 @@ class Journal:
         self._connection.execute("update about set done = ?", (done,))
         self._connection.commit()
 
+    @property
+    def taken(self) -> "_Taken":
+        """A memory for makers of rows, which an interruption does not lose."""
+        return _Taken(self)
+
     def take(self, keys: Sequence[bytes]) -> list[bool]:
         """For each key, whether it is new; from now on it is known."""
         insert = "insert or ignore into taken values (?)"
@@ -160,6 +167,14 @@ class Journal:
 
     def _one(self, query: str, *values: Any) -> Any:
         return self._connection.execute(query, values).fetchone()[0]
+
+
+class _Taken:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def add(self, keys: Sequence[bytes]) -> list[bool]:
+        return self._journal.take(keys)
 
 
 def line_of(row: dict[str, Any]) -> bytes:

@@ -8,8 +8,11 @@ from ...checkpoints.labels import Label
 from ..branches import Branch
 from ..chats import ChatRows
 from ..chats import Format as ChatFormat
+from ..groups import Groups
+from ..kto import Kto
 from ..pairs import Continuation, Pairs
 from ..rows import SftRows
+from ..taken import Taken
 
 CONTRADICTED = "another pair says the opposite"
 
@@ -20,6 +23,11 @@ class Maker(Protocol):
     @property
     def left_out(self) -> Counter[str]:
         """Why there are no rows."""
+        ...
+
+    @property
+    def noted(self) -> Counter[str]:
+        """What else there is to count."""
         ...
 
     def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
@@ -38,12 +46,16 @@ class Maker(Protocol):
 class _EachThread:
     """Rows that need no other thread, and are never wrong afterwards."""
 
-    def __init__(self, rows: SftRows | ChatRows) -> None:
+    def __init__(self, rows: SftRows | Kto | ChatRows) -> None:
         self._rows = rows
 
     @property
     def left_out(self) -> Counter[str]:
         return self._rows.left_out
+
+    @property
+    def noted(self) -> Counter[str]:
+        return Counter()
 
     def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
         for branches in threads:
@@ -61,9 +73,45 @@ def sft_maker(nodes: Set[str] | None) -> Maker:
     return _EachThread(SftRows(nodes=nodes, taken=None))
 
 
+def kto_maker(nodes: Set[str] | None, min_reward: float | None, taken: Taken) -> Maker:
+    """Answers and branches that are desirable, or not; ``taken`` remembers those that have a row."""
+    return _EachThread(Kto(nodes=nodes, min_reward=min_reward, taken=taken))
+
+
 def chat_maker(format: ChatFormat, nodes: Set[str] | None) -> Maker:
     """Conversations as others read them."""
     return _EachThread(ChatRows(format, nodes, taken=None))
+
+
+class _GroupMaker:
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    @property
+    def left_out(self) -> Counter[str]:
+        return self._groups.left_out
+
+    @property
+    def noted(self) -> Counter[str]:
+        return self._groups.noted
+
+    def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
+        task = next((branch.task for branches in threads for branch in branches), None)
+        if task is None:
+            self.left_out["no task"] += len(threads)
+        else:
+            yield from self._groups.of_task(task, threads)
+
+    def remember(self, row: Mapping[str, Any]) -> None:
+        """Nothing: the groups of a task are made at once."""
+
+    def dropped(self) -> Mapping[str, str]:
+        return {}
+
+
+def group_maker(nodes: Set[str] | None) -> Maker:
+    """Trials of one task after the same prompt."""
+    return _GroupMaker(Groups(nodes=nodes))
 
 
 class _PairMaker:
@@ -73,6 +121,10 @@ class _PairMaker:
     @property
     def left_out(self) -> Counter[str]:
         return self._pairs.left_out
+
+    @property
+    def noted(self) -> Counter[str]:
+        return Counter()
 
     def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
         yield from self._pairs.of(threads)

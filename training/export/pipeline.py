@@ -23,7 +23,7 @@ from ..selection.duplicates import branch_text
 from ..selection.facts import Facts, facts_of
 from ..selection.filters import refuse
 from ..selection.settings import Selection
-from .journal import Entry, Journal, Origin, line_of
+from .journal import NOTED, Entry, Journal, Origin, line_of
 from .makers import Maker
 from .selected import token_counts, write_selected
 
@@ -43,7 +43,7 @@ class Recipe:
 
     kind: str
     where: Where
-    maker: Callable[[], Maker]
+    maker: Callable[[Journal], Maker]
     selection: Selection
     renderer: "Renderer | None" = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -114,7 +114,7 @@ def run_export(
     )
     journal = Journal(out, _fingerprint(recipe, stores, heads))
     try:
-        maker = recipe.maker()
+        maker = recipe.maker(journal)
         if recipe.remembers:
             for line in journal.lines(entry.place for entry in journal.entries()):
                 maker.remember(orjson.loads(line))
@@ -147,13 +147,14 @@ def _fill(
 ) -> None:
     """Make the rows of all threads that are not yet in the journal."""
     done = saved = journal.done
-    before: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     for group in _groups(_read(recipe, stores, heads, done), together=recipe.together):
         _make(maker, group, journal)
         done += len(group)
         if done - saved >= COMMIT_EVERY or done == len(heads):
-            journal.count(maker.left_out - before)
-            before = Counter(maker.left_out)
+            counts = maker.left_out + Counter({f"{NOTED}{name}": n for name, n in maker.noted.items()})
+            journal.count(counts - counted)
+            counted = counts
             journal.commit(done)
             saved = done
         if progress is not None:
@@ -195,7 +196,7 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, He
     ids = Counter(head.thread for _, head in heads)
     for db, run in groupby(heads[done:], key=lambda found: found[0]):
         store, ahead = stores[db], [head for _, head in run]
-        stream = stream_branches(store, ahead, renderer=recipe.renderer)
+        stream = stream_branches(store, ahead, renderer=recipe.renderer, tools=recipe.tools)
         for head, read in zip(ahead, stream, strict=True):
             name = head.thread if ids[head.thread] == 1 else f"{head.thread} ({store.name})"
             made: list[_Made] = []

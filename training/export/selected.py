@@ -17,7 +17,7 @@ from ..rows import IGNORED
 from ..selection.facts import Facts
 from ..selection.select import Candidate, select
 from .histogram import Histogram
-from .journal import Journal, Origin
+from .journal import NOTED, Journal, Origin
 
 if TYPE_CHECKING:
     from .pipeline import Recipe
@@ -112,6 +112,8 @@ def token_counts(row: Mapping[str, Any]) -> tuple[int, int]:
     """How many tokens a model reads of ``row``, and how many of them are trained; 0 and 0 if it holds text."""
     if "labels" in row:
         return len(row["labels"]), len(row["labels"]) - row["labels"].count(IGNORED)
+    if "mask" in row:
+        return len(row["mask"]), sum(row["mask"])
     parts = [name for name in ("chosen", "rejected", "completion") if f"{name}_ids" in row]
     return (
         sum(len(row["prompt_ids"]) + len(row[f"{part}_ids"]) for part in parts),
@@ -176,7 +178,10 @@ def _missing(stores: Sequence[Store], origin: Origin, reason: str) -> dict[str, 
 
 def _numbers(journal: Journal, told: _Told, refused: Mapping[int, str], threads: int) -> dict[str, Any]:
     """What the manifest tells of all rows."""
-    left_out = journal.counts() + Counter(refused.values())
+    counts = journal.counts()
+    noted = {name.removeprefix(NOTED): n for name, n in counts.items() if name.startswith(NOTED)}
+    left_out = Counter({name: n for name, n in counts.items() if not name.startswith(NOTED)})
+    left_out.update(refused.values())
     left_out.update(reason for _, _, _, reason in journal.left_out())
     left_out.update(told.repeated.values())
     return {
@@ -186,6 +191,7 @@ def _numbers(journal: Journal, told: _Told, refused: Mapping[int, str], threads:
         "trained_tokens": told.trained,
         "by_source": dict(sorted(told.by_source.items())),
         "left_out": dict(sorted(left_out.items())),
+        **({"noted": dict(sorted(noted.items()))} if noted else {}),
         "redacted": dict(sorted(told.redacted.items())),
         "token_histogram": told.lengths.to_dict(),
         "trained_token_histogram": told.trained_lengths.to_dict(),
