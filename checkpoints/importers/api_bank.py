@@ -12,7 +12,7 @@ from .conversation import Conversation, name_thread, spell
 from .record import BadRow, Record
 
 NAME = "api-bank"
-ROLES = {"User", "AI", "API"}
+ROLES = ("User", "AI", "API")
 
 
 def fits(row: dict[str, Any]) -> bool:
