@@ -15,6 +15,7 @@ from ...checkpoints.where import Where, parse_where
 from ...errors import BadModelFolder
 from ...nodes.models.families.choose import family_named
 from ...nodes.models.render import Renderer
+from ..chat_openai import Thinking
 from ..chats import Format as ChatFormat
 from ..dataset import Format
 from ..pairs import Continuation
@@ -172,18 +173,25 @@ def export_groups(
 
 
 def export_chats(
-    store: Store | Sequence[Store], out: Path | str, *, format_of: ChatFormat, **wishes: Unpack[Wishes]
+    store: Store | Sequence[Store],
+    out: Path | str,
+    *,
+    chat: ChatFormat,
+    thinking: Thinking = "refuse",
+    **wishes: Unpack[Wishes],
 ) -> dict[str, Any]:
     """Write conversations as ``openai``, ``anthropic`` or ``sharegpt`` reads them, and return the manifest.
 
-    What is raised as for ``export_sft``.
+    ``thinking`` says what becomes of answers with thinking in ``openai``, which has no place for it. What is raised as
+    for ``export_sft``.
     """
     where = _where(wishes)
     recipe = Recipe(
-        kind=format_of,
+        kind=chat,
         where=where,
-        maker=lambda _: chat_maker(format_of, _nodes(where)),
+        maker=lambda _: chat_maker(chat, _nodes(where), thinking),
         selection=wishes.get("selection", GOOD),
+        settings={"thinking": thinking},
     )
     return _run(store, out, recipe, wishes)
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ...checkpoints.labels import Label
 from ..branches import Branch
+from ..chat_openai import Thinking
 from ..chats import ChatRows
 from ..chats import Format as ChatFormat
 from ..groups import Groups
@@ -78,9 +79,9 @@ def kto_maker(nodes: Set[str] | None, min_reward: float | None, taken: Taken) ->
     return _EachThread(Kto(nodes=nodes, min_reward=min_reward, taken=taken))
 
 
-def chat_maker(format: ChatFormat, nodes: Set[str] | None) -> Maker:
+def chat_maker(format: ChatFormat, nodes: Set[str] | None, thinking: Thinking) -> Maker:
     """Conversations as others read them."""
-    return _EachThread(ChatRows(format, nodes, taken=None))
+    return _EachThread(ChatRows(format, nodes, thinking, taken=None))
 
 
 class _GroupMaker:

@@ -1,0 +1,31 @@
+"""What ``threadmill export`` prints when a data set is written."""
+
+import json
+from typing import Any
+
+import typer
+
+from .export_options import CHATS, Export
+
+KEYS = ("rows", "tokens", "trained_tokens", "left_out", "by_source", "digest", "splits", "redacted")
+
+
+def report(export: Export, manifest: dict[str, Any]) -> None:
+    """Print the manifest's numbers, for people or as JSON."""
+    record = {key: manifest[key] for key in KEYS} | {"out": str(export.out)}
+    if export.as_json:
+        typer.echo(json.dumps(record))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{manifest['kind']} in {export.out}", show_header=False)
+    for split, rows in manifest["splits"].items():
+        table.add_row(f"rows: {split}", f"{rows:,}")
+    if manifest["kind"] not in CHATS:
+        table.add_row("tokens", f"{record['tokens']:,}, {record['trained_tokens']:,} of them trained")
+    for name in ("by_source", "left_out", "redacted"):
+        for reason, count in manifest[name].items():
+            table.add_row(f"{name.replace('_', ' ')}: {reason}", f"{count:,}")
+    table.add_row("digest", record["digest"][:16])
+    Console(highlight=False).print(table)
