@@ -9,8 +9,13 @@ import typer
 from .place import DEFAULT_DB, AsJson, Database
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..training.look.check import Report
     from ..training.look.pieces import Sheet
     from ..training.look.roles import RoleReader
+    from ..training.look.seen import Seen
+    from ..training.look.stats import Stats
 
 app = typer.Typer(no_args_is_help=True, help="Look at threads and data sets.")
 
@@ -124,3 +129,163 @@ def _record(sheet: "Sheet", reader: "RoleReader") -> dict[str, Any]:
         for piece in sheet.pieces
     ]
     return {"title": sheet.title, "facts": sheet.facts, "note": sheet.note, "pieces": pieces}
+
+
+@app.command("stats")
+def stats_command(
+    data: Annotated[Path | None, typer.Argument(help="A data set; without one, the threads of --db.")] = None,
+    acting: Annotated[
+        list[str] | None, typer.Option(help="A tool that changes something; repeatable. Without, names decide.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Of threads: a condition, e.g. agent=helpdesk.")] = None,
+    tokenizer: TokenizerSpec = None,
+    db: Database = DEFAULT_DB,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a data set or in threads: lengths, tools, tiers, outcomes, and whether successes act at all.
+
+    Example: threadmill export stats data/sft --acting refund --acting cancel_order --png stats.png
+    """
+    from ..training.look.stats import Stats
+
+    seen = _rows_seen(data, tokenizer) if data is not None else _branches_seen(db, where or [], tokenizer)
+    stats = Stats.of(seen, acting or ())
+    title = str(data) if data is not None else db
+    if png is not None:
+        from ..training.look.stats_picture import draw_stats
+
+        draw_stats(png, stats, title)
+    if as_json:
+        typer.echo(json.dumps(stats.to_dict() | {"png": png and str(png)}))
+    else:
+        _print_stats(stats, title)
+
+
+@app.command("check")
+def check_command(
+    data: Annotated[Path, typer.Argument(help="The folder or the file of a data set, ours or not.")],
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a data set, ours or not: masks, ends of turns, prefixes, duplicates, leaks. Errors make it exit with 1.
+
+    Example: threadmill export check data/sft --tokenizer Qwen/Qwen3-0.6B
+    """
+    from ..training.look.check import check_folder
+
+    report = check_folder(data, _reader_for(data, tokenizer))
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        _print_report(report)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+def _reader_for(data: Path, tokenizer: str | None) -> "RoleReader | None":
+    """The reader of the tokenizer that was named; of the seed's, if the data set was exported with that."""
+    from ..training.look.folder import open_folder
+    from ..training.look.roles import RoleReader
+    from ..training.look.tokenizer import open_tokenizer
+    from ..training.slots import SEED_POLICY
+
+    if tokenizer is not None:
+        return RoleReader(open_tokenizer(tokenizer))
+    made = (open_folder(data).manifest or {}).get("tokenizer")
+    if not made:
+        return None
+    reader = RoleReader(open_tokenizer(SEED_POLICY))
+    return reader if reader.template is not None and reader.template.fingerprint == made else None
+
+
+def _rows_seen(data: Path, tokenizer: str | None) -> "Iterator[Seen]":
+    from ..training.look.chats import NoMessages
+    from ..training.look.folder import open_folder
+    from ..training.look.seen import row_seen
+    from ..training.look.sequences import NotAligned
+
+    reader = _reader_for(data, tokenizer)
+    bad = 0
+    for placed in open_folder(data).rows():
+        try:
+            if placed.row is not None:
+                yield row_seen(placed.row, placed.split, reader)
+                continue
+        except (NotAligned, NoMessages):
+            pass
+        bad += 1
+    if bad:
+        typer.echo(f"{bad} rows cannot be read; try `threadmill export check {data}`", err=True)
+
+
+def _branches_seen(db: str, where: list[str], tokenizer: str | None) -> "Iterator[Seen]":
+    from ..checkpoints.store import open_store
+    from ..checkpoints.where import find_heads, parse_where
+    from ..training.branches import stream_branches
+    from ..training.export import open_renderer
+    from ..training.look.seen import branch_seen
+    from .progress import progress_bar
+
+    renderer = open_renderer(tokenizer) if tokenizer is not None else None
+    bad = 0
+    with open_store(db, create=False, read_only=True) as store, progress_bar("export stats") as progress:
+        heads = find_heads(store, parse_where(where))
+        for done, read in enumerate(stream_branches(store, heads, renderer=renderer), 1):
+            bad += read.error is not None
+            for branch in read.branches:
+                yield from branch_seen(branch)
+            progress(done, len(heads))
+    if bad:
+        typer.echo(f"{bad} threads cannot be read", err=True)
+
+
+def _print_stats(stats: "Stats", title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..training.look.texts import visible
+
+    record = stats.to_dict()
+    console = Console(highlight=False, markup=False, emoji=False)
+    table = Table(title=visible(title), show_header=False)
+    table.add_row("rows", ", ".join(f"{count:,} {split}" for split, count in record["splits"].items()) or "0")
+    if record["tokens"]:
+        table.add_row("tokens", f"{record['tokens']:,}, {record['trained_share']:.1%} of them trained")
+        table.add_row("tokens of a row", ", ".join(f"{name} {value:,}" for name, value in record["lengths"].items()))
+    for name in ("outcomes", "successes", "behaviours", "sources", "tools"):
+        told = ", ".join(f"{visible(what)} {count:,}" for what, count in record[name].items())
+        if told:
+            table.add_row("what successes do" if name == "successes" else name, told)
+    for tier, outcomes in record["tiers"].items():
+        table.add_row(f"tier {visible(tier)}", ", ".join(f"{what} {count:,}" for what, count in outcomes.items()))
+    console.print(table)
+    for warning in record["warnings"]:
+        console.print(f"warning: {visible(warning)}", style="yellow", soft_wrap=True)
+
+
+def _print_report(report: "Report") -> None:
+    from rich.console import Console
+
+    from ..training.look.texts import visible
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    rows = ", ".join(f"{count:,} {split}" for split, count in report.splits.items())
+    console.print(
+        f"{report.path}: {report.kind} in {report.format}, rows: {rows or 'none'}", style="bold", soft_wrap=True
+    )
+    for record in report.findings.records():
+        place = f"{record['split']} row {record['row']}: " if record["row"] else ""
+        style = "red" if record["severity"] == "error" else "yellow"
+        console.print(f"\n{record['severity']} {record['code']} (1 of {record['count']:,})", style=style)
+        console.print(visible(f"{place}{record['explanation']}"), soft_wrap=True)
+        if record["excerpt"]:
+            console.print(visible(record["excerpt"]), style="dim", soft_wrap=True)
+        console.print(visible(f"→ {record['fix']}"), soft_wrap=True)
+    console.print()
+    for missing in report.not_checked:
+        console.print(f"not checked: {visible(missing)}", style="yellow", soft_wrap=True)
+    style = "red" if report.errors else "yellow" if report.warnings else "green"
+    console.print(f"{report.errors:,} errors, {report.warnings:,} warnings", style=style)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from family_tokenizers import CHATML, qwen_tokenizer, small_tokenizer, trl_template
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from threadmill.checkpoints.labels import Label, add_labels
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.look import app

@@ -114,7 +114,7 @@ def _read(file: Path) -> Iterator[Any]:
     if file.is_dir():
         import datasets
 
-        yield from (dict(row) for row in datasets.load_from_disk(str(file)))
+        yield from (dict(row) for row in datasets.Dataset.load_from_disk(str(file)))
     elif file.suffix == ".parquet":
         import pyarrow.parquet as parquet
 

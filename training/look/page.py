@@ -21,7 +21,9 @@ _STEPS = (-0.05, -0.2, -0.5, -1.0, -1.7, -2.7, -4.0)
 
 def render_page(title: str, sheets: Sequence[Sheet], texts: TokenTexts) -> str:
     """The page, with a section for each sheet in their order."""
-    style, script = (files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (
+        files("threadmill.training.look").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
     alone = " hidden" if len(sheets) == 1 else ""

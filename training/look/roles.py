@@ -132,11 +132,10 @@ def _form_of(tokenizer: Any, template: ChatTemplate | None, texts: TokenTexts) -
 
 
 def _role(match: Any) -> str:
-    named = match.groupdict()
-    if named.get("role"):
-        role = named["role"].lower()
-        return ROLES.get(role, role)
-    return next(name for name, text in named.items() if text is not None)
+    named: dict[str, str | None] = match.groupdict()
+    if spelled := named.get("role"):
+        return ROLES.get(spelled.lower(), spelled.lower())
+    return next((name for name, text in named.items() if text is not None), "")
 
 
 def _token_at(starts: Sequence[int], at: int) -> int:
