@@ -94,11 +94,11 @@ def test_parts_become_messages_with_calls_results_and_thoughts() -> None:
     assert record.tools == (TOOL,)
 
 
-def test_completions_are_trials_with_their_scores() -> None:
+def test_completions_are_trials_and_their_scores_grades_of_a_preference() -> None:
     first, second = read_all(gemini, COMPLETIONS)
-    assert [(r.messages[-1].content, r.reward, r.trial) for r in (first, second)] == [
-        ("Hello!", 1.0, 0),
-        ("What?", 0.0, 1),
+    assert [(r.messages[-1].content, r.labels, r.trial) for r in (first, second)] == [
+        ("Hello!", ((None, "preference", 1.0),), 0),
+        ("What?", ((None, "preference", 0.0),), 1),
     ]
     assert first.task == second.task is not None
 

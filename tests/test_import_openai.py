@@ -120,6 +120,13 @@ def test_a_stored_completion_with_its_messages_is_read() -> None:
     assert record.thread.startswith("openai-chatcmpl-2-")
 
 
+def test_a_request_of_a_batch_is_read_with_its_response() -> None:
+    answer = {"status_code": 200, "body": {"choices": LOGGED["response"]["choices"][:1]}}
+    batch = {"custom_id": "r1", "url": "/v1/chat/completions", "body": LOGGED["request"], "response": answer}
+    assert openai.fits(batch)
+    assert as_turns(read_one(openai, batch).messages) == as_turns(read_all(openai, LOGGED)[0].messages)
+
+
 def test_a_call_that_cannot_be_read_is_kept_as_it_was_spelled() -> None:
     broken = {"id": "c1", "function": {"name": "look", "arguments": '{"id": '}}
     row = {"messages": [*ROW["messages"][:2], {"role": "assistant", "tool_calls": [broken]}, ROW["messages"][3]]}
@@ -155,6 +162,7 @@ def test_results_find_their_calls_by_id_whatever_their_order_and_by_place_withou
             [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
             "message 0 holds a part of type 'image_url', which is no text",
         ),
+        ([{"role": "assistant", "audio": {"id": "a"}}], "message 0 is audio, which is no text"),
         ([ROW["messages"][3]], "message 0 is a result without a call"),
         (
             [ROW["messages"][2], {"role": "user", "content": "Well?"}],

@@ -4,9 +4,9 @@ Built from the public documentation at https://ai.google.dev/api/generate-conten
 https://ai.google.dev/gemini-api/docs/function-calling and
 https://cloud.google.com/vertex-ai/generative-ai/docs/models/tune-function-calling, no sample at hand. A row is
 ``{"systemInstruction": …, "contents": […], "tools": [{"functionDeclarations": […]}]}``; beside it may stand a response
-(``{"request": …, "response": {"candidates": […]}}``, a thread for each candidate) or ``completions`` with scores; what
-was said before them is context then. Names are read in camelCase and in snake_case. Thought signatures are not kept;
-images, files and code that Google ran set the row aside.
+(``{"request": …, "response": {"candidates": […]}}``, a thread for each candidate) or ``completions`` with scores, which
+become grades of a preference; what was said before them is context then. Names are read in camelCase and in snake_case.
+Thought signatures are not kept; images, files and code that Google ran set the row aside.
 """
 
 from collections.abc import Iterable
@@ -65,8 +65,8 @@ def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
                 task=task,
                 trial=None if task is None else number,
                 model=model,
-                reward=score,
                 tools=tools,
+                labels=() if score is None else ((None, "preference", score),),
             )
         )
     return records

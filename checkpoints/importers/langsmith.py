@@ -44,9 +44,11 @@ class Line:
 
 def fits(row: dict[str, Any]) -> bool:
     """Does ``row`` look like a run, or like a list of them?"""
-    if isinstance(row.get("runs"), list) and row["runs"]:
-        return all(isinstance(run, dict) and fits(run) for run in row["runs"])
-    return isinstance(row.get("run_type"), str) and isinstance(row.get("inputs"), dict)
+    runs = row["runs"] if isinstance(row.get("runs"), list) and row["runs"] else [row]
+    return all(
+        isinstance(run, dict) and isinstance(run.get("run_type"), str) and isinstance(run.get("inputs"), dict)
+        for run in runs
+    )
 
 
 def rows(file: Path) -> Iterator[tuple[int, Any]]:
@@ -55,11 +57,11 @@ def rows(file: Path) -> Iterator[tuple[int, Any]]:
     for line, raw in rows_of(file):
         try:
             row = parse(raw)
+            runs = list(_flat(row, None, 0)) if isinstance(row, dict) and fits(row) else []
         except BadRow:
-            row = None
-        runs = list(_flat(row, None, 0)) if isinstance(row, dict) and fits(row) else []
+            runs = []
         if not runs:
-            yield line, raw
+            yield line, raw  # it is set aside with its reason when it is read
         for trace, run in runs:
             traces.setdefault(trace, (line, []))[1].append(run)
     for trace, (line, runs) in traces.items():

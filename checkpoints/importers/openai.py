@@ -6,8 +6,9 @@ https://platform.openai.com/docs/api-reference/chat/object, no sample at hand. A
 
 - ``{"messages": […], "tools": […]}`` (or the older ``functions``); an answer with ``weight`` 0 is not trained;
 - ``{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}``: two threads of one task;
-- ``{"request": {"messages": […]}, "response": {"choices": […]}}``, or ``choices`` beside ``messages``: a thread for
-  each choice. What was said before the response is context: it was logged with a response of its own.
+- ``{"request": {"messages": […]}, "response": {"choices": […]}}``, the same with a ``body`` in each as in a batch, or
+  ``choices`` beside ``messages``: a thread for each choice. What was said before the response is context: it was logged
+  with a response of its own.
 
 Images, audio and files are no text: such rows are set aside.
 """
@@ -153,6 +154,8 @@ def say(chat: Conversation, message: Any) -> None:
         chat.system(text, additional_kwargs={"__openai_role__": "developer"}, **named)
     elif role == "user":
         chat.human(text, **named)
+    elif role == "assistant" and message.get("audio"):
+        raise BadRow(f"message {chat.place} is audio, which is no text")
     elif role == "assistant":
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         refusal = message.get("refusal")
@@ -197,9 +200,12 @@ def _text(chat: Conversation, content: Any, glue: str) -> Any:
 
 
 def _asked(row: dict[str, Any]) -> dict[str, Any]:
-    return next((row[key] for key in ("request", "body") if isinstance(row.get(key), dict)), row)
+    asked = row["request"] if isinstance(row.get("request"), dict) else row
+    return asked["body"] if isinstance(asked.get("body"), dict) else asked
 
 
 def _answered(row: dict[str, Any]) -> dict[str, Any]:
     answered = row.get("response")
-    return answered if isinstance(answered, dict) else row
+    if not isinstance(answered, dict):
+        return row
+    return answered["body"] if isinstance(answered.get("body"), dict) else answered

@@ -112,5 +112,5 @@ def normalise_schema(schema: Any, depth: int = 0) -> Any:
 
 def _type(given: Any) -> Any:
     if isinstance(given, list):
-        return [_type(one) for one in given]
+        return [_type(one) if isinstance(one, str) else one for one in given]
     return TYPES.get(given.lower(), given.lower()) if isinstance(given, str) else given
