@@ -23,6 +23,8 @@ TokenizerSpec = Annotated[
     str | None,
     typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name (default: the seed's)."),
 ]
+Family = Annotated[str | None, typer.Option(help="How the model writes calls, if its template does not tell.")]
+Template = Annotated[Path | None, typer.Option(help="A chat template in place of the tokenizer's.")]
 Split = Annotated[str | None, typer.Option(help="train or test (default: the first that there is).")]
 
 
@@ -37,7 +39,8 @@ def preview_command(
     logprobs: Annotated[bool, typer.Option("--logprobs", help="The logprob behind every sampled token.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page for the browser; one file, no network.")] = None,
     tokenizer: TokenizerSpec = None,
-    family: Annotated[str | None, typer.Option(help="How the model writes calls, if not in its template.")] = None,
+    template: Template = None,
+    family: Family = None,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
@@ -48,14 +51,14 @@ def preview_command(
     from ..training.look.roles import RoleReader
     from ..training.slots import SEED_POLICY
 
-    given = tokenizer or str(SEED_POLICY)
+    given: Any = (tokenizer or str(SEED_POLICY), family, template)
     if row or Path(source).is_dir():
         from ..training.look.tokenizer import open_tokenizer
 
-        reader = RoleReader(open_tokenizer(given))
+        reader = RoleReader(open_tokenizer(given[0], template), family)
         sheets = _row_sheets(Path(source), row or [1], split, reader)
     else:
-        sheets, reader = _thread_sheets(source, given, family, db, everything=branches or html is not None)
+        sheets, reader = _thread_sheets(source, given, db, everything=branches or html is not None)
     if html is not None:
         from ..training.look.page import render_page
 
@@ -73,9 +76,7 @@ def preview_command(
         Console(highlight=False).print(render_sheets(sheets, reader.texts, logprobs=logprobs), soft_wrap=True)
 
 
-def _thread_sheets(
-    thread: str, tokenizer: str, family: str | None, db: str, *, everything: bool
-) -> "tuple[list[Sheet], RoleReader]":
+def _thread_sheets(thread: str, given: Any, db: str, *, everything: bool) -> "tuple[list[Sheet], RoleReader]":
     from ..checkpoints.labels import labels_of
     from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
@@ -84,8 +85,8 @@ def _thread_sheets(
     from ..training.look.pieces import branch_sheets
     from ..training.look.roles import RoleReader
 
-    renderer = open_renderer(tokenizer, family)
-    reader = RoleReader(renderer.tokenizer)
+    renderer = open_renderer(*given)
+    reader = RoleReader(renderer.tokenizer, given[1])
     with open_store(db, create=False, read_only=True) as store:
         labels = labels_of(store, [thread]).get(thread, [])
         task = (latest_metadata(store, thread) or {}).get("task")
@@ -140,6 +141,8 @@ def stats_command(
     png: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Of threads: a condition, e.g. agent=helpdesk.")] = None,
     tokenizer: TokenizerSpec = None,
+    template: Template = None,
+    family: Family = None,
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:
@@ -149,7 +152,8 @@ def stats_command(
     """
     from ..training.look.stats import Stats
 
-    seen = _rows_seen(data, tokenizer) if data is not None else _branches_seen(db, where or [], tokenizer)
+    given: Any = (tokenizer, family, template)
+    seen = _rows_seen(data, given) if data is not None else _branches_seen(db, where or [], given)
     stats = Stats.of(seen, acting or ())
     title = str(data) if data is not None else db
     if png is not None:
@@ -168,6 +172,8 @@ def check_command(
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name.")
     ] = None,
+    template: Template = None,
+    family: Family = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a data set, ours or not: masks, ends of turns, prefixes, duplicates, leaks. Errors make it exit with 1.
@@ -176,7 +182,7 @@ def check_command(
     """
     from ..training.look.check import check_folder
 
-    report = check_folder(data, _reader_for(data, tokenizer))
+    report = check_folder(data, _reader_for(data, tokenizer, family, template))
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
@@ -185,7 +191,7 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _reader_for(data: Path, tokenizer: str | None) -> "RoleReader | None":
+def _reader_for(data: Path, tokenizer: str | None, family: str | None, template: Path | None) -> "RoleReader | None":
     """The reader of the tokenizer that was named; of the seed's, if the data set was exported with that."""
     from ..training.look.folder import open_folder
     from ..training.look.roles import RoleReader
@@ -193,21 +199,21 @@ def _reader_for(data: Path, tokenizer: str | None) -> "RoleReader | None":
     from ..training.slots import SEED_POLICY
 
     if tokenizer is not None:
-        return RoleReader(open_tokenizer(tokenizer))
+        return RoleReader(open_tokenizer(tokenizer, template), family)
     made = (open_folder(data).manifest or {}).get("tokenizer")
     if not made:
         return None
-    reader = RoleReader(open_tokenizer(SEED_POLICY))
+    reader = RoleReader(open_tokenizer(SEED_POLICY, template), family)
     return reader if reader.template is not None and reader.template.fingerprint == made else None
 
 
-def _rows_seen(data: Path, tokenizer: str | None) -> "Iterator[Seen]":
+def _rows_seen(data: Path, given: Any) -> "Iterator[Seen]":
     from ..training.look.chats import NoMessages
     from ..training.look.folder import open_folder
     from ..training.look.seen import row_seen
     from ..training.look.sequences import NotAligned
 
-    reader = _reader_for(data, tokenizer)
+    reader = _reader_for(data, *given)
     bad = 0
     for placed in open_folder(data).rows():
         try:
@@ -221,7 +227,7 @@ def _rows_seen(data: Path, tokenizer: str | None) -> "Iterator[Seen]":
         typer.echo(f"{bad} rows cannot be read; try `threadmill export check {data}`", err=True)
 
 
-def _branches_seen(db: str, where: list[str], tokenizer: str | None) -> "Iterator[Seen]":
+def _branches_seen(db: str, where: list[str], given: Any) -> "Iterator[Seen]":
     from ..checkpoints.store import open_store
     from ..checkpoints.where import find_heads, parse_where
     from ..training.branches import stream_branches
@@ -229,7 +235,7 @@ def _branches_seen(db: str, where: list[str], tokenizer: str | None) -> "Iterato
     from ..training.look.seen import branch_seen
     from .progress import progress_bar
 
-    renderer = open_renderer(tokenizer) if tokenizer is not None else None
+    renderer = open_renderer(*given) if given[0] is not None else None
     bad = 0
     with open_store(db, create=False, read_only=True) as store, progress_bar("export stats") as progress:
         heads = find_heads(store, parse_where(where))

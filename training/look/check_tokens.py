@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
+from ...nodes.models.families.choose import template_text
 from .excerpt import token_excerpt
 from .finding import Finding, Severity
 from .roles import RoleReader, Speech
@@ -19,9 +20,7 @@ class TokenCheck:
         self.bos = tokenizer.bos_token_id if tokenizer is not None else None
         self.wants_bos = bool(reader) and _begins_with_bos(reader)
         self.pad = tokenizer.pad_token_id if tokenizer is not None else None
-        self.ends = frozenset(
-            token for token in (self.bos, getattr(tokenizer, "eos_token_id", None), self.pad) if token is not None
-        )
+        self.foreign = _foreign(reader) if reader else frozenset()
 
     def findings(self, tokens: Tokens) -> Iterator[Finding]:
         """All that is wrong with ``tokens``."""
@@ -97,7 +96,7 @@ class TokenCheck:
 
     def _loss(self, tokens: Tokens, speech: Speech, name: str) -> Iterator[Finding]:
         body = self._trained(tokens, speech.body, speech.end)
-        scored = [at for at in range(speech.body, speech.end) if tokens.logprobs and tokens.logprobs[at] is not None]
+        scored = [at for at in range(speech.low, speech.high) if tokens.logprobs and tokens.logprobs[at] is not None]
         if speech.role == "tool" and body:
             what = f"{name}the loss falls on what a tool returned: the model learns to invent it"
             yield self._at("loss-on-tool", "error", what, "label tool output -100", tokens, *body)
@@ -151,7 +150,7 @@ class TokenCheck:
             return
         low = speech.body + (speech.low == 0 and tokens.ids[speech.body : speech.body + 1] == (self.bos,))
         for at in range(low, speech.end if speech.role else low):  # what no message holds may be special
-            if tokens.ids[at] in openings or tokens.ids[at] in self.ends:
+            if tokens.ids[at] in openings or tokens.ids[at] in self.foreign:
                 what = f"{name}a special token stands within the {speech.role}'s words"
                 yield self._at("special-in-text", "warning", what, fix, tokens, at, at + 1)
                 return
@@ -168,6 +167,16 @@ class TokenCheck:
     def _at(self, code: str, severity: Severity, what: str, fix: str, tokens: Tokens, low: int, high: int) -> Finding:
         excerpt = token_excerpt(tokens.ids, tokens.trained, low, high, self.texts)
         return Finding(code, severity, what, fix, excerpt)
+
+
+def _foreign(reader: RoleReader) -> frozenset[int]:
+    """Special tokens that no message holds: those that neither the chat template nor the family's answers write."""
+    told = template_text(reader.tokenizer)
+    if reader.template is not None:
+        told += "".join((reader.template.family.template or "", *reader.template.family.markers))
+    ends = (reader.tokenizer.bos_token_id, reader.tokenizer.eos_token_id, reader.tokenizer.pad_token_id)
+    unsaid = {token for token in reader.texts.special if reader.texts.added[token] not in told}
+    return frozenset(unsaid | {token for token in ends if token is not None})
 
 
 def _begins_with_bos(reader: RoleReader | None) -> bool:

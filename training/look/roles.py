@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
 from ...errors import CannotRender, NoToolTemplate
-from ...nodes.models.families.choose import template_text
+from ...nodes.models.families.choose import family_named, template_text
 from ...nodes.models.template import ChatTemplate
 from .markers import FORMS, ROLES, Markers
 from .texts import TokenTexts
@@ -47,10 +47,10 @@ class Speech:
 class RoleReader:
     """Finds the messages in rows of one tokenizer."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, family: str | None = None) -> None:
         self.texts = TokenTexts(tokenizer)
         self.tokenizer = tokenizer
-        self.template = _template_of(tokenizer)
+        self.template = _template_of(tokenizer, family)
         self._owned = {text: token for token, text in self.texts.added.items()}
         self.markers = _form_of(tokenizer, self.template, self.texts)
         self.unknown = ""
@@ -121,8 +121,10 @@ class RoleReader:
         return "any apples?"
 
 
-def _template_of(tokenizer: Any) -> ChatTemplate | None:
-    return ChatTemplate(tokenizer) if tokenizer.chat_template else None
+def _template_of(tokenizer: Any, family: str | None) -> ChatTemplate | None:
+    if not tokenizer.chat_template and family is None:
+        return None
+    return ChatTemplate(tokenizer, family_named(family) if family else None)
 
 
 def _form_of(tokenizer: Any, template: ChatTemplate | None, texts: TokenTexts) -> Markers | None:

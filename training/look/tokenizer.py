@@ -6,8 +6,8 @@ from typing import Any
 from ...errors import BadModelFolder
 
 
-def open_tokenizer(spec: str | Path) -> Any:
-    """The tokenizer in a folder or on the hub.
+def open_tokenizer(spec: str | Path, template: Path | None = None) -> Any:
+    """The tokenizer in a folder or on the hub, with the chat template of the file ``template`` if one is given.
 
     Raises:
         BadModelFolder: there is none.
@@ -15,8 +15,11 @@ def open_tokenizer(spec: str | Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(spec))
+        opened = AutoTokenizer.from_pretrained(str(spec))
+        if template is not None:
+            opened.chat_template = template.read_text(encoding="utf-8")
+        return opened
     except (OSError, ValueError, KeyError) as error:
         raise BadModelFolder(
-            f"no tokenizer can be opened at {str(spec)!r}: {error}; give a folder with tokenizer.json"
+            f"no tokenizer can be opened at {str(template or spec)!r}: {error}; give a folder with tokenizer.json"
         ) from error
