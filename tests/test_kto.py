@@ -160,3 +160,10 @@ def test_what_gives_no_row_is_counted():
         "no outcome": 1,
         "labels on messages that are no turn of the policy": 1,
     }
+
+
+def test_a_judged_turn_that_is_too_far_back_leaves_the_rest_its_row():
+    kto = Kto(max_length=4)
+    (row,) = kto.of([three(labels=[on("c", "success", 0.0)])])
+    assert sides(row) == [[1], [10, 2, 11], [1, 0, 1], True]
+    assert kto.left_out == {"longer than 4 tokens": 1}

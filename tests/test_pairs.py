@@ -260,3 +260,14 @@ def test_an_edit_beside_a_call_that_a_person_refused_is_no_example():
     pairs = Pairs()
     assert list(pairs.of_thread([branch("t", *messages)])) == []
     assert pairs.left_out == {"human_edit: a person refused another call of it": 1}
+
+
+def test_a_turn_on_one_side_that_was_given_on_the_other_is_no_choice():
+    turn = Span("sampled", (10,), (-0.5,), "a")
+    one = (Span("given", (1,)), turn, Span("sampled", (11,), (-0.5,), "b"), Span("sampled", (12,), (-0.5,), "c"))
+    other = (Span("given", (1,)), turn, Span("given", (11,)), Span("sampled", (13,), (-0.5,), "d"))
+    good = replace(branch("t0", outcome=won()), trajectories=(Trajectory(one),))
+    bad = replace(branch("t1", outcome=lost()), trajectories=(Trajectory(other),))
+    pairs = Pairs()
+    assert list(pairs.of_trials([good, bad])) == []
+    assert pairs.left_out == {"trials: observations differ first": 1}

@@ -90,3 +90,11 @@ def test_other_texts_are_not(text):
 
 def test_a_turn_that_calls_has_invented_nothing():
     assert not invents_observation(AIMessage(REACT, tool_calls=[CALL]))
+
+
+def test_a_thread_that_began_again_and_called_is_one_pair():
+    again = spoken("b", [1], [13], calls=[CALL], restart=True)
+    thread = branch("t", spoken("a", [1], [11], text=REACT), again, result())
+    pairs = Pairs()
+    (row,) = pairs.of([[thread]])
+    assert (sides(row), pairs.left_out) == ([[1], [13], [1], [11], [1]], {})
