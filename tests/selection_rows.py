@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from threadmill.training.selection.facts import Facts, split_key
+from threadmill.training.selection.fingerprints import Fingerprint, fingerprint
 from threadmill.training.selection.select import Candidate, Selected, Selection, select
 
 PLAIN = Facts(
@@ -21,16 +22,22 @@ PLAIN = Facts(
     calls=0,
     acts=0,
     errors=0,
+    asked=Fingerprint("", ""),
     opening="",
     split_key="",
 )
 
 
 def row(place: int, *, digest: str | None = None, tokens: int = 10, text: str = "", **known: Any) -> Candidate:
-    """The candidate at ``place``: by default of a thread and with a content of its own."""
+    """The candidate at ``place``: by default of a thread and with a content of its own.
+
+    ``opening`` and ``later`` are what people said.
+    """
     known = {"thread": f"t{place}", **known}
     if "behaviour" in known:
         known["behaviours"] = (known.pop("behaviour"),)
+    said = [known.pop("opening", ""), *known.pop("later", ())]
+    known |= {"asked": fingerprint(said), "opening": fingerprint(said[:1]).texts}
     facts = replace(PLAIN, **known)
     facts = replace(facts, split_key=split_key(facts.thread, facts.task, facts.opening))
     return Candidate(place, facts, (digest or f"content {place}").encode(), tokens, text)

@@ -10,9 +10,10 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from threadmill.checkpoints.importers import tau_bench
 from threadmill.training.branches import Branch, Outcome
-from threadmill.training.selection import behaviour, conversation, facts, tool_names, words
+from threadmill.training.selection import behaviour, conversation, facts, fingerprints, tool_names, words
 from threadmill.training.selection.behaviour import BEHAVIOURS, behaviour_of, behaviours_of
 from threadmill.training.selection.facts import Facts, facts_of
+from threadmill.training.selection.fingerprints import fingerprint
 
 TAU = Path(__file__).parent / "data" / "tau_airline.gpt-4o.sample.jsonl.gz"
 HI = HumanMessage("Cancel my order.")
@@ -205,10 +206,13 @@ def test_the_facts_of_a_branch():
         calls=2,
         acts=1,
         errors=2,
-        opening="Cancel my order.",
+        asked=fingerprint(["cancel my order"]),
+        opening=fingerprint(["cancel my order"]).texts,
         split_key=found.split_key,
     )
     assert Facts.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert "order." not in json.dumps(found.to_dict())  # nothing of what was said is kept
+    assert (found.to_row()["behaviour"], found.to_row()["acts"]) == ("recovery", 1)
 
 
 def test_tier_and_split_key_of_a_helpdesk_task():
@@ -217,8 +221,10 @@ def test_tier_and_split_key_of_a_helpdesk_task():
 
 
 def test_the_opening_of_a_thread_in_which_nobody_spoke():
-    assert facts_of(branch(SystemMessage("Question: who?"), AIMessage("Ada."))).opening == "Question: who?"
+    unasked = branch(SystemMessage("Question: who?"), AIMessage("Ada."))
+    assert facts_of(unasked).asked == fingerprint(["Question: who?"])
     assert facts_of(branch(AIMessage("Ada."))).split_key == "thread t"
+    assert facts_of(branch(AIMessage("Hello!"), HI, DONE, REPLY)).asked == fingerprint([HI.text, REPLY.text])
 
 
 def test_tau_bench_runs_acted_where_a_replay_changed_the_database():
@@ -249,6 +255,6 @@ def test_every_branch_shows_something():
     assert behaviours_of(branch(success=None)) == {"other"}
 
 
-@pytest.mark.parametrize("module", [behaviour, conversation, facts, tool_names, words])
+@pytest.mark.parametrize("module", [behaviour, conversation, facts, fingerprints, tool_names, words])
 def test_the_examples(module):
     assert doctest.testmod(module).failed == 0

@@ -70,15 +70,17 @@ def test_a_suite_from_a_file(tmp_path: Path):
         row(5, opening=THIRTEEN.removeprefix("one ")),
         row(6, opening="Where does it end?"),
     ]
+    rows.append(row(7, opening="Hello!", later=["Where does it end?"]))
     selected = decide(rows, suites=(exam,))
     assert selected.places("train") == [3, 5]
-    assert selected.left_out == {"decontaminated: exam": 5}
+    assert selected.left_out == {"decontaminated: exam": 6}
     assert selected.contaminated == {
         0: Match("exam", "exam-1", "task"),
         1: Match("exam", "2", "task"),
         2: Match("exam", "exam-1", "text"),
         4: Match("exam", "2", "13 words"),
         6: Match("exam", f"{exam}:4", "text"),
+        7: Match("exam", f"{exam}:4", "text"),
     }
 
 

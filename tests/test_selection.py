@@ -46,13 +46,13 @@ def test_a_least_reward():
 
 
 def test_lengths_say_what_they_drop():
-    rows = [row(0, tokens=9), row(1, tokens=10), row(2, tokens=20), row(3, tokens=21), row(4, tokens=500)]
+    rows = [row(place, tokens=tokens) for place, tokens in enumerate((9, 10, 20, 21, 500, 0))]
     selected = decide(rows, min_tokens=10, max_tokens=20)
-    assert selected.places("train") == [1, 2]
+    assert selected.places("train") == [1, 2, 5]  # the last holds text: nobody has counted its tokens
     assert selected.to_dict() == {
         "left_out": {"longer than 20 tokens": 2, "shorter than 10 tokens": 1},
         "left_out_tokens": {"longer than 20 tokens": 521, "shorter than 10 tokens": 9},
-        "behaviours": {"success": 2},
+        "behaviours": {"success": 3},
         "contaminated": [],
     }
 

@@ -4,12 +4,9 @@ What is looked at are calls and their results, who spoke after whom, and the out
 without a question mark there are short lists of phrases; they count together with the rest, never alone.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
-
-from langchain_core.messages import BaseMessage
 
 from ..branches import Branch
 from .conversation import Turn, turns_of
@@ -31,31 +28,39 @@ BEHAVIOURS: tuple[Behaviour, ...] = get_args(Behaviour)
 """A branch that shows several counts as the first of them."""
 
 DECLINING = (
-    r"\b(?:can ?not|can'?t|could ?n'?t|unable to|not (?:able|possible|allowed|permitted|eligible|available)|ineligible|"
-    r"(?:is|are)n'?t (?:able|possible|allowed|permitted|eligible|available)|won'?t be able|too late|must decline|"
-    r"non-?refundable|do(?:es)? not (?:cover|allow|permit)|unfortunately)\b",
-    r"\b(?:kann|können?|darf|dürfen) (?:\w+ ){0,6}?(?:nicht|keine?n?)\b|\b(?:leider|nicht (?:möglich|erlaubt))\b",
-    r"\bne (?:peux|peut|pouvons) pas\b|\b(?:impossible|malheureusement)\b",
-    r"\bno (?:puedo|podemos|es posible|está permitido)\b|\blamentablemente\b",
-    r"\bn[ãa]o (?:posso|podemos|é possível)\b|\binfelizmente\b|\bnon (?:posso|possiamo|è possibile)\b|\bpurtroppo\b",
-    r"할 수 없|수 없습니다|기능은 없|않습니다|불가능|できません|できかねます|无法|不能|不可以|無法",
+    *("cannot", "can't ", "can not ", "couldn't", "could not", "unable to", "not able to", "n't able to"),
+    *("not possible", "n't possible", "not allowed", "n't allowed", "not permitted", "n't permitted", "not allow "),
+    *("not eligible", "n't eligible", "ineligible", "not available", "non-refundable", "nonrefundable", "not cover "),
+    *(" too late", "must decline", "unfortunately"),
+    *(" leider", "kann nicht", "kann ich nicht", "können nicht", "nicht möglich", "nicht erlaubt", "darf ich nicht"),
+    *("ne peux pas", "ne peut pas", "ne pouvons pas", "impossible", "malheureusement"),
+    *("no puedo", "no podemos", "no es posible", "no está permitido", "lamentablemente"),
+    *("não posso", "não podemos", "não é possível", "infelizmente"),
+    *("non posso", "non possiamo", "non è possibile", "purtroppo"),
+    *("할 수 없", "수 없습니다", "기능은 없", "않습니다", "불가능", "できません", "できかねます"),
+    *("无法", "不能", "不可以", "無法"),
 )
-"""Words of declining in English, German, French, Spanish, Portuguese and Italian, Korean, Japanese and Chinese."""
+"""Words of declining in English, German, French, Spanish, Portuguese, Italian, Korean and Japanese, and Chinese."""
 REQUESTING = (
-    r"\bplease (?:provide|tell|share|specify|give|enter|confirm|choose)\b",
-    r"\bbitte (?:geben|nennen|teilen|sagen|wählen)\b|\bveuillez\b|\bmerci de (?:préciser|indiquer|donner)\b",
-    r"\b(?:indique|proporcione|facilite|dígame|informe|forneça|diga-me|indichi|fornisca|mi dica)\b",
-    r"(?:알려|말씀해|입력해) ?주|(?:教えて|知らせて|お知らせ|入力して)ください|请(?:您)?(?:提供|告诉|告知|输入|说明)",
+    *("please provide", "please tell", "please share", "please specify", "please give", "please enter"),
+    *("please confirm", "please choose", "bitte geben", "bitte nennen", "bitte teilen", "bitte sagen", "bitte wählen"),
+    *("veuillez", "merci de préciser", "merci d'indiquer", " indique ", "proporcione", "dígame", "forneça", "diga-me"),
+    *("indichi", "fornisca", " mi dica", "알려주", "알려 주", "말씀해주", "말씀해 주", "입력해주", "입력해 주"),
+    *("教えてください", "知らせてください", "入力してください", "请提供", "请您提供", "请告诉", "请告知", "请输入"),
 )
 """Words of asking for something without a question mark, in the same languages."""
-_DECLINES = re.compile("|".join(DECLINING))
-_ASKS = re.compile("|".join((r"[?؟][\s\W]*$", *REQUESTING)))
+
+
+_CURLY, _STRAIGHT = "’'"
 
 
 def behaviours_of(branch: Branch) -> frozenset[Behaviour]:
     """Everything that the branch shows; never empty."""
-    turns = turns_of(branch.messages)
-    good = went_well(branch.outcome.success, branch.outcome.reward)
+    return behaviours_in(turns_of(branch.messages), went_well(branch.outcome.success, branch.outcome.reward))
+
+
+def behaviours_in(turns: Sequence[Turn], good: bool | None) -> frozenset[Behaviour]:
+    """Everything that these turns show, if they ended well or not; never empty."""
     found: set[Behaviour] = set()
     if good is False:
         found.add("failure")
@@ -84,7 +89,7 @@ def behaviour_of(behaviours: Iterable[str]) -> Behaviour:
 
 
 def went_well(success: bool | None, reward: float | None) -> bool | None:
-    """Whether the outcome is good: a label of success decides, else a reward of 1 is good and one of 0 is not.
+    """Whether the outcome is good: a label of success decides, else a reward of 1 or more is good, of 0 or less not.
 
     >>> went_well(True, 0.2), went_well(None, 1.0), went_well(None, 0.0), went_well(None, 0.5)
     (True, True, False, None)
@@ -105,7 +110,7 @@ def declines(turns: Sequence[Turn]) -> bool:
     """Was nothing done that acts, while the agent declined in words or handed over to a person?"""
     if any(acts_at(turn) for turn in turns):
         return False
-    said = any(not turn.calls and not turn.is_canned and _DECLINES.search(_plain(turn.message)) for turn in turns)
+    said = any(not turn.calls and not turn.is_canned and _says(DECLINING, _plain(turn)) for turn in turns)
     return said or any(hands_over(call.tool) and call.ending != "error" for turn in turns for call in turn.calls)
 
 
@@ -144,12 +149,20 @@ def clarifies(turns: Sequence[Turn]) -> bool:
 def _is_question(turn: Turn) -> bool:
     if turn.calls or turn.first or turn.is_canned or not turn.replies:
         return False
-    return bool(_ASKS.search(_plain(turn.message)))
+    text = _plain(turn)
+    end = max(text.rfind("?"), text.rfind("؟"))
+    return (end >= 0 and not any(map(str.isalnum, text[end:]))) or _says(REQUESTING, text)
 
 
 def _is_harmless(tool: str) -> bool:
     return only_reads(tool) or hands_over(tool) or asks_user(tool)
 
 
-def _plain(message: BaseMessage) -> str:
-    return unicodedata.normalize("NFKC", str(message.text)).casefold().replace("’", "'")
+def _says(phrases: Iterable[str], text: str) -> bool:
+    return any(map(text.__contains__, phrases))
+
+
+def _plain(turn: Turn) -> str:
+    """What the agent said in small letters, in one form of each character, between spaces."""
+    said = str(turn.message.text)
+    return f" {unicodedata.normalize('NFKC', said).casefold().replace(_CURLY, _STRAIGHT)} "

@@ -1,25 +1,24 @@
 """Rows that hold a task of an evaluation suite: they must not be trained on.
 
-A thread is contaminated if it was run on a task of the suite, by the task's id, if it opens with the very words of
-one, or if its opening has 13 words in a row from one, as for GPT-3 (Brown et al. 2020, appendix C). Runs of
-words that more than ten tasks of the suite share are phrases, not tasks, and do not count.
+A thread is contaminated if it was run on a task of the suite, by the task's id; if a person says the very words of
+one in it; or if 13 words in a row are from one, as for GPT-3. Runs of words that more than ten tasks of the suite
+share are phrases, not tasks, and do not count.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from ...errors import BadDataset, UnknownSuite
 from ..worlds.helpdesk.tasks import make_tasks, split_of
 from .facts import Facts
-from .words import runs, words
+from .fingerprints import RUN, fingerprint, hashes
 
-RUN = 13
 COMMON = 10
+"""Tasks of a suite that may share 13 words in a row."""
 PER_TIER = 40
 """Held-out tasks that ``threadmill eval helpdesk`` and the quickstart take of each tier."""
 ID_FIELDS = ("id", "task_id", "task")
@@ -57,11 +56,13 @@ class Suite:
             return Match(self.name, task, "task")
         if known is False:
             return None
-        said = words(facts.opening)
-        if found := self.texts.get(_hash(" ".join(said))):
-            return Match(self.name, found, "text")
-        found = next((self.runs[key] for run in runs(said, RUN) if (key := _hash(run)) in self.runs), None)
-        return Match(self.name, found, f"{RUN} words") if found else None
+        for key in hashes(facts.asked.texts):
+            if key in self.texts:
+                return Match(self.name, self.texts[key], "text")
+        for key in hashes(facts.asked.runs):
+            if key in self.runs:
+                return Match(self.name, self.runs[key], f"{RUN} words")
+        return None
 
 
 def build_suite(
@@ -74,12 +75,12 @@ def build_suite(
     spread: Counter[bytes] = Counter()
     for task, text in tasks:
         ids.append(task)
-        said = words(text)
-        if said:
-            texts.setdefault(_hash(" ".join(said)), task)
-        own = {_hash(run) for run in runs(said, RUN)}
-        spread.update(own)
-        found |= {key: task for key in own if key not in found}
+        said = fingerprint([text])
+        for key in hashes(said.texts):
+            texts.setdefault(key, task)
+        for key in hashes(said.runs):
+            spread[key] += 1
+            found.setdefault(key, task)
     rare = {key: task for key, task in found.items() if spread[key] <= COMMON}
     return Suite(name, frozenset(ids), texts, rare, judge)
 
@@ -141,7 +142,3 @@ def _read(place: str, line: str) -> tuple[str, str]:
     if task is None and not text:
         raise BadDataset(f"{place}: neither an id nor a text; name them id and text")
     return place if task is None else str(task), text
-
-
-def _hash(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

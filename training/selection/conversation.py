@@ -66,6 +66,8 @@ def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
 
 def _calls(message: AIMessage, results: Sequence[ToolMessage]) -> tuple[Call, ...]:
     """Calls with their results: by id where the ids tell them apart, else in order."""
+    if not message.tool_calls and not message.invalid_tool_calls:
+        return ()
     names = [call["name"] for call in message.tool_calls]
     ids = [call["id"] for call in message.tool_calls]
     by_id = {result.tool_call_id: result for result in results}

@@ -6,7 +6,6 @@ from hashlib import blake2b
 from typing import Any
 
 from .facts import Facts
-from .words import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,7 @@ class Candidate:
     digest: bytes
     """Of the row's content: equal for rows that train the same."""
     tokens: int
+    """0 if the row holds text and no tokens."""
     text: str = ""
     """For near duplicates; ``duplicates.branch_text`` makes it."""
 
@@ -40,14 +40,12 @@ class Entry:
     success: bool | None
     reward: float | None
     opening: str
-    """A short hash of the words of the opening; empty if there are none."""
     split_key: str
 
 
 def entry_of(candidate: Candidate) -> Entry:
     """What the steps need of ``candidate``."""
     facts = candidate.facts
-    said = " ".join(words(facts.opening))
     return Entry(
         place=candidate.place,
         thread=facts.thread,
@@ -60,7 +58,7 @@ def entry_of(candidate: Candidate) -> Entry:
         behaviour=facts.behaviour,
         success=facts.success,
         reward=facts.reward,
-        opening=blake2b(said.encode(), digest_size=8).hexdigest() if said else "",
+        opening=facts.opening,
         split_key=facts.split_key,
     )
 

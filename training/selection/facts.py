@@ -1,8 +1,8 @@
-"""What selection knows of a branch: small, JSON-safe, and without its tokens."""
+"""What selection knows of a branch: small, JSON-safe, without its tokens and without anything that was said in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from hashlib import blake2b
+from dataclasses import asdict, dataclass, fields
+from itertools import takewhile
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from ...errors import BadSelection
 from ..branches import Branch
 from ..worlds.helpdesk.tasks import tier_of
-from .behaviour import BEHAVIOURS, acts_at, behaviour_of, behaviours_of
+from .behaviour import BEHAVIOURS, acts_at, behaviour_of, behaviours_in, went_well
 from .conversation import turns_of
-from .words import words
+from .fingerprints import Fingerprint, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,10 @@ class Facts:
     """How many of them do more than read, by the names of their tools; a success with none changed nothing."""
     errors: int
     """Calls that failed, took too long, or could not be run as proposed."""
+    asked: Fingerprint
+    """Of what people said; if nobody said anything, of all that stands before the first answer."""
     opening: str
-    """What the first person said; if nobody did, all that stands before the first answer."""
+    """The hash of what was said first; empty if that has no words."""
     split_key: str
     """Branches with an equal one are on one side of a split."""
 
@@ -51,9 +53,15 @@ class Facts:
         """The one that counts."""
         return self.behaviours[0]
 
+    def to_row(self) -> dict[str, Any]:
+        """What a row tells of its branch, JSON-safe."""
+        told = ("agent", "tier", "success", "reward", "behaviours", "tools", "turns", "calls", "acts", "errors")
+        said = self.to_dict()
+        return {"behaviour": self.behaviour, **{name: said[name] for name in told}}
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe; ``from_dict`` reads it back."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        """All of it, JSON-safe; ``from_dict`` reads it back."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)} | {"asked": asdict(self.asked)}
         return {name: [*value] if isinstance(value, tuple) else value for name, value in said.items()}
 
     @classmethod
@@ -65,7 +73,7 @@ class Facts:
         """
         read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
         try:
-            return cls(**read)
+            return cls(**{**read, "asked": Fingerprint(**read.get("asked", {}))})
         except TypeError as error:
             raise BadSelection(f"these are no facts: {error}; make them with facts_of") from error
 
@@ -74,10 +82,11 @@ def facts_of(branch: Branch) -> Facts:
     """The facts of ``branch``."""
     turns = turns_of(branch.messages)
     calls = [call for turn in turns for call in turn.calls]
-    behaviours = behaviours_of(branch)
+    behaviours = behaviours_in(turns, went_well(branch.outcome.success, branch.outcome.reward))
     counted = behaviour_of(behaviours)
-    opening = _opening(branch)
-    tier = branch.metadata.get("tier") or tier_of(branch.task or "")
+    asked = _asked(branch)
+    opening = fingerprint(asked[:1]).texts
+    tier = branch.metadata.get("tier", tier_of(branch.task or ""))
     return Facts(
         thread=branch.thread,
         checkpoint=branch.checkpoint,
@@ -93,32 +102,26 @@ def facts_of(branch: Branch) -> Facts:
         calls=sum(call.ending == "done" for call in calls),
         acts=sum(acts_at(turn) for turn in turns),
         errors=sum(call.ending == "error" for call in calls),
+        asked=fingerprint(asked),
         opening=opening,
         split_key=split_key(branch.thread, branch.task, opening),
     )
 
 
 def split_key(thread: str, task: str | None, opening: str) -> str:
-    """The task, else the opening as ``words`` reads it, else the thread.
+    """The task, else the opening, else the thread.
 
-    >>> split_key("t1", "simple-3", "Hello!"), split_key("t1", None, ""), split_key("t1", None, "...")
-    ('task simple-3', 'thread t1', 'thread t1')
-    >>> split_key("t1", None, "Hello!") == split_key("t2", None, " hello ")
-    True
+    >>> split_key("t1", "simple-3", "Kq1a"), split_key("t1", None, "Kq1a"), split_key("t1", None, "")
+    ('task simple-3', 'opening Kq1a', 'thread t1')
     """
     if task is not None:
         return f"task {task}"
-    said = " ".join(words(opening))
-    return f"opening {blake2b(said.encode(), digest_size=8).hexdigest()}" if said else f"thread {thread}"
+    return f"opening {opening}" if opening else f"thread {thread}"
 
 
-def _opening(branch: Branch) -> str:
-    said = next((str(message.text) for message in branch.messages if isinstance(message, HumanMessage)), None)
-    if said is not None:
-        return said
-    before = []
-    for message in branch.messages:
-        if isinstance(message, AIMessage):
-            break
-        before.append(str(message.text))
-    return "\n".join(before)
+def _asked(branch: Branch) -> list[str]:
+    said = [str(message.text) for message in branch.messages if isinstance(message, HumanMessage)]
+    if not said:
+        before = takewhile(lambda message: not isinstance(message, AIMessage), branch.messages)
+        said = ["\n".join(str(message.text) for message in before)]
+    return said

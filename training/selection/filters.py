@@ -23,9 +23,9 @@ def refuse(facts: Facts, selection: Selection) -> str | None:
 
 
 def refuse_length(tokens: int, selection: Selection) -> str | None:
-    """Why a row of so many tokens is not wanted, or None."""
+    """Why a row of so many tokens is not wanted, or None; nothing is known of a row of none, which holds text."""
     if selection.max_tokens is not None and tokens > selection.max_tokens:
         return f"longer than {selection.max_tokens} tokens"
-    if selection.min_tokens is not None and tokens < selection.min_tokens:
+    if selection.min_tokens is not None and 0 < tokens < selection.min_tokens:
         return f"shorter than {selection.min_tokens} tokens"
     return None

@@ -5,6 +5,7 @@ nothing is taken for a tool that acts.
 """
 
 import re
+from functools import lru_cache
 
 READING = frozenset(
     "browse calculate calculator check compute convert count describe fetch find get inspect list load lookup look "
@@ -28,6 +29,7 @@ def name_words(tool: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(tool)]
 
 
+@lru_cache(1024)
 def only_reads(tool: str) -> bool:
     """Does the tool leave the world as it was, by its name?
 
@@ -38,6 +40,7 @@ def only_reads(tool: str) -> bool:
     return bool(words) and words[0] in READING
 
 
+@lru_cache(1024)
 def hands_over(tool: str) -> bool:
     """Does the tool give the conversation to a person, by its name?
 
@@ -48,6 +51,7 @@ def hands_over(tool: str) -> bool:
     return bool(words) and words[0] in HANDING_OVER and (len(words) == 1 or not PEOPLE.isdisjoint(words))
 
 
+@lru_cache(1024)
 def asks_user(tool: str) -> bool:
     """Does the tool put a question to the user, by its name?
 
