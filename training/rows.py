@@ -58,7 +58,7 @@ class SftRows:
             self.left_out[f"longer than {self.max_length} tokens"] += 1
             return None
         present = [key for key in keys if key is not None]
-        new = iter(self.taken.add(present) if self.taken else [True] * len(present))
+        new = iter(self.taken.add(present) if self.taken is not None else [True] * len(present))
         fresh = [key is not None and next(new) for key in keys]
         if not any(fresh):
             return None  # every token of it is in an earlier row
@@ -82,7 +82,7 @@ class SftRows:
             "task": branch.task,
             "source": branch.outcome.source,
             "reward": branch.outcome.reward,
-            **({} if self.taken else {"turns": _turns(trajectory.spans, keys)}),
+            **({} if self.taken is not None else {"turns": _turns(trajectory.spans, keys)}),
         }
 
 
