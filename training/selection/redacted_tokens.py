@@ -56,8 +56,8 @@ class TokenRedaction:
         return [_Text(written, self._places(written)) for written in self.texts.split(ids)]
 
     def _places(self, written: Written) -> list[Place]:
-        at = written.byte_at
-        return [(at[start], at[end], kind) for start, end, kind in self.find(written.text)]
+        found = self.find(written.text)
+        return [(written.byte_at[start], written.byte_at[end], kind) for start, end, kind in found]
 
     def _proposal(
         self, proposal: Proposal, before: Sequence[int], texts: Sequence[_Text], counts: Counter[str]
@@ -86,6 +86,8 @@ class TokenRedaction:
             pieces.append(_part(span, done, low - start))
             pieces.append(Span("given", self.texts.encode(text), message=span.message))
             done = high - start
+        if not pieces:
+            return (span,)
         pieces.append(_part(span, done, len(span.tokens)))
         if span.origin == "given":
             return (replace(span, tokens=tuple(chain.from_iterable(piece.tokens for piece in pieces))),)

@@ -15,24 +15,21 @@ from ...errors import BadRedaction
 _PROBE = "Mail jo@ex.com 42, (a_b): é中😀"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Written:
     """Tokens between two special ones, and their text."""
 
     start: int
     """Place of the first token."""
-    pieces: tuple[bytes, ...]
+    pieces: Sequence[bytes]
     """What each token writes."""
 
-    @cached_property
-    def data(self) -> bytes:
-        """All of it."""
-        return b"".join(self.pieces)
-
-    @cached_property
-    def text(self) -> str:
+    def __post_init__(self) -> None:
+        self.data = b"".join(self.pieces)
+        """All that they write."""
+        self._decoded = self.data.decode(errors="surrogateescape")
+        self.text = self._decoded if self._decoded.isascii() else "".join(map(_visible, self._decoded))
         """With U+FFFD for every byte that belongs to no character."""
-        return self._decoded if self._decoded.isascii() else "".join(map(_visible, self._decoded))
 
     @cached_property
     def byte_at(self) -> Sequence[int]:
@@ -45,10 +42,6 @@ class Written:
     def token_at(self) -> Sequence[int]:
         """Where each token begins in ``data``, the end as one more."""
         return list(accumulate(map(len, self.pieces), initial=0))
-
-    @cached_property
-    def _decoded(self) -> str:
-        return self.data.decode(errors="surrogateescape")
 
     def tokens_of(self, start: int, end: int) -> tuple[int, int]:
         """The tokens ``[low, high)`` that hold a byte of ``data[start:end]``, which is not empty."""
@@ -94,10 +87,10 @@ class TokenTexts:
                 pieces.append(text)
                 continue
             if pieces:
-                yield Written(start, tuple(pieces))
+                yield Written(start, pieces)
             pieces, start = [], place + 1
         if pieces:
-            yield Written(start, tuple(pieces))
+            yield Written(start, pieces)
 
     def tail(self, ids: Sequence[int]) -> int:
         """How many tokens stand behind the last special one."""
