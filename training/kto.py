@@ -76,7 +76,7 @@ class Kto:
         """The rows of turns that are judged by themselves, and of replaced proposals; their keys go to ``judged``."""
         found = [
             (key, trajectory.spans[: segment.start], segment.spans, own[segment.message])
-            for key, segment in _turns(branch, trajectory)
+            for key, segment in (_turns(branch, trajectory) if own else ())
             if segment.message in own
         ]
         replaced = Judgement(False, "human_edit", "a human replaced it")
@@ -135,6 +135,8 @@ def _end(segment: Segment) -> int:
 
 def _shared(branches: Sequence[Branch], outcomes: Sequence[Judgement | None]) -> set[bytes]:
     """The turns that a good and a bad branch have in common."""
+    if len({outcome.good for outcome in outcomes if outcome is not None}) < 2:
+        return set()
     sides: dict[bool, set[bytes]] = {True: set(), False: set()}
     for branch, outcome in zip(branches, outcomes, strict=True):
         if outcome is not None:
