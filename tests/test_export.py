@@ -4,85 +4,27 @@ import json
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.graph import END, START, StateGraph
-from threadmill.checkpoints.labels import Label, add_labels
+from letter_world import END_OF_TURN, START_OF_TURN, graph_of, ids, letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.export import app
 from threadmill.errors import BadDataset, BadModelFolder
-from threadmill.graphs.state import AgentState
-from threadmill.nodes.models.trace import Trace, write_trace
 from threadmill.training.branches import read_branches
 from threadmill.training.dataset import read_rows, write_dataset
 from threadmill.training.export import export_pairs, export_sft
-from threadmill.training.selection.settings import Selection
 from threadmill.training.preview import render_preview
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from threadmill.training.selection.settings import Selection
 from typer.testing import CliRunner
-
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>"
-    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>"
-    "{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
-)
-LETTER = {letter: at for at, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-END_OF_TURN, START_OF_TURN = 256, 257
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    """Every byte is a token, and the two markers are."""
-    bpe = Tokenizer(models.BPE(LETTER, []))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    bpe.add_special_tokens(["<|im_end|>", "<|im_start|>"])
-    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|im_end|>")
-    made.chat_template = TEMPLATE
-    return made
+    return letter_tokenizer()
 
 
 @pytest.fixture
 def store(tmp_path):
     with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as opened:
         yield opened
-
-
-def ids(text):
-    return tuple(LETTER[letter] for letter in text)
-
-
-def spoken(name, prompt, sampled, **metadata):
-    trace = Trace(
-        version="a.think@0001",
-        prompt_ids=ids(prompt),
-        sampled_ids=ids(sampled),
-        logprobs=tuple(-0.5 for _ in sampled),
-        human=metadata.pop("human", ()),
-    )
-    return AIMessage(sampled, id=name, response_metadata={"trace": write_trace(trace), **metadata})
-
-
-def graph_of(store):
-    """A graph whose only node says what it is told to: threads are written message by message."""
-    graph = StateGraph(AgentState)
-    graph.add_node("say", lambda state: {})
-    graph.add_edge(START, "say")
-    graph.add_edge("say", END)
-    return graph.compile(checkpointer=store.saver)
-
-
-def write_thread(store, thread, messages, *, task=None, success=None):
-    """One superstep a message; labelled with ``success`` if given."""
-    config = {"configurable": {"thread_id": thread}, "metadata": {"agent": "a"}}
-    if task:
-        config["metadata"]["task"] = task
-    graph = graph_of(store)
-    for message in messages:
-        graph.invoke({"messages": [message]}, config, durability="sync")
-    if success is not None:
-        labels = [Label(thread, None, None, kind, float(success), "check") for kind in ("reward", "success")]
-        add_labels(store, labels)
 
 
 def test_only_successes_are_exported_and_the_rest_is_counted(store, tokenizer, tmp_path):
@@ -183,10 +125,8 @@ def test_the_command_prints_one_json_document(store, tokenizer, tmp_path):
     assert (printed["rows"], printed["trained_tokens"], printed["out"]) == (1, 3, str(tmp_path / "sft"))
     assert {"tokens", "left_out", "by_source", "digest"} <= set(printed)
     result = CliRunner().invoke(app, ["preview", "t", *given], catch_exceptions=False)
-    assert [(span["kind"], span["text"]) for span in json.loads(result.stdout)["spans"]] == [
-        ("given", "q"),
-        ("sampled", "yes"),
-    ]
+    (sheet,) = json.loads(result.stdout)["sheets"]
+    assert [piece["text"] for piece in sheet["pieces"]] == ["q", "yes"]
 
 
 def test_folders_that_hold_no_tokenizer_or_data_set_are_refused(store, tmp_path):

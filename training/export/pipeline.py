@@ -198,7 +198,7 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, He
         store, ahead = stores[db], [head for _, head in run]
         stream = stream_branches(store, ahead, renderer=recipe.renderer, tools=recipe.tools)
         for head, read in zip(ahead, stream, strict=True):
-            name = head.thread if ids[head.thread] == 1 else f"{head.thread} ({store.name})"
+            name = head.thread if ids[head.thread] == 1 else f"{head.thread} (database {db + 1})"
             made: list[_Made] = []
             left_out: list[tuple[int, str, str | None, str]] = []
             if read.error is not None:

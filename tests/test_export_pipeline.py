@@ -1,0 +1,218 @@
+"""The way from threads to a folder: interrupted, in every format, from several databases, selected, split, redacted."""
+
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from letter_world import graph_of, ids, letter_tokenizer, spoken, write_thread
+from threadmill.checkpoints.copies import copy_thread
+from threadmill.checkpoints.data_sets import uses_of
+from threadmill.checkpoints.labels import Label, add_labels
+from threadmill.checkpoints.store import open_store
+from threadmill.errors import BadDataset
+from threadmill.training.dataset import read_rows
+from threadmill.training.export import export_chats, export_groups, export_kto, export_pairs, export_sft
+from threadmill.training.export.journal import Journal
+from threadmill.training.selection.redactor import Redactor
+from threadmill.training.selection.settings import Selection
+
+TOKENIZER = letter_tokenizer()
+ALL = Selection()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as opened:
+        yield opened
+
+
+def write_answers(store: Any, answers: dict[str, str], *, task: str | None = None, asked: str = "q") -> None:
+    """One thread for each answer, all successes."""
+    for thread, answer in answers.items():
+        asked_and_said = [HumanMessage(asked, id=f"{thread}-0"), spoken(f"{thread}-1", asked, answer)]
+        write_thread(store, thread, asked_and_said, task=task, success=True)
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def trained(row: dict[str, Any]) -> str:
+    return TOKENIZER.decode([i for i in row["labels"] if i >= 0])
+
+
+@pytest.mark.parametrize("done", [1, 3, 5])
+def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, done: int):
+    write_answers(store, {f"t{at}": f"yes{at}" for at in range(5)})
+    write_thread(store, "u", [HumanMessage("q"), spoken("u", "q", "no")], success=False)
+    TOKENIZER.save_pretrained(tmp_path / "model")
+    killed = [sys.executable, "tests/export_killed.py", store.url, str(tmp_path / "a"), str(tmp_path / "model")]
+    ended = subprocess.run([*killed, str(done)], cwd=Path(__file__).parent.parent, timeout=100, check=False)
+    assert ended.returncode == -9
+    assert not (tmp_path / "a").exists()
+    seen: list[int] = []
+    first = export_sft(store, tmp_path / "a", tokenizer=tmp_path / "model", progress=lambda at, of: seen.append(at))
+    again = export_sft(store, tmp_path / "b", tokenizer=tmp_path / "model")
+    assert seen == [*range({1: 1, 3: 3, 5: 5}[done], 7)]
+    assert {**first, "query": 0} == {**again, "query": 0}
+    assert (tmp_path / "a" / "train.jsonl").read_bytes() == (tmp_path / "b" / "train.jsonl").read_bytes()
+    assert (tmp_path / "a" / "left_out.jsonl").read_bytes() == (tmp_path / "b" / "left_out.jsonl").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_query_that_changed_begins_anew(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes", "t1": "no"})
+    journal = Journal(tmp_path / "a", "another query")
+    journal.add({"input_ids": [1]}, *_nothing())
+    journal.commit(2)
+    journal.close()
+    assert export_sft(store, tmp_path / "a", tokenizer=TOKENIZER)["rows"] == 2
+
+
+def _nothing() -> Any:
+    from threadmill.training.export.journal import Entry
+
+    return Entry(0, {}, b"", 1, "", "x", None, {}), []
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "datasets"])
+def test_every_format_holds_the_same_rows_and_the_same_digest(store: Any, tmp_path: Path, format: Any):
+    write_answers(store, {"t0": "yes", "t1": "no"}, task="x")
+    add_labels(store, [Label("t1", None, None, kind, 0.0, "check") for kind in ("success", "reward")])
+    for name, export in {"sft": export_sft, "pairs": export_pairs, "kto": export_kto, "groups": export_groups}.items():
+        wishes: Any = {"tokenizer": TOKENIZER, "selection": Selection(test=0.5)}
+        plain = export(store, tmp_path / f"{name}-jsonl", **wishes)
+        other = export(store, tmp_path / name, format=format, **wishes)
+        again = export(store, tmp_path / f"{name}-again", format=format, **wishes)
+        assert plain["digest"] == other["digest"]
+        assert other["files"] == again["files"]
+        assert plain["rows"] > 0
+        for split, rows in plain["splits"].items():
+            if rows:
+                found = [read_rows(tmp_path / folder, split=split)[0] for folder in (f"{name}-jsonl", name)]
+                assert found[0] == found[1]
+
+
+def test_a_datasets_folder_is_loaded_by_its_library(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes"})
+    export_sft(store, tmp_path / "a", tokenizer=TOKENIZER, format="datasets")
+    loaded = datasets.load_from_disk(str(tmp_path / "a"))
+    assert loaded["train"][0]["labels"] == [-100, *ids("yes")]
+
+
+def test_chats_fit_no_table_and_nothing_is_lost_by_asking(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes"})
+    with pytest.raises(BadDataset, match="openai rows hold JSON of any shape, which parquet has no types for"):
+        export_chats(store, tmp_path / "a", chat="openai", format="parquet")
+    assert export_chats(store, tmp_path / "a", chat="openai")["rows"] == 1
+    assert [message["content"] for message in lines(tmp_path / "a" / "train.jsonl")[0]["messages"]] == ["q", "yes"]
+    assert lines(tmp_path / "a" / "origins.jsonl")[0]["threads"] == ["t0"]
+
+
+def test_every_row_and_everything_left_out_can_be_traced_back(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes", "t1": "no", "t2": "no"})
+    write_thread(store, "u", [HumanMessage("q"), spoken("u", "q", "oh")], success=False)
+    manifest = export_sft(
+        store, tmp_path / "a", tokenizer=TOKENIZER, selection=Selection(success_only=True, max_tokens=3)
+    )
+    assert manifest["left_out"] == {"failure": 1, "longer than 3 tokens": 1}
+    assert manifest["threads"] == 4
+    origins = lines(tmp_path / "a" / "origins.jsonl")
+    assert [(one["split"], one["row"], one["threads"]) for one in origins] == [
+        ("train", 0, ["t1"]),
+        ("train", 1, ["t2"]),
+    ]
+    rows, _ = read_rows(tmp_path / "a")
+    assert [one["checkpoints"] for one in origins] == [[row["checkpoint"]] for row in rows]
+    left = [(one["thread"], one["reason"]) for one in lines(tmp_path / "a" / "left_out.jsonl")]
+    assert left == [("u", "failure"), ("t0", "longer than 3 tokens")]
+    assert manifest["token_histogram"] == {"at_most": {"4": 2}, "longest": 3}
+    assert {*uses_of(store, ["t0", "t1", "t2", "u"])} == {"t1", "t2"}
+
+
+def test_a_turn_is_trained_in_the_first_row_that_stays(store: Any, tmp_path: Path):
+    """The branch that came first is left out for its length; what it shares with the other is trained there."""
+    write_thread(store, "t", [HumanMessage("q"), spoken("a", "q", "hm"), spoken("b", "r", "long answer")], success=True)
+    graph = graph_of(store)
+    history = list(graph.get_state_history({"configurable": {"thread_id": "t"}}))
+    before = next(state for state in history if [m.id for m in state.values.get("messages", [])][1:] == ["a"])
+    graph.update_state(before.config, {"messages": [spoken("c", "r", "no")]}, as_node="say")
+    both = export_sft(store, tmp_path / "both", tokenizer=TOKENIZER)
+    assert [trained(row) for row in read_rows(tmp_path / "both")[0]] == ["hmlong answer", "no"]
+    short = export_sft(store, tmp_path / "short", tokenizer=TOKENIZER, selection=Selection(max_tokens=8))
+    assert [trained(row) for row in read_rows(tmp_path / "short")[0]] == ["hmno"]
+    assert (both["trained_tokens"], short["trained_tokens"]) == (15, 4)
+
+
+def test_a_copy_of_a_thread_trains_nothing_twice(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes"})
+    copy_thread(store, "t0", "t0-copy")
+    manifest = export_sft(store, tmp_path / "a", tokenizer=TOKENIZER)
+    assert (manifest["rows"], manifest["trained_tokens"]) == (1, 3)
+    assert manifest["left_out"] == {"every turn is trained in another row": 1}
+    assert [one["threads"] for one in lines(tmp_path / "a" / "origins.jsonl")] == [["t0"]]
+
+
+def test_several_databases_are_one_data_set(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes", "t1": "no"}, task="x")
+    add_labels(store, [Label("t1", None, None, "success", 0.0, "check")])
+    with open_store(f"sqlite:///{tmp_path / 'more.db'}") as more:
+        write_answers(more, {"t0": "si"}, task="x")
+        manifest = export_sft([store, more], tmp_path / "sft", tokenizer=TOKENIZER)
+        pairs = export_pairs([store, more], tmp_path / "pairs", tokenizer=TOKENIZER)
+        assert {*uses_of(more, ["t0", "t1"])} == {"t0"}
+    assert manifest["databases"] == [store.name, more.name]
+    assert [row["thread"] for row in read_rows(tmp_path / "sft")[0]] == ["t0 (database 1)", "t0 (database 2)"]
+    assert [one["databases"] for one in lines(tmp_path / "sft" / "origins.jsonl")] == [[store.name], [more.name]]
+    assert pairs["by_source"] == {"trials": 2}
+    assert {row["threads"][0] for row in read_rows(tmp_path / "pairs")[0]} == {"t0 (database 1)", "t0 (database 2)"}
+
+
+def test_no_task_and_no_opening_is_on_both_sides_of_a_split(store: Any, tmp_path: Path):
+    for task in range(12):
+        answers = {f"t{task}-{trial}": f"yes {task} {trial}" for trial in range(2)}
+        write_answers(store, answers, task=f"task-{task}", asked=f"what about {task}")
+    manifest = export_sft(store, tmp_path / "a", tokenizer=TOKENIZER, selection=Selection(success_only=True, test=0.3))
+    assert all(manifest["splits"].values())
+    sides = {split: {row["task"] for row in read_rows(tmp_path / "a", split=split)[0]} for split in ("train", "test")}
+    assert manifest["splits"].keys() == {"train", "test"}
+    assert sum(manifest["splits"].values()) == 24
+    assert all(not one & other for one, other in combinations(sides.values(), 2))
+    assert len(sides["train"] | sides["test"]) == 12
+
+
+def test_only_the_turns_of_a_node_are_trained(store: Any, tmp_path: Path):
+    graph_messages = [HumanMessage("q"), spoken("a", "q", "yes")]
+    write_thread(store, "t", graph_messages, success=True)  # recorded as of a.think@0001
+    assert export_sft(store, tmp_path / "a", tokenizer=TOKENIZER, where=["node=think"])["trained_tokens"] == 3
+    none = export_sft(store, tmp_path / "b", tokenizer=TOKENIZER, where=["node=plan"])
+    assert (none["rows"], none["left_out"]) == (0, {"no turn of plan": 1})
+
+
+def test_what_is_redacted_is_counted_and_never_trained(store: Any, tmp_path: Path):
+    answer = "write to ada@example.org soon"
+    write_answers(store, {"t0": answer})
+    manifest = export_sft(store, tmp_path / "a", tokenizer=TOKENIZER, redactor=Redactor(TOKENIZER))
+    assert manifest["redacted"] == {"EMAIL_ADDRESS": 1}
+    (row,), _ = read_rows(tmp_path / "a")
+    assert row["redacted"] == 1
+    assert trained(row) == "write to  soon"
+    assert "ada" not in (tmp_path / "a" / "train.jsonl").read_text()
+    assert "ada@" not in TOKENIZER.decode(row["input_ids"])
+    chats = export_chats(store, tmp_path / "b", chat="openai", redactor=Redactor())
+    assert chats["redacted"] == {"EMAIL_ADDRESS": 1}
+    said = lines(tmp_path / "b" / "train.jsonl")[0]["messages"][1]["content"]
+    assert said == "write to [EMAIL_ADDRESS] soon"
+
+
+def test_tools_that_were_not_noted_can_be_given(store: Any, tmp_path: Path):
+    write_thread(store, "t", [HumanMessage("q"), AIMessage("yes", id="a")], success=True)
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    export_chats(store, tmp_path / "a", chat="openai", tools=[tool])
+    assert lines(tmp_path / "a" / "train.jsonl")[0]["tools"] == [tool]
