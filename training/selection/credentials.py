@@ -43,7 +43,7 @@ _OURS = {
     "ANTHROPIC_API_KEY": (r"sk-ant-[A-Za-z0-9_-]{20,}", "sk-ant-"),
     "GITHUB_FINE_GRAINED_TOKEN": (r"github_pat_[A-Za-z0-9_]{22,}", "github_pat_"),
     "GOOGLE_API_KEY": (r"AIza[A-Za-z0-9_-]{35}", "aiza"),
-    "HUGGING_FACE_TOKEN": (r"\bhf_[A-Za-z0-9]{30,}", "hf_"),
+    "HUGGING_FACE_TOKEN": (r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}", "hf_"),
     "OPENAI_PROJECT_KEY": (r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}", "sk-"),
     "STRIPE_TEST_KEY": (r"[rs]k_test_[A-Za-z0-9]{24,}", "k_test_"),
 }

@@ -20,6 +20,7 @@ OPTIONAL = ("HIGH_ENTROPY", "ARTIFACTORY_CREDENTIALS")
 """What is looked for only when chosen, because ordinary ids and words look like it."""
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|(["'\\/bfnrt]))""")
+_FOREIGN = re.compile(r"[^\W\x00-\x7f]")
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _ROUNDS = 2
 """How often escapes are read: JSON, and JSON within JSON."""
@@ -80,10 +81,13 @@ class Detectors:
 
     def _look(self, text: str) -> list[Found]:
         allowed = self._allowances(text)
+        # patterns want the end of a word: 4111…1111번 and jo@example.comに have none where the find ends
+        views = dict.fromkeys([text] if text.isascii() else [text, _FOREIGN.sub(" ", text)])
         return [
             Found(start, end, kind)
+            for view in views
             for kind, finder in self._finders.items()
-            for start, end in finder(text)
+            for start, end in finder(view)
             if start < end and not _inside(start, end, allowed)
         ]
 

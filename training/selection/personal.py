@@ -3,6 +3,7 @@
 What they take for data too easily is narrowed: numbers without a sign of being a phone's, loopback addresses, ids.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -46,6 +47,8 @@ _NOBODYS = re.compile(
 """Digits that are not looked at."""
 _CARD = re.compile(r"4(?:\d{12}|\d{15})|5\d{15}|2\d{15}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{11,16}")
 """The lengths of the card issuers' numbers."""
+_AT = re.compile("@")
+_WORD = re.compile(r"\S+")
 _SETTING = re.compile(r"(?:[\w.-]+=[^=&]*&)*[\w-]+=['\"]?(?=[^@=])")
 _NUMBER = re.compile(r"\d(?:[ \xa0().\-/\]]{0,3}\d){6,}")
 _ARITHMETIC = re.compile(r" [-/] ")
@@ -65,7 +68,7 @@ def personal_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
         return _phone_finder()
     recognizer = _recognizers()[kind]()
     if kind == "EMAIL_ADDRESS":
-        return lambda text: _addresses(text, recognizer)
+        return lambda text: _addresses(text, recognizer.analyze)
 
     def find(text: str) -> Iterator[tuple[int, int]]:
         for low, window in windows(text, _HINTS[kind], _REACH):
@@ -76,22 +79,37 @@ def personal_finder(kind: str) -> Callable[[str], Iterator[tuple[int, int]]]:
     return find
 
 
-def _addresses(text: str, recognizer: Any) -> Iterator[tuple[int, int]]:
+def _addresses(text: str, analyze: Callable[..., Any]) -> Iterator[tuple[int, int]]:
     """E-mail addresses. Only words with an @ are looked at, because long ones without it take a square of time."""
-    end = 0
-    for match in re.finditer("@", text):
-        at = match.start()
-        if at < end:
-            continue
-        low = max(end, at - LONGEST_ADDRESS)
-        window = text[low : at + LONGEST_ADDRESS]
-        start = low + max((space.end() for space in re.finditer(r"\s", text[low:at])), default=0)
-        stop = re.search(r"\s", text[at:])
-        word = text[start : min(at + stop.start() if stop else len(text), low + len(window))]
-        end = start + len(word)
-        for one in recognizer.analyze(word, ["EMAIL_ADDRESS"]):
-            setting = _SETTING.match(word, one.start, one.end)  # name=jo@example.com
-            yield start + (setting.end() if setting else one.start), start + one.end
+    for low, window in windows(text, _AT, LONGEST_ADDRESS):
+        for word in _WORD.finditer(window):
+            if "@" not in word[0]:
+                continue
+            for one in analyze(word[0], ["EMAIL_ADDRESS"]):
+                setting = _SETTING.match(word[0], one.start, one.end)  # name=jo@example.com
+                start = setting.end() if setting else one.start
+                local, _, domain = word[0][start : one.end].rpartition("@")
+                if local != "git":  # not anybody's: git@github.com
+                    yield low + word.start() + start, low + word.start() + one.end - len(domain) + _public(domain)
+
+
+def _public(domain: str) -> int:
+    """How many characters of ``domain`` are one that exists; else 0.
+
+    Of ``example.com.Thanks`` and ``example.comへ`` the first eleven.
+    """
+    labels = domain.split(".")
+    for count in range(len(labels), 1, -1):
+        name = ".".join(labels[:count])
+        for tried in dict.fromkeys((name, name.rstrip(_letters_behind(name)))):
+            if _suffixes()(tried).fqdn:
+                return len(tried)
+    return 0
+
+
+def _letters_behind(name: str) -> str:
+    """The characters that are not ASCII in the last label."""
+    return "".join(char for char in name.rpartition(".")[2] if not char.isascii())
 
 
 def _phone_finder() -> Callable[[str], Iterator[tuple[int, int]]]:
@@ -152,11 +170,11 @@ def _recognizers() -> dict[str, Any]:
     try:
         from presidio_analyzer import Pattern
         from presidio_analyzer import predefined_recognizers as known
-        from tldextract import TLDExtract
     except ImportError as error:
         raise MissingLibrary("redaction needs presidio-analyzer; pip install 'threadmill[redact]'") from error
 
-    suffixes = TLDExtract(cache_dir=None, suffix_list_urls=(), extra_suffixes=OWN_SUFFIXES)
+    # where a check fails, it would write to the log what it was asked about
+    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
 
     class Cards(known.CreditCardRecognizer):
         """With the numbers from 2221 to 2720, which Mastercard has too."""
@@ -170,7 +188,7 @@ def _recognizers() -> dict[str, Any]:
         """With the list of public suffixes that came with the library; the original downloads one."""
 
         def validate_result(self, pattern_text: str) -> bool:
-            return suffixes(pattern_text.rpartition("@")[2]).fqdn != ""
+            return _public(pattern_text.rpartition("@")[2]) > 0
 
     return {
         "EMAIL_ADDRESS": Addresses,
@@ -182,3 +200,11 @@ def _recognizers() -> dict[str, Any]:
         "US_SSN": known.UsSsnRecognizer,
         "CRYPTO": known.CryptoRecognizer,
     }
+
+
+@cache
+def _suffixes() -> Any:
+    """Tells the public suffix of a domain; Presidio depends on its library."""
+    from tldextract import TLDExtract
+
+    return TLDExtract(cache_dir=None, suffix_list_urls=(), extra_suffixes=OWN_SUFFIXES)
