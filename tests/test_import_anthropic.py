@@ -92,6 +92,8 @@ def test_only_the_response_of_a_logged_request_is_trained() -> None:
     ]
     assert (record.model, record.metadata) == ("claude-sonnet-4-5-20250929", {"stop_reason": "end_turn"})
     assert record.thread.startswith("anthropic-msg_1-")
+    cut = read_one(anthropic, {**LOGGED, "response": {**LOGGED["response"], "stop_reason": "max_tokens"}})
+    assert cut.messages[-1].response_metadata == {"canned": True}
     beside = {**LOGGED["request"], **LOGGED["response"]}
     assert as_turns(read_one(anthropic, beside).messages) == as_turns(record.messages)
 

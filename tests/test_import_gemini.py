@@ -107,6 +107,9 @@ def test_only_the_response_of_a_logged_request_is_trained() -> None:
     record = read_one(gemini, LOGGED)
     answers = [message for message in record.messages if isinstance(message, AIMessage)]
     assert [bool(answer.response_metadata.get("canned")) for answer in answers] == [True, True, False]
+    (candidate,) = LOGGED["response"]["candidates"]
+    cut = {**LOGGED, "response": {"candidates": [{**candidate, "finishReason": "MAX_TOKENS"}]}}
+    assert read_one(gemini, cut).messages[-1].response_metadata == {"canned": True}
     assert (record.messages[0].content, answers[-1].content) == ("Be brief.", "You are welcome.")
     assert (record.model, record.tools, record.task) == ("gemini-2.5-flash", (TOOL,), None)
 

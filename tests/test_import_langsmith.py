@@ -111,6 +111,14 @@ def test_what_langchain_traces_becomes_a_conversation(trace: list[dict[str, Any]
     assert record.metadata == {"trace_id": root["trace_id"], "conversation": "t1"}
 
 
+def test_a_run_that_is_exported_twice_counts_once(trace: list[dict[str, Any]]) -> None:
+    root = next(run for run in trace if not run.get("parent_run_id"))
+    twice = [{**root, "child_runs": [run for run in trace if run is not root]}, *trace]
+    assert as_turns(read_one(langsmith, {"runs": twice}).messages) == as_turns(
+        read_one(langsmith, {"runs": trace}).messages
+    )
+
+
 def test_the_root_alone_gives_the_state_without_what_only_the_model_saw(trace: list[dict[str, Any]]) -> None:
     whole = read_one(langsmith, {"runs": trace})
     root = next(run for run in trace if not run.get("parent_run_id"))
@@ -192,6 +200,19 @@ def test_a_call_that_failed_and_was_repeated_is_one_conversation_with_or_without
     assert ([m.content for m in alone.messages], alone.metadata["error"]) == (["Hi"], "overloaded")
 
 
+def test_an_answer_that_was_cut_at_its_longest_is_not_trained() -> None:
+    message = AIMessage("Hel", response_metadata={"finish_reason": "length"})
+    record = read_one(langsmith, run(0, [USER], {"generations": [[{"message": dumpd(message)}]]}))
+    assert [m.response_metadata.get("canned", False) for m in record.messages] == [False, True]
+
+
+def test_a_trace_without_model_calls_is_what_its_first_run_with_an_answer_says() -> None:
+    root = {"id": "t", "run_type": "chain", "inputs": {"order": 7}, "outputs": {}}
+    inner = {"id": "u", "trace_id": "t", "parent_run_id": "t", "run_type": "chain", "outputs": {"answer": "Hello"}}
+    record = read_one(langsmith, {"runs": [root, {**inner, "inputs": {"question": "Hi"}}]})
+    assert [m.content for m in record.messages] == ["Hi", "Hello"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -235,8 +256,8 @@ def test_blocks_of_anthropic_are_read_in_a_trace() -> None:
     [
         ({"runs": []}, "there are no runs"),
         (
-            {"id": "r", "run_type": "chain", "inputs": {}, "outputs": {}},
-            "no run of trace 'r' holds messages",
+            {"id": "r", "run_type": "retriever", "inputs": {"query": "Hi"}, "outputs": {"documents": []}},
+            "no run of the trace holds an answer",
         ),
         (run(0, [{"role": "robot", "content": ""}], None), "a message has the unknown role 'robot'"),
         (run(0, [3], None), "a message is in no known form: 3"),

@@ -107,6 +107,7 @@ def test_each_choice_of_a_response_is_a_trial_and_only_the_choice_is_trained() -
     ]
     canned = [bool(m.response_metadata.get("canned")) for m in first.messages if isinstance(m, AIMessage)]
     assert canned == [True, False]
+    assert second.messages[-1].response_metadata == {"canned": True}  # it was cut at its longest
     assert first.task == second.task is not None
     one = {**LOGGED, "response": {**LOGGED["response"], "choices": LOGGED["response"]["choices"][:1]}}
     assert (read_one(openai, one).task, read_one(openai, one).trial) == (None, None)

@@ -3,15 +3,16 @@
 Built from the public documentation at https://docs.claude.com/en/api/messages, no sample at hand. A row is
 ``{"system": …, "messages": […], "tools": […]}``, with the response beside it (``{"request": …, "response": …}``, or
 ``content`` at the row itself), if it was logged: then what was said before is context, because it was logged with a
-response of its own. Thinking is kept, its signature is not, and redacted thinking is nothing that could be read.
-Images, documents and what Anthropic's own servers ran (``server_tool_use``) set the row aside.
+response of its own, and a response that was cut at its longest is not trained. Thinking is kept, its signature is not,
+and redacted thinking is nothing that could be read. Images, documents and what Anthropic's own servers ran
+(``server_tool_use``) set the row aside.
 """
 
 from pathlib import Path
 from typing import Any
 
 from .calls import Asked, read_call
-from .conversation import Conversation, name_thread
+from .conversation import CUT_SHORT, Conversation, name_thread
 from .record import BadRow, Record
 from .tool_text import tools_in
 
@@ -71,7 +72,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
         else:
             raise BadRow(f"message {place} has the unknown role {message['role']!r:.100}")
     if about:
-        chat.is_context = False
+        chat.is_context = about.get("stop_reason") in CUT_SHORT
         chat.place += 1
         say(chat, about.get("content"))
     stopped = about.get("stop_reason")

@@ -12,7 +12,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import ToolCall, invalid_tool_call
 
 from .calls import Asked, looks_failed
+from .notes import note_spelled_calls
 from .record import CANNED_KEY, REASONING_KEY, BadRow, digest_of, read_id
+
+CUT_SHORT = ("length", "max_tokens", "MAX_TOKENS", "model_length")
+"""Why an answer stopped that was not at its end; it is not trained, because nobody knows where it would have ended."""
 
 
 class Conversation:
@@ -77,14 +81,14 @@ class Conversation:
         return len(self._waiting)
 
     def messages(self) -> tuple[BaseMessage, ...]:
-        """All of them. A call at the end may lack its result.
+        """All of them, those noted that spell a call as text. A call at the end may lack its result.
 
         Raises:
             BadRow: there are none.
         """
         if not self._messages:
             raise BadRow("nothing is said in it")
-        return tuple(self._messages)
+        return note_spelled_calls(self._messages)
 
     def last_id(self) -> str:
         """The id of the newest message; empty if there is none."""

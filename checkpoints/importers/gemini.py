@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .calls import Asked, read_call
-from .conversation import Conversation, name_thread, spell
+from .conversation import CUT_SHORT, Conversation, name_thread, spell
 from .record import BadRow, Record, read_number
 from .schemas import read_tools
 
@@ -46,7 +46,7 @@ def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
     model = next((name for name in told if isinstance(name, str)), None)
     task = f"{thread}-request" if len(answers) > 1 else None
     records = []
-    for number, (answer, score) in enumerate(answers or [(None, None)]):
+    for number, (answer, score, stopped) in enumerate(answers or [(None, None, None)]):
         chat = Conversation(thread if task is None else f"{thread}-{number}")
         chat.is_context = answer is not None
         _instruct(chat, _of(asked, "systemInstruction"))
@@ -54,7 +54,7 @@ def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
         for content in contents if isinstance(contents, list) else []:
             say(chat, content)
             chat.place += 1
-        chat.is_context = False
+        chat.is_context = stopped in CUT_SHORT
         if answer is not None:
             say(chat, {"role": "model", **answer})
         records.append(
@@ -132,8 +132,8 @@ def _instruct(chat: Conversation, instruction: Any) -> None:
         raise BadRow("the systemInstruction is neither a text nor a content")
 
 
-def _answers(row: dict[str, Any]) -> Iterable[tuple[dict[str, Any], float | None]]:
-    """The contents that answer the request, each with its score."""
+def _answers(row: dict[str, Any]) -> Iterable[tuple[dict[str, Any], float | None, Any]]:
+    """The contents that answer the request, each with its score and why it stopped."""
     response = row.get("response")
     candidates = (response if isinstance(response, dict) else row).get("candidates") or []
     completions = row.get("completions") or []
@@ -142,12 +142,12 @@ def _answers(row: dict[str, Any]) -> Iterable[tuple[dict[str, Any], float | None
     for candidate in candidates:
         if not isinstance(content := _of(candidate, "content"), dict):
             raise BadRow("a candidate has no content")
-        yield content, None
+        yield content, None, _of(candidate, "finishReason")
     for completion in completions:
         if not isinstance(content := _of(completion, "completion"), dict):
             raise BadRow("a completion holds no content")
         score = completion.get("score")
-        yield content, None if score is None else read_number(score, "score")
+        yield content, None if score is None else read_number(score, "score"), None
 
 
 def _declared(tools: Any) -> Iterable[Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .calls import Asked, read_call
-from .conversation import Conversation, spell
+from .conversation import CUT_SHORT, Conversation, spell
 from .record import REASONING_KEY, BadRow
 
 Role = Literal["system", "human", "ai", "tool"]
@@ -45,6 +45,8 @@ class Said:
     """The recorded id of the call that a result answers."""
     name: str | None = None
     failed: bool | None = None
+    is_cut: bool = False
+    """Did the answer stop because it was long enough?"""
 
     def is_same(self, other: "Said") -> bool:
         """Is it the same message, told once more? Thinking is often not told again."""
@@ -63,7 +65,7 @@ def say(chat: Conversation, said: Said, *, trained: bool) -> None:
     elif said.role == "human":
         chat.human(said.text)
     elif said.role == "ai":
-        chat.ai(said.text, said.calls, reasoning=said.reasoning, trained=trained)
+        chat.ai(said.text, said.calls, reasoning=said.reasoning, trained=trained and not said.is_cut)
     else:
         chat.result(said.text, id_=said.call, name=said.name, failed=said.failed)
 
@@ -106,7 +108,7 @@ def read_message(message: Any) -> Iterator[Said]:
         told = [held.get(REASONING_KEY), also.get(REASONING_KEY), _thoughts(content)]
         reasoning = next((text for text in told if isinstance(text, str) and text), "")
         text = _text(content, glue="") or (held["refusal"] if isinstance(held.get("refusal"), str) else "")
-        yield Said(role, text, tuple(_calls(held, also, content)), reasoning)
+        yield Said(role, text, tuple(_calls(held, also, content)), reasoning, is_cut=_is_cut(held))
     else:
         yield Said(role, _text([block for block in blocks if block not in given] if given else content))
 
@@ -179,6 +181,12 @@ def _text(content: Any, glue: str = "\n") -> str:
         elif kind not in NO_TEXT:
             raise BadRow(f"a message holds a block of type {kind!r:.100}, which is no text")
     return glue.join(texts)
+
+
+def _is_cut(held: dict[str, Any]) -> bool:
+    about = held.get("response_metadata")
+    places = [held, about if isinstance(about, dict) else {}]
+    return any(place.get(key) in CUT_SHORT for place in places for key in ("finish_reason", "stop_reason"))
 
 
 def _thoughts(content: Any) -> str:

@@ -8,7 +8,7 @@ https://platform.openai.com/docs/api-reference/chat/object, no sample at hand. A
 - ``{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}``: two threads of one task;
 - ``{"request": {"messages": […]}, "response": {"choices": […]}}``, the same with a ``body`` in each as in a batch, or
   ``choices`` beside ``messages``: a thread for each choice. What was said before the response is context: it was logged
-  with a response of its own.
+  with a response of its own. A choice that was cut at its longest is not trained.
 
 Images, audio and files are no text: such rows are set aside.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from . import anthropic
 from .calls import Asked, read_call
-from .conversation import Conversation, name_thread
+from .conversation import CUT_SHORT, Conversation, name_thread
 from .preference import CHOSEN, REJECTED, prefer
 from .record import BadRow, Record
 from .tool_text import tools_in
@@ -73,6 +73,7 @@ def _logged(row: dict[str, Any]) -> Iterator[Record]:
     for number, choice in enumerate(choices):
         chat = Conversation(thread if task is None else f"{thread}-{number}")
         _say_context(chat, asked.get("messages"))
+        chat.is_context = choice.get("finish_reason") in CUT_SHORT
         say(chat, choice.get("message"))
         about = {key: choice[key] for key in ("finish_reason",) if isinstance(choice.get(key), str)}
         yield _record(chat, row, asked, answered, task=task, trial=None if task is None else number, metadata=about)
