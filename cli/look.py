@@ -213,7 +213,7 @@ def _rows_seen(data: Path, given: Any) -> "Iterator[Seen]":
     from ..training.look.seen import row_seen
     from ..training.look.sequences import NotAligned
 
-    reader = _reader_for(data, *given)
+    reader = _reader_for(data, *given) if given[0] is not None else None
     bad = 0
     for placed in open_folder(data).rows():
         try:
