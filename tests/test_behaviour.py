@@ -111,6 +111,7 @@ def test_declining_without_having_acted_is_a_refusal(text: str):
     assert shown(HI, call("get_order"), result("shipped"), AIMessage(text)) == ("refusal", "success")
     assert shown(HI, AIMessage(text), HumanMessage("Thanks."), AIMessage("Bye!")) == ("refusal", "success")
     assert shown(HI, call("cancel_order"), result(), AIMessage(text)) == ("success",)
+    assert shown(HI, call("cancel_order"), AIMessage(text)) == ("success",)  # what became of the call is not known
     assert shown(HI, AIMessage(text), success=False) == ("failure",)
     assert shown(HI, AIMessage(text), success=None) == ("other",)
 
@@ -126,6 +127,9 @@ def test_handing_over_to_a_person_is_a_refusal():
     assert shown(HI, *handed_over) == ("refusal", "success")
     assert shown(HI, call("cancel_order"), result(), *handed_over) == ("success",)
     assert shown(HI, call("transfer_money"), result()) == ("success",)
+    assert shown(HI, call("transfer_to_human_agents")) == ("refusal", "success")  # and the recording ends
+    refused = result("a person refused this call", kind="rejected", status="error")
+    assert shown(HI, call("transfer_to_human_agents"), refused, AIMessage("Done.")) == ("success",)
 
 
 def test_an_answer_that_only_informs_is_no_refusal():

@@ -84,6 +84,16 @@ def test_a_suite_from_a_file(tmp_path: Path):
     }
 
 
+def test_a_suite_of_conversations(tmp_path: Path):
+    turns = [[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Book a flight."}], "And a hotel."]
+    exam = suite_file(tmp_path, {"id": "multi-0", "question": turns, "text": "unused"})
+    rows = [row(0, opening="Book a flight!"), row(1, opening="and a hotel"), row(2, opening="Be kind.")]
+    assert decide(rows, suites=(exam,)).contaminated == {
+        0: Match("exam", "multi-0", "text"),
+        1: Match("exam", "multi-0", "text"),
+    }
+
+
 def test_words_that_many_tasks_share_are_a_phrase():
     phrase = build_suite("exam", [(f"q{number}", f"{THIRTEEN} question {number}") for number in range(11)])
     few = build_suite("exam", [(f"q{number}", f"{THIRTEEN} question {number}") for number in range(10)])

@@ -7,7 +7,7 @@ share are phrases, not tasks, and do not count.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Suite:
 def build_suite(
     name: str, tasks: Iterable[tuple[str, str]], judge: Callable[[str], bool | None] = lambda task: None
 ) -> Suite:
-    """A suite of tasks, each its id and its text, which may be empty."""
+    """A suite of tasks, each its id and its text, which may be empty; a task of several texts comes several times."""
     ids: list[str] = []
     texts: dict[bytes, str] = {}
     found: dict[bytes, str] = {}
@@ -89,7 +89,7 @@ def open_suite(name: str) -> Suite:
     """The suite ``helpdesk``, or the one in a JSONL file: a task a line, with its ``id`` and its ``text``.
 
     The id may also be called ``task_id`` or ``task``, the text ``instruction``, ``question``, ``query`` or ``prompt``;
-    one of the two is enough.
+    one of the two is enough. Of a text that is a list of messages, those of the user are taken.
 
     Raises:
         UnknownSuite: there is neither.
@@ -106,7 +106,7 @@ def open_suite(name: str) -> Suite:
         ) from error
     except ValueError as error:
         raise BadDataset(f"{file} is no text: {error}; name a JSONL file of tasks") from error
-    tasks = [_read(f"{file}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+    tasks = [task for number, line in enumerate(lines, 1) if line.strip() for task in _read(f"{file}:{number}", line)]
     if not tasks:
         raise BadDataset(f"{file} holds no task; name a file with one a line")
     return build_suite(file.stem, tasks)
@@ -130,7 +130,7 @@ def _helpdesk() -> Suite:
     return build_suite("helpdesk", ((task.id, task.text) for task in make_tasks("heldout", PER_TIER)), judge)
 
 
-def _read(place: str, line: str) -> tuple[str, str]:
+def _read(place: str, line: str) -> list[tuple[str, str]]:
     try:
         row: Any = json.loads(line)
     except ValueError as error:
@@ -138,7 +138,18 @@ def _read(place: str, line: str) -> tuple[str, str]:
     if not isinstance(row, dict):
         raise BadDataset(f"{place}: {row!r:.80} is no object; a suite has one task a line")
     task = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), str | int)), None)
-    text = next((row[name] for name in TEXT_FIELDS if isinstance(row.get(name), str)), "")
-    if task is None and not text:
+    texts = next((found for name in TEXT_FIELDS if (found := [*_texts(row.get(name))])), [])
+    if task is None and not texts:
         raise BadDataset(f"{place}: neither an id nor a text; name them id and text")
-    return place if task is None else str(task), text
+    return [(place if task is None else str(task), text) for text in texts or [""]]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """What the user says in a text, a message, or lists of them at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, dict) and value.get("role", "user") == "user":
+        yield from _texts(value.get("content"))
