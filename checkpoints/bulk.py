@@ -60,7 +60,8 @@ class _Thread:
     """A thread that is being read."""
 
     name: str
-    parents: dict[Place, str | None]
+    parents: dict[str, dict[str, str | None]]
+    """Namespace to checkpoint to the one before it."""
     leaves: list[Place] = field(default_factory=list)
     newest: Place | None = None
     messages: dict[Place, list[AnyMessage]] = field(default_factory=dict)
@@ -73,13 +74,17 @@ class _Thread:
 
     def path(self, leaf: Place) -> list[Place]:
         """From the leaf to the root."""
-        path: dict[Place, None] = {}
-        at: Place | None = leaf
-        while at is not None and at not in path:  # an id that was put again below itself would never end
-            path[at] = None
-            above = self.parents.get(at)
-            at = leaf._replace(checkpoint=above) if above is not None else None
-        return list(path)
+        return [Place(self.name, leaf.namespace, checkpoint) for checkpoint in self.ids(leaf)]
+
+    def ids(self, leaf: Place) -> list[str]:
+        """The same as ids."""
+        parents = self.parents[leaf.namespace]
+        ids: dict[str, None] = {}
+        at: str | None = leaf.checkpoint
+        while at in parents and at not in ids:  # an id that was put again below itself would never end
+            ids[at] = None
+            at = parents[at]
+        return list(ids)
 
 
 def read_leaves(store: Store, threads: Sequence[str]) -> Iterator[Leaves]:
@@ -123,9 +128,11 @@ def _read(
 
 
 def _thread(name: str, nodes: Sequence[tuple[Place, str | None]]) -> _Thread:
-    thread = _Thread(name, dict(nodes))
-    inner = {place._replace(checkpoint=parent) for place, parent in nodes if parent is not None}
-    thread.leaves = [place for place, _ in nodes if place not in inner]
+    thread = _Thread(name, {})
+    for place, parent in nodes:
+        thread.parents.setdefault(place.namespace, {})[place.checkpoint] = parent
+    inner = {namespace: set(own.values()) for namespace, own in thread.parents.items()}
+    thread.leaves = [place for place, _ in nodes if place.checkpoint not in inner[place.namespace]]
     thread.newest = max((place for place, _ in nodes if not place.namespace), default=None)
     return thread
 
@@ -170,8 +177,8 @@ class _Part:
             for leaf in thread.leaves:
                 state = self.states.get(leaf)
                 if isinstance(state, State) and state.written and state.cells.keys().isdisjoint((CHANNEL, ROOT)):
-                    paths[leaf] = thread.path(leaf)[1:]
                     reach[leaf] = _steps_since_snapshot(state.metadata) or STRIDE
+                    paths[leaf] = thread.path(leaf)[1:]
         looked: dict[Place, int] = dict.fromkeys(paths, 0)
         while waiting := [leaf for leaf in paths if leaf not in self.seeds]:
             parts = [paths[leaf][looked[leaf] : looked[leaf] + reach[leaf]] for leaf in waiting]
@@ -233,16 +240,15 @@ class _Part:
             return Leaves(thread.name, (), _as_ours(thread.name, error))
 
     def _leaf(self, thread: _Thread, leaf: Place, log: Sequence[Write]) -> Leaf:
-        state, messages, path = self.states[leaf], thread.messages[leaf], thread.path(leaf)
+        state, messages, ids = self.states[leaf], thread.messages[leaf], thread.ids(leaf)
         assert isinstance(state, State)
         own = [write for write in log if write.place.namespace == leaf.namespace and write.channel == CHANNEL]
         writers = writers_logged(self.store, own, messages) | thread.writers[leaf]
         if thread.foreign and not leaf.namespace:
             asked = [write.place for write in log if write.channel == ASKED]
             edited = state.cells[EDITED]() if EDITED in state.cells else None
-            messages = with_decisions(self.store, path, messages, asked, edited)
-        checkpoints = tuple(place.checkpoint for place in path)
-        return Leaf(leaf.checkpoint, leaf.namespace, checkpoints, state.metadata, tuple(messages), writers)
+            messages = with_decisions(self.store, thread.path(leaf), messages, asked, edited)
+        return Leaf(leaf.checkpoint, leaf.namespace, tuple(ids), state.metadata, tuple(messages), writers)
 
 
 def _order(write: Write) -> Any:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_EMPTY_THOUGHT = re.compile(r"<think>\n*</think>\n*")
+EMPTY_THOUGHT = re.compile(r"<think>\n*</think>\n*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def cut_answer(asked: str, answered: str, ends_of_turn: Sequence[str]) -> Answer
     if not answered.startswith(asked):
         return None
     given = len(asked)
-    forced = _EMPTY_THOUGHT.search(answered, max(0, given - len("<think>\n")))
+    forced = EMPTY_THOUGHT.search(answered, max(0, given - len("<think>\n")))
     if forced and forced.start() <= given:
         given = max(given, forced.end())
     rest = answered[given:]
@@ -47,12 +47,12 @@ def beyond(past: str, text: str) -> str | None:
     """
     if text.startswith(past):
         return text[len(past) :]
-    wanted = _EMPTY_THOUGHT.sub("", past)
+    wanted = EMPTY_THOUGHT.sub("", past)
     at, left = 0, len(wanted)
-    for empty in _EMPTY_THOUGHT.finditer(text):
+    for empty in EMPTY_THOUGHT.finditer(text):
         if empty.start() - at >= left:
             break
         left -= empty.start() - at
         at = empty.end()
     end = at + left
-    return text[end:] if _EMPTY_THOUGHT.sub("", text[:end]) == wanted else None
+    return text[end:] if EMPTY_THOUGHT.sub("", text[:end]) == wanted else None

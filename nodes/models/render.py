@@ -18,6 +18,7 @@ from ...errors import CannotRender
 from .answer_text import beyond, cut_answer
 from .families.family import Family
 from .rendered import Rendered, render_rows
+from .row_frames import Frames
 from .template import ChatTemplate
 from .trace import EDIT_KEY, Trace, read_trace
 
@@ -55,6 +56,7 @@ class Renderer(ChatTemplate):
         super().__init__(tokenizer, family, chat_template_kwargs)
         self._asked: OrderedDict[str, str] = OrderedDict()
         """The texts of the latest prompts by digest: the next turn begins with one of them."""
+        self._frames: Frames = {}
 
     def prompt(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> Prompt:
         """The prompt of the next call after ``messages``.
@@ -85,7 +87,7 @@ class Renderer(ChatTemplate):
         Raises:
             CannotRender: the template refuses these messages.
         """
-        return render_rows(self, messages, tools)
+        return render_rows(self, messages, tools, self._frames)
 
     def training_ids(
         self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None = None

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 
-from ...errors import CannotRender
-from .answer_text import AnswerText, beyond, cut_answer
+from .row_frames import Frames, cut_by_frames
+from .row_windows import answers_among, cut_by_windows, cut_exactly
 from .template import ChatTemplate
+
+FEW = 3
+"""So many answers are not worth a short cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,67 +45,39 @@ class Rendered:
 
 
 def render_rows(
-    template: ChatTemplate, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None
+    template: ChatTemplate,
+    messages: Sequence[BaseMessage],
+    tools: Sequence[dict[str, Any]] | None,
+    frames: Frames | None = None,
 ) -> list[Rendered]:
     """At least one row. Every answer is a turn of exactly one of them.
 
     A new row begins where the template tells the past differently from then on, as Qwen3's does when it drops
-    the thinking of earlier turns. What is said before anybody asked is no answer.
+    the thinking of earlier turns. What is said before anybody asked is no answer. ``frames`` remembers from
+    conversation to conversation how this template stands around answers.
+
+    Raises:
+        CannotRender: the template refuses these messages.
     """
-    rows: list[Rendered] = []
-    ids: tuple[int, ...] = ()
-    turns: tuple[Turn, ...] = ()
-    past = tail = ""
-    for place, message in enumerate(messages):
-        if not isinstance(message, AIMessage) or place == 0:
-            continue
-        answered = template.text(messages[: place + 1], tools, ask=False)
-        answer = _answer(template, messages[:place], tools, answered)
-        added = beyond(past, answer.given) if turns else None
-        if added is None:
-            if turns:
-                rows.append(Rendered(ids, turns))
-            ids, turns, tail, added = (), (), "", answer.given
-        ids += template.ids(tail + added)
-        low = len(ids)
-        ids += template.ids(answer.spoken)
-        turns += (Turn(place, low, len(ids)),)
-        past, tail = answered, answer.tail
-    if not turns:
+    rows = None
+    if len(answers_among(messages)) > FEW:
+        rows = None if frames is None else cut_by_frames(template, messages, tools, frames)
+        rows = rows or cut_by_windows(template, messages, tools)
+    rows = rows or cut_exactly(template, messages, tools)
+    if not rows:
         return [Rendered(template.ids(template.text(messages, tools, ask=False)), ())]
-    return [*rows, Rendered(ids + template.ids(tail), turns)]
-
-
-def _answer(
-    template: ChatTemplate, before: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None, answered: str
-) -> AnswerText:
-    asked = template.text(before, tools, ask=True)
-    if not answered.startswith(asked):
-        # The prompt would have opened the answer otherwise, with an empty thought for one: keep what they share.
-        own = [str(token) for token in template.tokenizer.added_tokens_decoder.values()]
-        told = len(template.text(before, tools, ask=False))
-        asked = _shared(asked, answered, own)
-        if len(asked) < told:
-            raise CannotRender(
-                f"the chat template of {template.tokenizer.name_or_path!r} changes the messages in front of an answer "
-                f"as soon as it is there (message {len(before)}); use a model with another template"
-            )
-    answer = cut_answer(asked, answered, template.endings)
-    assert answer is not None  # it begins with what they share
-    return answer
-
-
-def _shared(one: str, other: str, tokens: Sequence[str]) -> str:
-    """How both begin, without a piece of one of ``tokens``.
-
-    >>> _shared("A</think>", "A<think>", ["<think>", "</think>"])
-    'A'
-    """
-    length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    cut = [
-        start
-        for token in tokens
-        for text in (one, other)
-        if (start := text.rfind(token, max(0, length - len(token) + 1), length + len(token) - 1)) >= 0
-    ]
-    return one[: min([length, *cut])]
+    texts = [text for row in rows for text in (*(part for piece in row.pieces for part in piece[1:]), row.tail)]
+    tokens = iter(template.ids_of(texts))
+    found = []
+    for row in rows:
+        ids: list[int] = []
+        turns = []
+        for piece in row.pieces:
+            ids += next(tokens)
+            low = len(ids)
+            ids += next(tokens)
+            turns.append(Turn(piece.message, low, len(ids)))
+        tail = next(tokens)
+        # What stands behind an answer belongs to the prompt of the next one, which a row that was cut short has not.
+        found.append(Rendered(tuple(ids + tail if row is rows[-1] else ids), tuple(turns)))
+    return found

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -81,6 +81,19 @@ class ChatTemplate:
         pieces = [piece.replace(GUARD * 2, GUARD) for piece in _LONE_GUARD.split(text) if piece]
         return tuple(i for piece in pieces for i in self.tokenizer(piece, add_special_tokens=False)["input_ids"])
 
+    def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of several pieces, each on its own: quicker than one after the other."""
+        parts = [[part.replace(GUARD * 2, GUARD) for part in _LONE_GUARD.split(text) if part] for text in texts]
+        flat = [part for own in parts for part in own]
+        backend = self.tokenizer.backend_tokenizer
+        if not flat:
+            encoded: Iterator[list[int]] = iter(())
+        elif backend.padding is None and backend.truncation is None:
+            encoded = (one.ids for one in backend.encode_batch_fast(flat, add_special_tokens=False))
+        else:
+            encoded = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"])
+        return [[i for _ in own for i in next(encoded)] for own in parts]
+
     def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
         """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
         return self.opening_of(self.text(messages, tools, ask=True), messages, tools)
@@ -149,7 +162,7 @@ class ChatTemplate:
         return frozenset(i for i, token in self._special.items() if token not in self.family.markers)
 
     @cached_property
-    def _spelled(self) -> re.Pattern[str]:
+    def spelled(self) -> re.Pattern[str]:
         """Special tokens that only the template may write."""
         tokens = sorted((t for t in self._special.values() if t not in self.family.markers and len(t) > 1), key=len)
         return re.compile("|".join(re.escape(token) for token in reversed(tokens)) or "(?!)")
@@ -158,7 +171,7 @@ class ChatTemplate:
         """What messages say, where text that spells a special token is kept from becoming that token."""
         if isinstance(said, str):
             said = said.replace(GUARD, GUARD * 2)
-            return self._spelled.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
+            return self.spelled.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
         if isinstance(said, dict):
             return {self._guarded(key): self._guarded(value) for key, value in said.items()}
         return [self._guarded(value) for value in said] if isinstance(said, list) else said
