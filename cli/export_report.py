@@ -12,6 +12,9 @@ KEYS = ("rows", "tokens", "trained_tokens", "left_out", "by_source", "digest", "
 
 def report(export: Export, manifest: dict[str, Any]) -> None:
     """Print the manifest's numbers, for people or as JSON."""
+    if not manifest["threads"]:
+        asked = " and ".join(export.where or ()) or "anything"
+        typer.echo(f"no thread fits {asked}; see `threadmill threads list`", err=True)
     record = {key: manifest[key] for key in KEYS} | {"out": str(export.out)}
     if export.as_json:
         typer.echo(json.dumps(record))
