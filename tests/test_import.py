@@ -146,20 +146,6 @@ def test_malformed_rows_are_set_aside_and_the_rest_is_imported(store: Store, tmp
     assert {row["file"] for row in report.set_aside} == {str(file)}
 
 
-def test_a_half_written_thread_is_begun_anew(store: Store) -> None:
-    import_files(store, [TAU])
-    whole = read_messages(store, "tau-airline-13-gpt-4o-0")
-    from sqlalchemy import delete
-    from sqlalchemy.orm import Session
-    from threadmill.checkpoints.tables import LabelRow
-
-    with Session(store.engine) as session, session.begin():  # as a crash before the labels leaves it
-        session.execute(delete(LabelRow).where(LabelRow.thread == "tau-airline-13-gpt-4o-0"))
-    report = import_files(store, [TAU])
-    assert (report.imported, report.already) == (1, 11)
-    assert read_messages(store, "tau-airline-13-gpt-4o-0") == whole
-
-
 def test_files_that_cannot_be_read_are_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(BadImport, match=r"nowhere[.]jsonl cannot be read"):
         import_files(store, [tmp_path / "nowhere.jsonl"])

@@ -154,9 +154,7 @@ def test_responses_keep_reasoning_and_parallel_calls(store: Store) -> None:
     asked = said[2]
     assert isinstance(asked, AIMessage)
     assert [call["args"] for call in asked.tool_calls] == [{"type": "beta"}, {"type": "game"}]
-    assert asked.additional_kwargs["reasoning_content"].startswith(
-        "\nOkay, the user is asking where they can find live"
-    )
+    assert asked.additional_kwargs["reasoning_content"].startswith("\nOkay, the user is asking where to find live")
     assert tools_noted(asked) == ["live_giveaways_by_type"]
 
 

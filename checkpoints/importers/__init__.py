@@ -35,6 +35,8 @@ from .write import write_record
 
 LOOKED_AT = 20
 """How many rows of a file are looked at to find its format."""
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What a format may run into that did not expect so odd a row."""
 
 
 @dataclass
@@ -133,21 +135,23 @@ def _look(file: Path, format: str | None) -> tuple[ModuleType, int]:
         if format not in FORMATS:
             raise BadImport(f"{format!r} is no format; there are {', '.join(FORMATS)}")
         return FORMATS[format], sum(1 for _ in _rows(file, FORMATS[format]))
-    own = [module for module in FORMATS.values() if suffix_of(file) in getattr(module, "SUFFIXES", ())]
-    if own:
-        return own[0], sum(1 for _ in own[0].rows(file))
+    for module in FORMATS.values():
+        if suffix_of(file) in getattr(module, "SUFFIXES", ()):
+            fitting = [module.fits(row) for _, row in module.rows(file)]
+            if any(fitting):
+                return module, len(fitting)
     candidates: list[set[str]] = []
     count = 0
     for _, raw in rows_of(file):
         count += 1
         if count <= LOOKED_AT:
             candidates.append(_candidates(raw))
-    fitting = [names for names in candidates if names]
-    if not fitting:
+    named = [names for names in candidates if names]
+    if not named:
         raise BadImport(f"no row of {file} is of a format that is known ({', '.join(FORMATS)}); name one with --format")
-    shared = set.intersection(*fitting)
+    shared = set.intersection(*named)
     if len(shared) != 1:
-        names = ", ".join(name for name in FORMATS if name in (shared or set.union(*fitting)))
+        names = ", ".join(name for name in FORMATS if name in (shared or set.union(*named)))
         raise BadImport(f"the rows of {file} could be of several formats: {names}; name one with --format")
     return FORMATS[shared.pop()], count
 
@@ -157,7 +161,14 @@ def _candidates(raw: Any) -> set[str]:
         row = parse(raw)
     except BadRow:
         return set()
-    return {name for name, module in FORMATS.items() if isinstance(row, dict) and module.fits(row)}
+    return {name for name, module in FORMATS.items() if isinstance(row, dict) and _fits(module, row)}
+
+
+def _fits(module: ModuleType, row: dict[str, Any]) -> bool:
+    try:
+        return module.fits(row)
+    except MALFORMED:
+        return False
 
 
 def _read(module: ModuleType, raw: Any, file: Path) -> Iterator[Record | BadRow]:
@@ -170,3 +181,5 @@ def _read(module: ModuleType, raw: Any, file: Path) -> Iterator[Record | BadRow]
             yield record if isinstance(record, BadRow) else check_record(record)
     except BadRow as error:
         yield error
+    except MALFORMED as error:
+        yield BadRow(f"the row is not what {module.NAME} writes: {error!r:.200}")

@@ -20,7 +20,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".traj", ".parquet", ".txt")
 LONGEST_LINE = 2**28
 
 Row = tuple[int, Any]
-"""Line from 1 (place from 1 in an array or a table), and the row: bytes if it is JSON that nobody has parsed yet."""
+"""Line from 1 (in an array or a table its place), and the row: bytes if nobody has parsed it yet, or a ``BadRow``."""
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -68,8 +68,10 @@ def parse(raw: Any) -> Any:
     """The row that ``raw`` holds.
 
     Raises:
-        BadRow: it is bytes and no JSON.
+        BadRow: it is bytes and no JSON, or cannot be read at all.
     """
+    if isinstance(raw, BadRow):
+        raise raw
     if not isinstance(raw, bytes):
         return raw
     try:
@@ -89,7 +91,8 @@ def _lines(file: Path) -> Iterator[Row]:
                 if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                     while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                         pass
-                    line = b"the line is too long: " + line[:20]
+                    yield number, BadRow(f"the line is longer than {LONGEST_LINE} bytes")
+                    continue
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, zlib.error) as error:

@@ -29,7 +29,7 @@ _TOLD = {"sql": "Run an SQL query against the database.", "bash": "Run a Bash co
 
 def fits(row: dict[str, Any]) -> bool:
     """Does ``row`` look like an InterCode run?"""
-    return "turn_history" in row and row.get("environment", "ic_sql") in _LANGUAGE
+    return "turn_history" in row and row.get("environment", "ic_sql") in list(_LANGUAGE)
 
 
 def read(row: dict[str, Any], file: Path) -> Record:

@@ -41,14 +41,15 @@ def rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     text = text_of(file)
     trial, part, line, at = 0, "", 1, 0
     heads = list(_HEAD.finditer(text))
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
+    for place, head in enumerate(heads):
         line, at = line + text.count("\n", at, head.start()), head.start()
+        end = heads[place + 1].start() if place + 1 < len(heads) else len(text)
         if head["trial"]:
             trial = int(head["trial"])
         elif head["part"]:
             part = head["part"].lower()
         else:
-            yield line, {"trial": trial, "part": part, "text": text[at : after.start() if after else len(text)]}
+            yield line, {"trial": trial, "part": part, "text": text[at:end]}
 
 
 def read(row: dict[str, Any], file: Path) -> Record:

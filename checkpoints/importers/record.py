@@ -133,6 +133,8 @@ def check_record(record: Record) -> Record:
         raise BadRow("there are no messages")
     about = [record.thread, record.task, record.model, dict(record.metadata)]
     _check("the run", [*about, *record.tools, *(value for *_, value in record.labels)])
+    if any("\x00" in text for text in (record.thread, record.agent, record.task or "", record.model or "")):
+        raise BadRow("the name of the run, its task or its model holds a NUL character")
     for place, message in enumerate(record.messages):
         held = [message.content, message.additional_kwargs, message.response_metadata]
         if isinstance(message, AIMessage):

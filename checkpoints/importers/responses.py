@@ -18,8 +18,8 @@ from .schemas import read_tools
 NAME = "responses"
 PARAMS = ("responses_create_params", "request")
 CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
-RESULTS = {"function_call_output", "custom_tool_call_output"}
-TEXTS = {"input_text", "output_text", "text", "summary_text", "reasoning_text", "refusal"}
+RESULTS = ("function_call_output", "custom_tool_call_output")
+TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text", "refusal")
 
 
 def fits(row: dict[str, Any]) -> bool:
@@ -61,7 +61,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
         model=model if isinstance(model, str) else None,
         messages=chat.messages(),
         reward=None if reward is None else read_number(reward, "reward"),
-        tools=read_tools([tool for tool in asked.get("tools") or answered.get("tools") or [] if _is_function(tool)]),
+        tools=read_tools(_functions(asked.get("tools") or answered.get("tools"))),
         metadata={"parallel_tool_calls": parallel} if isinstance(parallel, bool) else {},
     )
 
@@ -87,7 +87,7 @@ class _Answer:
             if self._is_open:
                 self.end()
             self._thought += _text(item.get("content")) or _text(item.get("summary"))
-        elif kind in CALLS:
+        elif kind in list(CALLS):
             arguments = item.get(CALLS[kind])
             call = read_call(
                 item.get("name"), {"input": arguments} if kind == "custom_tool_call" else arguments, item.get("call_id")
@@ -133,8 +133,11 @@ def _answered(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return row["response"] if isinstance(row.get("response"), Mapping) else row
 
 
-def _is_function(tool: Any) -> bool:
-    return not isinstance(tool, Mapping) or tool.get("type", "function") == "function"
+def _functions(tools: Any) -> Any:
+    """Of a list of tools those that are functions, and not the provider's own."""
+    if not isinstance(tools, list):
+        return tools
+    return [tool for tool in tools if not isinstance(tool, Mapping) or tool.get("type", "function") == "function"]
 
 
 def _text(content: Any) -> str:

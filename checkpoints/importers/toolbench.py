@@ -21,7 +21,7 @@ from .record import BadRow, Record
 from .schemas import read_tools
 
 NAME = "toolbench"
-WITHOUT_ERROR = {0, 3, 4}
+WITHOUT_ERROR = (0, 3, 4)
 """Codes of observations: done, answer given, given up."""
 UNKNOWN_TOOL = 1
 ANSWERED = 3

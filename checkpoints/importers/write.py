@@ -15,11 +15,10 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, StatementError
 
 from ...errors import StoreFull, UnknownThread
 from ..copies import snapshot
-from ..labels import labels_of
 from ..reading import latest_metadata
 from ..record_writer import RecordWriter
 from ..saver import ThreadSaver
@@ -44,19 +43,16 @@ class _Said:
 def write_record(store: Store, record: Record, source: str, format: str) -> int | None:
     """Write the thread with its labels: how many labels; None if it is there already.
 
-    A thread that lacks all of its labels is begun anew.
-
     Raises:
-        BadRow: there is another run under the same id.
+        BadRow: there is another run under the same id, or this database cannot hold it.
         StoreFull, ReadOnly
     """
-    labels = list(_labels(record))
     digest = digest_of_run(record)
     try:
         known = latest_metadata(store, record.thread)
     except UnknownThread:
         known = None
-    if known is not None and (not labels or labels_of(store, [record.thread])):
+    if known is not None:
         if known.get("digest", digest) != digest:
             raise BadRow(
                 f"there is a thread {record.thread!r} with another content already, from {known.get('source_file')}; "
@@ -69,12 +65,11 @@ def write_record(store: Store, record: Record, source: str, format: str) -> int 
     metadata = {key: value for key, value in about.items() if value is not None}
     try:
         with snapshot(store, to_write=True) as connection:
-            if known is not None:
-                store.tables.delete(connection, record.thread)
             writer = RecordWriter(store, connection, record.thread)
             checkpoints: dict[str | None, str] = {}
             for row in _rows(store.saver, record, metadata, checkpoints):
                 writer.add(row)
+            labels = list(_labels(record))
             for at, message, kind, value in labels:
                 where = {"checkpoint": None if at is None else checkpoints[at], "message": message}
                 label = {"kind": kind, "value": value, "source": format, "created_at": now()}
@@ -84,6 +79,9 @@ def write_record(store: Store, record: Record, source: str, format: str) -> int 
         if "disk is full" not in str(error) and "No space left" not in str(error):
             raise
         raise StoreFull(f"no room in {store.name}; what was imported is kept, make room and import again") from error
+    except (StatementError, ValueError, TypeError, OverflowError) as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise BadRow(f"it cannot be kept in {store.name}: {reason}") from error
     return len(labels)
 
 
