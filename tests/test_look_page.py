@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from family_tokenizers import qwen_tokenizer
+from family_tokenizers import CHATML, small_tokenizer, trl_template
 from threadmill.training.look.page import render_page
 from threadmill.training.look.pieces import Piece, Sheet
 from threadmill.training.look.texts import TokenTexts
 
-HOSTILE = (
-    "</script><script>document.title='gone'</script><img src=x onerror=alert(1)> & \u202egnp.exe\u202c \x00\x1b[2J"
-)
+SCRIPT = "</script><script>document.title='gone'</script><img src=x onerror=alert(1)>"
+HOSTILE = f"{SCRIPT} & \u202egnp.exe\u202c \x00\x1b[2J"
 RIGHT_TO_LEFT, EMOJI = "שלום עולם", "👩‍👩‍👧"
 
 
@@ -42,7 +41,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return qwen_tokenizer("qwen3")
+    """Qwen's tokens, and one that is hostile as a whole."""
+    return small_tokenizer(trl_template("qwen3"), CHATML, eos="<|im_end|>", added=(SCRIPT,))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
         piece("sampled", "assistant", "no<|im_end|>", logprob=-5.0),
         piece("masked", "assistant", "maybe", logprob=-0.5, opens=True),
     )
-    sheet = Sheet(f"row 1 {HOSTILE}", talk, {"why": HOSTILE}, note=HOSTILE)
+    sheet = Sheet(f"row 1 {HOSTILE}", talk, {"why": HOSTILE + "\ud800"}, note=HOSTILE)
     file = tmp_path_factory.mktemp("page") / "preview.html"
     file.write_text(render_page(f"Threadmill {HOSTILE}", [sheet], TokenTexts(tokenizer)), encoding="utf-8")
     return file
@@ -132,9 +132,7 @@ def test_hostile_text_stays_text(opened: Any) -> None:
     assert opened.title.startswith("Threadmill </script><script>")
     assert opened.execute_script("return document.querySelectorAll('script, img').length") == 1
     told = opened.execute_script("return document.querySelector('section .text').textContent")
-    assert (
-        "</script><script>document.title='gone'</script><img src=x onerror=alert(1)> & 202Egnp.exe202C 001B[2J" in told
-    )
+    assert f"{SCRIPT} & 202Egnp.exe202C 001B[2J" in told
     assert RIGHT_TO_LEFT in told
     assert EMOJI in told
     assert severe(opened) == []
@@ -142,6 +140,8 @@ def test_hostile_text_stays_text(opened: Any) -> None:
 
 def test_the_page_needs_nothing_else(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert text.count("<script") == 1
     assert "http://" not in text.replace("http-equiv", "")
     assert "https://" not in text
     assert "default-src 'none'" in text

@@ -52,6 +52,8 @@ class RoleReader:
         self.tokenizer = tokenizer
         self.template = _template_of(tokenizer, family)
         self._owned = {text: token for token, text in self.texts.added.items()}
+        self._firsts: dict[str, int | None] = {}
+        """The first token of a marker; None if there is no token for it."""
         self.markers = _form_of(tokenizer, self.template, self.texts)
         self.unknown = ""
         """Why nobody can say who speaks; empty if the markers are known."""
@@ -100,12 +102,13 @@ class RoleReader:
 
     def _is_real(self, match: Any, ids: Sequence[int], places: dict[int, int]) -> bool:
         """Whether the marker's first token is the token of that text, if the tokenizer has one."""
-        lead = len(match[0]) - len(match[0].lstrip("\n"))
-        owned = [text for text in self._owned if match[0].startswith(text, lead)]
-        if not owned:
-            return True
-        place = places.get(match.start() + lead)
-        return place is not None and ids[place] == self._owned[max(owned, key=len)]
+        opening = match[0].lstrip("\n")
+        if opening not in self._firsts:
+            owned = max((text for text in self._owned if opening.startswith(text)), key=len, default=None)
+            self._firsts[opening] = None if owned is None else self._owned[owned]
+        first = self._firsts[opening]
+        place = places.get(match.end() - len(opening))
+        return first is None or (place is not None and ids[place] == first)
 
     def _deceived(self, template: ChatTemplate) -> str:
         """What of a conversation that the template itself has written is not found; empty if all is."""
