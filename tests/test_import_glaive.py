@@ -88,7 +88,7 @@ def test_a_call_that_cannot_be_read_is_kept_as_it_was_spelled() -> None:
         ({"chat": ""}, "nothing is said in it"),
         ({"chat": "Hi\nUSER: Hi"}, "nobody is named in front of 'Hi'"),
         ({"chat": "FUNCTION RESPONSE: {}"}, "message 0 is a result without a call"),
-        ({"chat": "USER: Hi", "system": "Use:\n{broken"}, "the tools cannot be read"),
+        ({"chat": "USER: Hi", "system": 'Use:\n{"name": broken'}, "the tools cannot be read"),
         ({"chat": "USER: Hi", "system": 3}, "message 0 holds what is no text: 3"),
         (
             {"chat": 'USER: Hi\nASSISTANT: <functioncall> {"name": "look"}\nUSER: Well?'},

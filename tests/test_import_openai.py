@@ -139,6 +139,23 @@ def test_a_call_that_cannot_be_read_is_kept_as_it_was_spelled() -> None:
     assert (result.tool_call_id, result.status, result.additional_kwargs["kind"]) == (call["id"], "error", "invalid")
 
 
+def test_the_id_of_a_result_counts_more_than_the_name_it_gives() -> None:
+    two = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("look", "book")]
+    given = [
+        {"role": "tool", "tool_call_id": i, "name": name, "content": i} for i, name in (("look", "book"), ("book", ""))
+    ]
+    turns = as_turns(read_one(openai, {"messages": [{"role": "assistant", "tool_calls": two}, *given]}).messages)
+    assert [(turn["text"], turn["call"]) for turn in turns[1:]] == [("look", 0), ("book", 1)]
+
+
+def test_arguments_may_be_the_json_of_their_json_and_failures_are_seen_in_what_a_tool_says() -> None:
+    function = {"name": "look", "arguments": json.dumps(json.dumps({"id": 7}))}
+    for told, failed in (('{"success": false}', True), ('{"status": "ERROR"}', True), ('{"error": ""}', False)):
+        said = [{"role": "assistant", "tool_calls": [{"function": function}]}, {"role": "tool", "content": told}]
+        answer, result = as_turns(read_one(openai, {"messages": said}).messages)
+        assert (answer["calls"], result["failed"]) == ([("look", {"id": 7})], failed)
+
+
 def test_results_find_their_calls_by_id_whatever_their_order_and_by_place_without_ids() -> None:
     two = [{"id": i, "function": {"name": "look", "arguments": {"id": i}}} for i in ("a", "b")]
     given = [{"role": "tool", "tool_call_id": i, "content": i} for i in ("b", "a")]

@@ -18,6 +18,7 @@ NAME = "glaive"
 CALL = "<functioncall>"
 _TURN = re.compile(r"(?:^|\n|<\|endoftext\|>)[ \t]*(USER|ASSISTANT|FUNCTION RESPONSE):", re.MULTILINE)
 _ACCESS = re.compile(r",? with access to the following functions\. Use them if required\s*-?\s*$")
+_BRACKET = re.compile(r"^[\[{]", re.MULTILINE)
 _LATER = re.compile(r"</functioncall>|<\|endoftext\|>")
 
 
@@ -76,8 +77,14 @@ def split_functions(prompt: str) -> tuple[str, tuple[dict[str, Any], ...]]:
         BadRow: functions stand there that cannot be read.
     """
     prompt = prompt.strip().removeprefix("SYSTEM:").strip()
-    begun = re.search(r"^\s*[\[{]", prompt, re.MULTILINE)
-    if begun is None:
-        return prompt, ()
-    tools = tools_in(prompt[begun.start() :])
-    return _ACCESS.sub(".", prompt[: begun.start()].rstrip()), tools
+    unread: BadRow | None = None
+    for begun in _BRACKET.finditer(prompt) if '"name"' in prompt else ():
+        try:
+            tools = tools_in(prompt[begun.start() :])
+        except BadRow as error:
+            unread = unread or error
+        else:
+            return _ACCESS.sub(".", prompt[: begun.start()].rstrip()), tools
+    if unread is not None:
+        raise unread
+    return prompt, ()
