@@ -142,3 +142,11 @@ def test_only_the_turns_of_chosen_nodes_are_trained_and_the_prompt_stays_the_pro
     rows = list(Groups(nodes={"think"}).of_task("task-1", threads))
     assert [row["mask"] for row in rows] == [[0, 0, 0, 0, 1], [0, 0, 0, 0, 1]]
     assert {row["size"] for row in rows} == {2}
+
+
+def test_the_prompt_is_that_of_the_first_turn_that_is_left():
+    begun = [spoken("a", [1, 2], [10], edited=True), spoken("b", [7], [11], restart=True)]
+    groups = Groups()
+    threads = [[branch("t0", *begun, outcome=won())], [trial("t1", 11, lost())], [trial("t2", 12, won())]]
+    assert [row["thread"] for row in groups.of_task("task-1", threads)] == ["t1", "t2"]
+    assert groups.left_out == {"the only trial after its prompt": 1}

@@ -5,6 +5,7 @@ from pair_world import branch, sides, spoken
 from threadmill.checkpoints.labels import Label
 from threadmill.checkpoints.preferences import Place, read_grade, read_over, write_over
 from threadmill.training.pairs import Pairs
+from threadmill.training.preferences import linked_threads
 
 
 def prefers(thread, value, *, checkpoint=None, message=None):
@@ -19,35 +20,31 @@ def thread(name, *turns, labels=(), leaf="leaf", task=None, path=()):
 def test_one_thread_over_another():
     a = thread("a", ([1], [10]), ([2], [11]), labels=[prefers("a", "over b")])
     b = thread("b", ([1], [10]), ([2], [12, 13]))
-    pairs = Pairs()
-    assert list(pairs.of_thread([a])) == []
-    (row,) = pairs.of_thread([b])
+    (row,) = Pairs().of([[a], [b]])
     assert sides(row) == [[1, 10, 2], [11], [1], [12, 13], [1, 1]]
     assert (row["source"], row["threads"], row["messages"]) == ("preference", ["a", "b"], ["a-1", "b-1"])
     assert row["why"] == "ann: preferred, from turn 2 on"
-    assert pairs.unsettled_preferences() == 0
 
 
-def test_the_preferred_thread_may_come_last():
-    a = thread("a", ([1], [11]), task="task-1", labels=[prefers("a", "over B")])
-    b = thread("B", ([1], [12]), task="task-1")
+def test_the_preferred_thread_may_come_last_and_be_of_another_task():
+    a = thread("a", ([1], [11]), task="task-1", labels=[prefers("a", "over B"), prefers("a", "over B")])
+    b = thread("B", ([1], [12]), task="task-2")
     (row,) = Pairs().of([[b], [a]])
     assert row["threads"] == ["a", "B"]
-    pairs = Pairs(preferences=a.labels)  # of different tasks: said in advance
-    assert [row["threads"] for branches in ([b], [a]) for row in pairs.of_thread(branches)] == [["a", "B"]]
+    assert linked_threads([*a.labels, prefers("a", "over a@c1"), prefers("a", 1.0)]) == [("a", "B"), ("a", "B")]
 
 
-def test_a_preference_whose_other_thread_never_comes_is_counted():
+def test_a_preference_over_a_thread_that_is_not_there_is_counted():
     pairs = Pairs()
-    assert list(pairs.of_thread([thread("a", ([1], [11]), labels=[prefers("a", "over gone")])])) == []
-    assert pairs.unsettled_preferences() == 1
+    assert list(pairs.of([[thread("a", ([1], [11]), labels=[prefers("a", "over gone")])]])) == []
+    assert pairs.left_out == {"preference: the other thread is not exported": 1}
 
 
 def test_one_branch_over_another_of_the_same_thread():
     labels = [prefers("t", "over t@c1", checkpoint="c0")]
     old = thread("t", ([1], [11]), leaf="c1", path=("c1", "root"), labels=labels)
     new = thread("t", ([1], [12]), leaf="c2", path=("c2", "c0", "root"), labels=labels)
-    (row,) = Pairs().of_thread([old, new])
+    (row,) = Pairs().of([[old, new]])
     assert sides(row) == [[1], [12], [1], [11], [1]]
     assert row["checkpoints"] == ["c2", "c1"]
 
@@ -55,12 +52,11 @@ def test_one_branch_over_another_of_the_same_thread():
 def test_one_message_over_the_turn_at_the_same_place():
     a = thread("a", ([1], [10]), ([2], [11]), ([3], [14]), labels=[prefers("a", "over b", message="a-1")])
     b = thread("b", ([1], [10]), ([2], [12]), ([3], [15]))
-    pairs = Pairs(continuation="whole")
-    (row,) = pairs.of([[a], [b]])
+    (row,) = Pairs(continuation="whole").of([[a], [b]])
     assert sides(row) == [[1, 10, 2], [11], [1], [12], [1]]
-    named = prefers("a", "over b@#b-2", message="a-1")
-    pairs = Pairs(preferences=[named])
-    assert [row for branches in ([thread("a", ([1], [10]), ([2], [11]))], [b]) for row in pairs.of([branches])] == []
+    elsewhere = thread("a", ([1], [10]), ([2], [11]), labels=[prefers("a", "over b@#b-2", message="a-1")])
+    pairs = Pairs()
+    assert list(pairs.of([[elsewhere], [b]])) == []
     assert pairs.left_out == {"preference: the turns do not follow the same tokens": 1}
 
 
@@ -73,7 +69,7 @@ def test_one_message_over_the_turn_at_the_same_place():
 )
 def test_a_preference_that_cannot_be_compared_is_counted(value, reason):
     pairs = Pairs()
-    assert list(pairs.of_thread([thread("t", ([1], [11]), labels=[prefers("t", value)])])) == []
+    assert list(pairs.of([[thread("t", ([1], [11]), labels=[prefers("t", value)])]])) == []
     assert pairs.left_out == {reason: 1}
 
 

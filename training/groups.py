@@ -119,8 +119,8 @@ def _reward(branch: Branch) -> float | None:
 
 def _prompt(branch: Branch) -> bytes:
     """What stands for the tokens in front of the first turn, whichever node that is of."""
-    first = next(split_turns(branch.trajectories[0].spans), None)
-    return digest_of(()) if first is None or first.is_turn else digest_of(first.tokens)
+    first = next(split_turns(_trained(branch)[0].spans))
+    return digest_of(() if first.is_turn else first.tokens)
 
 
 def _sampling(branch: Branch, messages: Set[str]) -> dict[str, Any] | None:

@@ -8,11 +8,10 @@ and counted. The same pair is made once.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
-from ..checkpoints.labels import Label
 from .branch_labels import trial_of
 from .branches import Branch
 from .chosen_nodes import only_nodes
@@ -20,7 +19,7 @@ from .contradictions import edge_of, find_contradictions, name_of
 from .divergence import Refusal, find_divergence
 from .invented import invented_observations
 from .pair_sources import Comparison, human_edits, repairs
-from .preferences import Preferences
+from .preferences import preferred
 from .ranking import Ranked, rank_siblings, rank_trials
 from .trajectory import Span, loss_mask
 from .turns import join
@@ -45,33 +44,31 @@ class Pairs:
     """Where there is no success, rewards must differ by more than this."""
     nodes: Set[str] | None = None
     """Only their turns are trained and compared; None is all turns."""
-    preferences: InitVar[Iterable[Label]] = ()
-    """Labels that prefer one thread over another which may come before it; those of one task need not be given."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Why pairs were left out, and how many."""
     _edges: set[bytes] = field(default_factory=set)
 
-    def __post_init__(self, preferences: Iterable[Label]) -> None:
-        self._preferences = Preferences(whole=self.continuation == "whole")
-        self._preferences.learn(preferences)
-
     def of(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
-        """All pairs of the threads of one task, or of a thread without one; of each its branches, oldest leaf first."""
-        for branches in threads:
-            self._learn(branches)
+        """All pairs of threads that belong together: of one task, or linked by a preference.
+
+        ``threads`` has the branches of each, oldest leaf first.
+        """
+        yield from self.of_preferences(threads)
         for branches in threads:
             yield from self.of_thread(branches)
         yield from self.of_trials(trial for branches in threads if (trial := trial_of(branches)) is not None)
 
+    def of_preferences(self, threads: Sequence[Sequence[Branch]]) -> Iterator[dict[str, Any]]:
+        """What people prefer by name: a thread, branch or message over another of these threads."""
+        chosen = [[only_nodes(branch, self.nodes) for branch in branches] for branches in threads]
+        for one in preferred(chosen, whole=self.continuation == "whole"):
+            yield from self._rows(one, b"" if isinstance(one, Refusal) else _edge(one))
+
     def of_thread(self, branches: Sequence[Branch]) -> Iterator[dict[str, Any]]:
-        """Pairs from within one thread, and those of a preference of which it is the second side."""
-        if not branches:
-            return
-        self._learn(branches)
+        """Pairs from within one thread: edits, repairs, invented observations, branches with different labels."""
         chosen = [only_nodes(branch, self.nodes) for branch in branches]
         found = chain(
             human_edits(chosen),
-            self._preferences.settle(chosen),
             repairs(chosen),
             invented_observations(chosen),
             (self._diverge("branches", ranked) for ranked in rank_siblings(chosen, self.min_reward_gap)),
@@ -112,17 +109,9 @@ class Pairs:
         """The ``pair`` of every row that says the opposite of others; nobody can learn from any of them."""
         return find_contradictions(self._edges)
 
-    def unsettled_preferences(self) -> int:
-        """How many preferences name a thread that has not come."""
-        return self._preferences.unsettled()
-
     def remember(self, row: Mapping[str, Any]) -> None:
         """Know a row that was made before an interruption as made."""
         self._edges.add(edge_of(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]))
-
-    def _learn(self, branches: Sequence[Branch]) -> None:
-        if branches:
-            self._preferences.learn(branches[0].labels, branches[0].thread)
 
     def _diverge(self, source: Literal["branches", "trials"], ranked: Ranked) -> Comparison | Refusal:
         found = find_divergence(ranked.chosen, ranked.rejected)

@@ -1,11 +1,7 @@
-"""Explicit preferences: labels that say *this over that*, matched with the branches and turns that they name.
-
-The two sides may lie in one thread or in two, of one task or of none. A side that is met first waits for the other:
-of such a branch only the tokens are held.
-"""
+"""Explicit preferences: labels that say *this over that*, matched with the branches and turns that they name. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..checkpoints.labels import Label
 from ..checkpoints.preferences import Place, read_over
@@ -26,64 +22,56 @@ class Preference:
     by: str
 
 
-@dataclass
-class Preferences:
-    """The preferences of an export, and the sides that wait for their other side."""
+def preferred(threads: Sequence[Sequence[Branch]], *, whole: bool) -> Iterator[Comparison | Refusal]:
+    """What the labels of these threads prefer over one another, each thread with all of its branches.
 
-    whole: bool
-    """Compare all that follows where two branches part, or the turn that differs; messages are compared as turns."""
-    _places: dict[str, dict[Preference, None]] = field(default_factory=dict)
-    """Thread to the preferences that name it."""
-    _met: dict[Preference, dict[Place, Branch]] = field(default_factory=dict)
+    ``whole`` compares all that follows where two branches part; else the turn that differs. Messages are compared as
+    turns.
+    """
+    branches_of = {branches[0].thread: branches for branches in threads if branches}
+    for branches in branches_of.values():
+        for preference in _preferences(branches[0].labels, branches[0].thread):
+            yield _compare(preference, branches_of, whole=whole)
 
-    def learn(self, labels: Iterable[Label], thread: str | None = None) -> None:
-        """Take note of the preferences among ``labels``; ``thread`` is what their thread is called here."""
-        for label in labels:
-            worse = read_over(label.value) if label.kind == "preference" else None
-            if worse is not None:
-                own = thread or label.thread
-                other = replace(worse, thread=own) if worse.thread == label.thread else worse
-                preference = Preference(Place(own, label.checkpoint, label.message), other, label.source)
-                for name in (own, other.thread):
-                    self._places.setdefault(name, {})[preference] = None
 
-    def settle(self, branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
-        """The comparisons of which these branches of one thread are the last side."""
-        thread = branches[0].thread
-        for preference in list(self._places.get(thread, ())):
-            met = self._met.pop(preference, {})
-            here = {place for place in (preference.better, preference.worse) if place.thread == thread}
-            found = {place: branch for place in here if (branch := _find(branches, place)) is not None}
-            if len(found) < len(here):
-                self._forget(preference)
-                yield Refusal("preference: no branch has the checkpoint or message that it names")
-            elif len(met | found) < len({preference.better, preference.worse}):
-                slim = (replace(branch, messages=(), labels=(), tools=(), path=()) for branch in found.values())
-                self._met[preference] = dict(zip(found, slim, strict=True))
-            else:
-                self._forget(preference)
-                sides = met | found
-                yield self._compare(preference, sides[preference.better], sides[preference.worse])
+def linked_threads(labels: Iterable[Label]) -> list[tuple[str, str]]:
+    """Two threads for each label that prefers one over the other: ``preferred`` has to see both at once."""
+    found = []
+    for label in labels:
+        other = read_over(label.value) if label.kind == "preference" else None
+        if other is not None and other.thread != label.thread:
+            found.append((label.thread, other.thread))
+    return found
 
-    def unsettled(self) -> int:
-        """How many preferences name a thread that has not come."""
-        return len({preference for known in self._places.values() for preference in known})
 
-    def _forget(self, preference: Preference) -> None:
-        for name in {preference.better.thread, preference.worse.thread}:
-            self._places[name].pop(preference, None)
+def _preferences(labels: Iterable[Label], thread: str) -> list[Preference]:
+    """Those of one thread, each once; ``thread`` is what it is called here."""
+    found: dict[Preference, None] = {}
+    for label in labels:
+        worse = read_over(label.value) if label.kind == "preference" else None
+        if worse is not None:
+            other = replace(worse, thread=thread) if worse.thread == label.thread else worse
+            found[Preference(Place(thread, label.checkpoint, label.message), other, label.source)] = None
+    return list(found)
 
-    def _compare(self, preference: Preference, better: Branch, worse: Branch) -> Comparison | Refusal:
-        by = f"{preference.by}: preferred"
-        if preference.better.message is not None or preference.worse.message is not None:
-            return _compare_turns(preference, better, worse, by)
-        if better.thread == worse.thread and better.checkpoint == worse.checkpoint:
-            return Refusal("preference: both sides are one branch")
-        found = find_divergence(better, worse)
-        if isinstance(found, Refusal):
-            return Refusal(f"preference: {found.reason}")
-        sides = found.continuations(whole=self.whole)
-        return Comparison("preference", found.prefix, *sides, (better, worse), f"{by}, from turn {found.turn} on")
+
+def _compare(preference: Preference, branches_of: dict[str, Sequence[Branch]], *, whole: bool) -> Comparison | Refusal:
+    if preference.worse.thread not in branches_of:
+        return Refusal("preference: the other thread is not exported")
+    better = _find(branches_of[preference.better.thread], preference.better)
+    worse = _find(branches_of[preference.worse.thread], preference.worse)
+    if better is None or worse is None:
+        return Refusal("preference: no branch has the checkpoint or message that it names")
+    by = f"{preference.by}: preferred"
+    if preference.better.message is not None or preference.worse.message is not None:
+        return _compare_turns(preference, better, worse, by)
+    if better is worse:
+        return Refusal("preference: both sides are one branch")
+    found = find_divergence(better, worse)
+    if isinstance(found, Refusal):
+        return Refusal(f"preference: {found.reason}")
+    sides = found.continuations(whole=whole)
+    return Comparison("preference", found.prefix, *sides, (better, worse), f"{by}, from turn {found.turn} on")
 
 
 def _find(branches: Sequence[Branch], place: Place) -> Branch | None:

@@ -19,6 +19,7 @@ from ..chat_openai import Thinking
 from ..chats import Format as ChatFormat
 from ..dataset import Format
 from ..pairs import Continuation
+from ..preferences import linked_threads
 from ..selection.redactor import Redactor
 from ..selection.settings import Selection
 from .makers import chat_maker, group_maker, kto_maker, pair_maker, sft_maker
@@ -106,12 +107,12 @@ def export_pairs(
             continuation=continuation,
             max_pairs_per_task=max_pairs_per_task,
             min_reward_gap=min_reward_gap,
-            preferences=preferences,
         ),
         selection=wishes.get("selection", EVERYTHING),
         renderer=open_renderer(tokenizer, family, template),
         settings=settings,
         together=True,
+        links=linked_threads(preferences),
         by_outcome=False,
         remembers=True,
     )

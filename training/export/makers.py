@@ -1,10 +1,9 @@
 """What makes the rows of each kind, in one form: rows of all threads of a task, and what was wrong with them later."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Protocol
 
-from ...checkpoints.labels import Label
 from ..branches import Branch
 from ..chat_openai import Thinking
 from ..chats import ChatRows
@@ -143,7 +142,6 @@ def pair_maker(
     continuation: Continuation,
     max_pairs_per_task: int,
     min_reward_gap: float,
-    preferences: Iterable[Label],
 ) -> Maker:
     """Preference pairs."""
     return _PairMaker(
@@ -152,6 +150,5 @@ def pair_maker(
             max_pairs_per_task,
             min_reward_gap=min_reward_gap,
             nodes=nodes,
-            preferences=preferences,
         )
     )

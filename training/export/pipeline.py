@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ...checkpoints.store import Store
-from ...checkpoints.where import Head, Where, find_heads, state_of
+from ...checkpoints.where import Where, find_heads, state_of
 from ...errors import BadTrace, CannotRender, ThreadmillError
 from ..branches import Branch, stream_branches
-from ..dataset import LIBRARIES, Format, refuse_place, version_of
+from ..dataset import LIBRARIES, Format, line_of, refuse_place, version_of
 from ..selection.duplicates import branch_text
 from ..selection.facts import Facts, facts_of
 from ..selection.filters import refuse
 from ..selection.settings import Selection
-from .journal import NOTED, Entry, Journal, Origin, line_of
+from .journal import NOTED, Entry, Journal, Origin
 from .makers import Maker
 from .selected import token_counts, write_selected
+from .units import Place, Unit, in_units
 
 if TYPE_CHECKING:
     from ...nodes.models.render import Renderer
@@ -50,6 +51,8 @@ class Recipe:
     """What else the maker was told."""
     together: bool = False
     """Whether the threads of one task are needed at once."""
+    links: Sequence[tuple[str, str]] = ()
+    """Threads that are needed at once besides."""
     by_outcome: bool = True
     """Whether the selection's outcomes decide which branches give rows at all: bad examples make pairs, too."""
     remembers: bool = False
@@ -86,7 +89,7 @@ class _Made:
 class _Thread:
     """What became of reading a thread."""
 
-    task: str | None
+    unit: Unit
     made: tuple[_Made, ...]
     left_out: tuple[tuple[int, str, str | None, str], ...]
     """As ``Journal.left_out`` tells it."""
@@ -108,10 +111,8 @@ def run_export(
         BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold such rows.
     """
     refuse_place(out, recipe.kind, format)
-    heads = sorted(
-        ((db, head) for db, store in enumerate(stores) for head in find_heads(store, recipe.where)),
-        key=lambda found: (found[1].task or "", found[0], found[1].thread),
-    )
+    found = ((db, head) for db, store in enumerate(stores) for head in find_heads(store, recipe.where))
+    heads = in_units(found, together=recipe.together, links=recipe.links)
     journal = Journal(out, _fingerprint(recipe, stores, heads))
     try:
         maker = recipe.maker(journal)
@@ -127,9 +128,10 @@ def run_export(
     return manifest
 
 
-def _fingerprint(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, Head]]) -> str:
+def _fingerprint(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place]) -> str:
     states = [
-        (store.name, state_of(store, [head for at, head in heads if at == db])) for db, store in enumerate(stores)
+        (store.name, state_of(store, [place.head for place in heads if place.db == db]))
+        for db, store in enumerate(stores)
     ]
     tokenizer = recipe.renderer.fingerprint if recipe.renderer else None
     libraries = [version_of(name) for name in LIBRARIES]
@@ -140,7 +142,7 @@ def _fingerprint(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[
 def _fill(
     recipe: Recipe,
     stores: Sequence[Store],
-    heads: Sequence[tuple[int, Head]],
+    heads: Sequence[Place],
     journal: Journal,
     maker: Maker,
     progress: Progress | None,
@@ -148,7 +150,8 @@ def _fill(
     """Make the rows of all threads that are not yet in the journal."""
     done = saved = journal.done
     counted: Counter[str] = Counter()
-    for group in _groups(_read(recipe, stores, heads, done), together=recipe.together):
+    for _, threads in groupby(_read(recipe, stores, heads, done), key=lambda thread: thread.unit):
+        group = list(threads)
         _make(maker, group, journal)
         done += len(group)
         if done - saved >= COMMIT_EVERY or done == len(heads):
@@ -159,18 +162,6 @@ def _fill(
             saved = done
         if progress is not None:
             progress(done, len(heads))
-
-
-def _groups(threads: Iterator[_Thread], *, together: bool) -> Iterator[list[_Thread]]:
-    """Threads one by one, or those of one task together."""
-    group: list[_Thread] = []
-    for thread in threads:
-        if group and not (together and thread.task is not None and thread.task == group[0].task):
-            yield group
-            group = []
-        group.append(thread)
-    if group:
-        yield group
 
 
 def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
@@ -184,20 +175,28 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
         made = [known[place] for place in places]
         first, *_ = made
         redacted = Counter({kind: n for one in made for kind, n in one.redacted.items()})
-        row = {**row, "facts": first.facts.to_dict(), **({"redacted": redacted.total()} if redacted else {})}
+        row = {**row, "facts": first.facts.to_row(), **({"redacted": redacted.total()} if redacted else {})}
         entry = Entry(
-            0, row["facts"], _digest(row), token_counts(row)[0], first.text, row["source"], row.get("pair"), redacted
+            0,
+            first.facts.to_dict(),
+            _digest(row),
+            token_counts(row)[0],
+            first.text,
+            row["source"],
+            row.get("pair"),
+            redacted,
         )
         journal.add(row, entry, [one.origin for one in made])
 
 
-def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, Head]], done: int) -> Iterator[_Thread]:
+def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done: int) -> Iterator[_Thread]:
     """Each thread behind the first ``done``, in order."""
-    ids = Counter(head.thread for _, head in heads)
-    for db, run in groupby(heads[done:], key=lambda found: found[0]):
-        store, ahead = stores[db], [head for _, head in run]
+    ids = Counter(place.head.thread for place in heads)
+    for db, run in groupby(heads[done:], key=lambda place: place.db):
+        store, places = stores[db], list(run)
+        ahead = [place.head for place in places]
         stream = stream_branches(store, ahead, renderer=recipe.renderer, tools=recipe.tools)
-        for head, read in zip(ahead, stream, strict=True):
+        for (unit, _, head), read in zip(places, stream, strict=True):
             name = head.thread if ids[head.thread] == 1 else f"{head.thread} (database {db + 1})"
             made: list[_Made] = []
             left_out: list[tuple[int, str, str | None, str]] = []
@@ -210,7 +209,7 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[tuple[int, He
                     made.append(_prepare(recipe, replace(branch, thread=name), origin, facts))
                 else:
                     left_out.append((db, head.thread, branch.checkpoint, reason))
-            yield _Thread(head.task, tuple(made), tuple(left_out))
+            yield _Thread(unit, tuple(made), tuple(left_out))
 
 
 def _prepare(recipe: Recipe, branch: Branch, origin: Origin, facts: Facts) -> _Made:
