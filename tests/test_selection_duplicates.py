@@ -89,6 +89,15 @@ def test_near_duplicates_are_found_among_many():
     assert all(place >= 150 for place, decided in selected.decisions.items() if decided != "train")
 
 
+def test_texts_that_are_only_somewhat_alike_stay():
+    rng = random.Random(0)
+    texts = [rng.choices(WORDS, k=300) for _ in range(30)]
+    pairs = [(" ".join(text), changed(text, 6)) for text in texts]
+    assert all(similarity(one, other) < 0.83 for one, other in pairs)
+    rows = [row(place, text=text) for place, text in enumerate(text for pair in pairs for text in pair)]
+    assert decide(rows, near=0.93).left_out == {}  # though some share keys
+
+
 def test_the_text_of_a_branch_is_what_people_and_the_agent_said_and_called():
     messages = (
         SystemMessage("Be kind."),
