@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .look_print import print_report, print_stats
 from .place import DEFAULT_DB, AsJson, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..training.look.check import Report
     from ..training.look.pieces import Sheet
     from ..training.look.roles import RoleReader
     from ..training.look.seen import Seen
-    from ..training.look.stats import Stats
 
 app = typer.Typer(no_args_is_help=True, help="Look at threads and data sets.")
 
@@ -48,17 +47,24 @@ def preview_command(
 
     Example: threadmill export preview data/sft --row 3 --html row3.html
     """
+    from ..training.look.open_sheets import folder_sheets, thread_sheets
     from ..training.look.roles import RoleReader
     from ..training.slots import SEED_POLICY
 
-    given: Any = (tokenizer or str(SEED_POLICY), family, template)
-    if row or Path(source).is_dir():
+    spec = tokenizer or str(SEED_POLICY)
+    if row or Path(source).exists():
         from ..training.look.tokenizer import open_tokenizer
 
-        reader = RoleReader(open_tokenizer(given[0], template), family)
-        sheets = _row_sheets(Path(source), row or [1], split, reader)
+        reader = RoleReader(open_tokenizer(spec, template), family)
+        sheets = folder_sheets(Path(source), reader, row or ([] if html else [1]), split)
     else:
-        sheets, reader = _thread_sheets(source, given, db, everything=branches or html is not None)
+        from ..checkpoints.store import open_store
+        from ..training.export import open_renderer
+
+        renderer = open_renderer(spec, family, template)
+        reader = RoleReader(renderer.tokenizer, family)
+        with open_store(db, create=False, read_only=True) as store:
+            sheets = thread_sheets(store, source, renderer, reader, branches=branches or html is not None)
     if html is not None:
         from ..training.look.page import render_page
 
@@ -74,46 +80,6 @@ def preview_command(
         from ..training.look.terminal import render_sheets
 
         Console(highlight=False).print(render_sheets(sheets, reader.texts, logprobs=logprobs), soft_wrap=True)
-
-
-def _thread_sheets(thread: str, given: Any, db: str, *, everything: bool) -> "tuple[list[Sheet], RoleReader]":
-    from ..checkpoints.labels import labels_of
-    from ..checkpoints.reading import latest_metadata
-    from ..checkpoints.store import open_store
-    from ..training.branches import read_branches
-    from ..training.export import open_renderer
-    from ..training.look.pieces import branch_sheets
-    from ..training.look.roles import RoleReader
-
-    renderer = open_renderer(*given)
-    reader = RoleReader(renderer.tokenizer, given[1])
-    with open_store(db, create=False, read_only=True) as store:
-        labels = labels_of(store, [thread]).get(thread, [])
-        task = (latest_metadata(store, thread) or {}).get("task")
-        branches = read_branches(store, thread, task=task, labels=labels, renderer=renderer)
-    shown = branches if everything else branches[-1:]
-    return [sheet for branch in reversed(shown) for sheet in branch_sheets(branch, reader)], reader
-
-
-def _row_sheets(folder: Path, numbers: list[int], split: str | None, reader: "RoleReader") -> "list[Sheet]":
-    from ..errors import BadDataset
-    from ..training.look.folder import open_folder
-    from ..training.look.pieces import row_sheets
-    from ..training.look.sequences import NotAligned
-
-    data = open_folder(folder)
-    sheets: list[Sheet] = []
-    for number in numbers:
-        row = data.row(number, split)
-        try:
-            found = row_sheets(row, number, reader)
-        except NotAligned as error:
-            raise BadDataset(f"{folder}, row {number}: {error}; try `threadmill export check {folder}`") from error
-        if not found:
-            columns = ", ".join(row)
-            raise BadDataset(f"{folder}, row {number} has no tokens, only {columns}; preview its thread instead")
-        sheets += found
-    return sheets
 
 
 def _record(sheet: "Sheet", reader: "RoleReader") -> dict[str, Any]:
@@ -163,7 +129,7 @@ def stats_command(
     if as_json:
         typer.echo(json.dumps(stats.to_dict() | {"png": png and str(png)}))
     else:
-        _print_stats(stats, title)
+        print_stats(stats, title)
 
 
 @app.command("check")
@@ -186,7 +152,7 @@ def check_command(
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        _print_report(report)
+        print_report(report)
     if report.errors:
         raise typer.Exit(1)
 
@@ -246,52 +212,3 @@ def _branches_seen(db: str, where: list[str], given: Any) -> "Iterator[Seen]":
             progress(done, len(heads))
     if bad:
         typer.echo(f"{bad} threads cannot be read", err=True)
-
-
-def _print_stats(stats: "Stats", title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from ..training.look.texts import visible
-
-    record = stats.to_dict()
-    console = Console(highlight=False, markup=False, emoji=False)
-    table = Table(title=visible(title), show_header=False)
-    table.add_row("rows", ", ".join(f"{count:,} {split}" for split, count in record["splits"].items()) or "0")
-    if record["tokens"]:
-        table.add_row("tokens", f"{record['tokens']:,}, {record['trained_share']:.1%} of them trained")
-        table.add_row("tokens of a row", ", ".join(f"{name} {value:,}" for name, value in record["lengths"].items()))
-    for name in ("outcomes", "successes", "behaviours", "sources", "tools"):
-        told = ", ".join(f"{visible(what)} {count:,}" for what, count in record[name].items())
-        if told:
-            table.add_row("what successes do" if name == "successes" else name, told)
-    for tier, outcomes in record["tiers"].items():
-        table.add_row(f"tier {visible(tier)}", ", ".join(f"{what} {count:,}" for what, count in outcomes.items()))
-    console.print(table)
-    for warning in record["warnings"]:
-        console.print(f"warning: {visible(warning)}", style="yellow", soft_wrap=True)
-
-
-def _print_report(report: "Report") -> None:
-    from rich.console import Console
-
-    from ..training.look.texts import visible
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    rows = ", ".join(f"{count:,} {split}" for split, count in report.splits.items())
-    console.print(
-        f"{report.path}: {report.kind} in {report.format}, rows: {rows or 'none'}", style="bold", soft_wrap=True
-    )
-    for record in report.findings.records():
-        place = f"{record['split']} row {record['row']}: " if record["row"] else ""
-        style = "red" if record["severity"] == "error" else "yellow"
-        console.print(f"\n{record['severity']} {record['code']} (1 of {record['count']:,})", style=style)
-        console.print(visible(f"{place}{record['explanation']}"), soft_wrap=True)
-        if record["excerpt"]:
-            console.print(visible(record["excerpt"]), style="dim", soft_wrap=True)
-        console.print(visible(f"→ {record['fix']}"), soft_wrap=True)
-    console.print()
-    for missing in report.not_checked:
-        console.print(f"not checked: {visible(missing)}", style="yellow", soft_wrap=True)
-    style = "red" if report.errors else "yellow" if report.warnings else "green"
-    console.print(f"{report.errors:,} errors, {report.warnings:,} warnings", style=style)

@@ -183,6 +183,15 @@ def test_a_completion_needs_a_label_of_true_or_false(check: Check) -> None:
     kto = {"prompt_ids": [1], "completion_ids": [2], "completion_mask": [1]}
     report = check({**kto, "label": True}, {**kto, "label": "good"}, known=False)
     assert codes(report) == {"bad-label": 1}
+    assert codes(check({**kto, "label": True}, {**kto, "label": False}, known=False)) == {"contradiction": 1}
+
+
+def test_trials_of_a_group_answer_one_prompt_and_have_rewards(check: Check) -> None:
+    trial = {"group": "a", "input_ids": [1, 2, 3], "mask": [0, 1, 1], "reward": 1.0}
+    assert codes(check(trial, trial, known=False)) == {}
+    other = trial | {"input_ids": [4, 2, 3], "reward": None}
+    report = check(trial, other, other | {"group": "b", "reward": 0}, known=False)
+    assert codes(report) == {"bad-reward": 1, "prefix-differs": 1}
 
 
 def test_rows_that_repeat_or_leak_are_found(check: Check) -> None:

@@ -14,7 +14,7 @@ from threadmill.checkpoints.store import Store, open_store
 from threadmill.cli.look import app
 from threadmill.graphs.state import AgentState
 from threadmill.nodes.models.trace import Trace, write_trace
-from threadmill.training.export import export_chats, export_pairs, export_sft
+from threadmill.training.export import export_chats, export_groups, export_kto, export_pairs, export_sft
 from threadmill.training.look.check import check_folder
 from threadmill.training.look.roles import RoleReader
 from threadmill.training.look.seen import Seen, row_seen
@@ -82,6 +82,9 @@ def test_what_we_export_has_no_finding(store: Store, tokenizer: Any, tmp_path: P
     export_pairs(store, tmp_path / "pairs", tokenizer=tokenizer)
     report = check_folder(tmp_path / "pairs", reader)
     assert (report.findings.kept, report.splits, report.kind) == ([], {"train": 2}, "pairs")
+    for name, exported in (("kto", export_kto), ("groups", export_groups)):
+        exported(store, tmp_path / name, tokenizer=tokenizer)
+        assert check_folder(tmp_path / name, reader).findings.kept == []
     export_chats(store, tmp_path / "chats", chat="openai")
     report = check_folder(tmp_path / "chats", reader)
     assert (report.findings.kept, report.splits, report.kind) == ([], {"train": 2}, "openai")

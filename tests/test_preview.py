@@ -15,7 +15,8 @@ from threadmill.graphs.state import AgentState
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import Trace, write_trace
 from threadmill.training.branches import Branch, Outcome
-from threadmill.training.look.folder import open_folder
+from threadmill.training.dataset import write_dataset
+from threadmill.training.look.open_sheets import folder_sheets
 from threadmill.training.look.pieces import branch_sheets, row_sheets
 from threadmill.training.look.roles import RoleReader
 from threadmill.training.look.terminal import render_sheets
@@ -201,5 +202,17 @@ def test_the_command_shows_a_thread_or_a_row(tmp_path: Path, tiny_tokenizer: Any
     result = CliRunner().invoke(app, ["preview", str(data), "--row", "2", "--html", str(page), *given])
     assert [sheet["title"] for sheet in json.loads(result.stdout)["sheets"]] == ["row 2 · chosen", "row 2 · rejected"]
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    result = CliRunner().invoke(app, ["preview", str(data), "--html", str(page), *given])
+    assert len(json.loads(result.stdout)["sheets"]) == 3
     with pytest.raises(BadDataset, match="has no train row 3; it has 2, numbered from 1"):
-        open_folder(data).row(3)
+        folder_sheets(data, RoleReader(tiny_tokenizer), [1, 3])
+
+
+def test_a_row_of_another_tokenizer_says_so(tmp_path: Path, reader: RoleReader) -> None:
+    row = {"input_ids": [1, 2], "labels": [-100, 2], "logprobs": [None, -1.0]}
+    assert reader.template is not None
+    for made, note in ((reader.template.fingerprint, ""), ("0123456789ab", "it was exported with another tokenizer")):
+        write_dataset(tmp_path / "sft", [row], {"kind": "sft", "tokenizer": made})
+        (sheet,) = folder_sheets(tmp_path / "sft", reader)
+        assert sheet.note.startswith(note)
+        assert bool(sheet.note) == bool(note)

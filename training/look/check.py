@@ -13,6 +13,7 @@ from typing import Any
 
 from .chats import NoMessages, chat_columns
 from .check_chats import chat_findings
+from .check_groups import GroupCheck
 from .check_manifest import count_findings, file_findings, tokenizer_findings
 from .check_pairs import pair_findings
 from .check_splits import SplitCheck
@@ -75,6 +76,7 @@ def check_folder(path: Path, reader: RoleReader | None = None) -> Report:
     report.findings.add(file_findings(folder))
     counted = {split: Counter[str]() for split in folder.files}
     check, splits = TokenCheck(reader), SplitCheck(list(folder.files))
+    groups = GroupCheck(check.texts)
     special = [reader.texts.added[token] for token in sorted(reader.texts.special)] if reader else []
     kinds: set[str] = set()
     for placed in folder.rows():
@@ -88,6 +90,7 @@ def check_folder(path: Path, reader: RoleReader | None = None) -> Report:
         found, sequences = _row_findings(row, check, special, kinds)
         counted[placed.split] += _tokens_of(sequences)
         found += splits.findings(placed.split, placed.number, row, sequences)
+        found += groups.findings(placed.number, row, sequences)
         report.findings.add(found, placed.split, placed.number)
     report.splits = {split: counter["rows"] for split, counter in counted.items()}
     if not sum(report.splits.values()):

@@ -32,10 +32,10 @@ class SplitCheck:
         if at != split:
             what = f"the row is also {at} row {place}: what is tested was trained"
             yield Finding("leaked-row", "error", what, "split by thread or by task, and export again")
-        elif place != number:
+        elif place != number and "group" not in row:  # trials may turn out the same
             what = f"the row is the same as row {place}: it counts twice"
             yield Finding("duplicate", "warning", what, "leave one of them out")
-        yield from _contradictions(self._pairs, number, sequences)
+        yield from _contradictions(self._pairs, number, row.get("label"), sequences)
         if self._others:
             yield from self._leaks(split, row, sequences, leaked=at != split)
 
@@ -66,8 +66,14 @@ def _row_digest(row: Mapping[str, Any], sequences: Sequence[Tokens]) -> int:
 _SAID = ("messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "label")
 
 
-def _contradictions(seen: dict[int, int], number: int, sequences: Sequence[Tokens]) -> Iterator[Finding]:
+def _contradictions(seen: dict[int, int], number: int, label: Any, sequences: Sequence[Tokens]) -> Iterator[Finding]:
     by_name = {tokens.name: tokens.ids for tokens in sequences}
+    if "completion" in by_name and isinstance(label, bool):
+        seen.setdefault(_digest(repr((by_name["completion"], label)).encode()), number)
+        other = seen.get(_digest(repr((by_name["completion"], not label)).encode()))
+        if other is not None:
+            what = f"row {other} has the same completion with the other label"
+            yield Finding("contradiction", "warning", what, "decide for one of them, or leave both out")
     if "chosen" not in by_name or "rejected" not in by_name:
         return
     chosen, rejected = by_name["chosen"], by_name["rejected"]

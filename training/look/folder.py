@@ -56,24 +56,6 @@ class Folder:
                         problem = str(row) if isinstance(row, ValueError) else f"a {type(row).__name__}, not an object"
                         yield Placed(split, number, None, problem)
 
-    def row(self, number: int, split: str | None = None) -> Mapping[str, Any]:
-        """One row by its number; of the first split if none is named.
-
-        Raises:
-            BadDataset: there is no such row, or it cannot be read.
-        """
-        wanted = split or next(iter(self.files), "train")
-        last = 0
-        for placed in self.rows():
-            if placed.split != wanted:
-                continue
-            last = placed.number
-            if last == number:
-                if placed.row is None:
-                    raise BadDataset(f"{self.path}, {wanted} row {number} cannot be read: {placed.problem}")
-                return placed.row
-        raise BadDataset(f"{self.path} has no {wanted} row {number}; it has {last}, numbered from 1")
-
 
 def open_folder(path: Path) -> Folder:
     """The data set at ``path``, a folder or a single file.

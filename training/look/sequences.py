@@ -1,7 +1,8 @@
 """The token sequences of one row, in whatever columns it keeps them: ids, what is trained of them, logprobs.
 
-``input_ids`` with ``labels``, ``assistant_masks`` or ``completion_mask``; ``prompt_ids`` with ``completion_ids``,
-or with ``chosen_ids`` and ``rejected_ids`` and a mask for each; ``chosen_input_ids`` with ``chosen_labels``.
+``input_ids`` with ``labels``, ``assistant_masks``, ``completion_mask`` or ``mask``; ``prompt_ids`` with
+``completion_ids``, or with ``chosen_ids`` and ``rejected_ids`` and a mask for each; ``chosen_input_ids`` with
+``chosen_labels``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..rows import IGNORED
 
-MASKS = ("assistant_masks", "assistant_mask", "completion_mask", "loss_mask")
+MASKS = ("assistant_masks", "assistant_mask", "completion_mask", "loss_mask", "mask")
 
 
 @dataclass(frozen=True, slots=True)
