@@ -3,12 +3,12 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from threadmill.checkpoints.importers import import_files
 from threadmill.checkpoints.importers.schemas import read_tools
 from threadmill.checkpoints.labels import labels_of
@@ -57,7 +57,7 @@ def answers(store: Store, thread: str) -> list[AIMessage]:
     return [message for message in read_messages(store, thread) if isinstance(message, AIMessage)]
 
 
-def results(messages: list[AnyMessage]) -> list[tuple[str, str]]:
+def results(messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
     return [(m.status, m.additional_kwargs["kind"]) for m in messages if isinstance(m, ToolMessage)]
 
 

@@ -6,6 +6,7 @@ JSON Schema.
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,14 @@ def tools_beside(file: Path) -> tuple[dict[str, Any], ...]:
         BadRow: it holds something else.
     """
     beside = file.with_name("tools.json")
-    if not beside.is_file() or beside == file:
+    if beside == file or not beside.is_file():
         return ()
+    return _read_file(beside, beside.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read_file(beside: Path, changed_at: int) -> tuple[dict[str, Any], ...]:
+    """Read once for all rows of a file; ``changed_at`` tells another content."""
     try:
         held = json.loads(beside.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
