@@ -72,6 +72,20 @@ def test_the_same_row_is_the_same_thread_and_another_row_another_one() -> None:
     assert again.thread != other.thread
 
 
+def test_what_others_add_to_a_row_becomes_task_trial_and_labels() -> None:
+    record = read_one(openai, {**ROW, "task_id": "refund-3", "trial": 1, "reward": 0.5, "success": False})
+    assert (record.task, record.trial, record.reward, record.success) == ("refund-3", 1, 0.5, 0.0)
+    with pytest.raises(BadRow, match="reward is no number: 'good'"):
+        read_one(openai, {**ROW, "reward": "good"})
+
+
+def test_an_id_that_is_used_again_finds_the_newer_call() -> None:
+    asked = {"role": "assistant", "content": None, "tool_calls": [ASKED]}
+    given = {"role": "tool", "tool_call_id": "c1", "content": "Sent."}
+    turns = as_turns(read_one(openai, {"messages": [asked, given, asked, given]}).messages)
+    assert [turn.get("call") for turn in turns] == [None, 0, None, 1]
+
+
 def test_functions_of_the_older_kind_are_read_too() -> None:
     row = {
         "messages": [

@@ -13,6 +13,7 @@ from typing import Any
 
 from .calls import Asked, read_call
 from .conversation import CUT_SHORT, Conversation, name_thread
+from .outcome import outcome_of
 from .record import BadRow, Record
 from .tool_text import tools_in
 
@@ -84,6 +85,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
         model=next((place["model"] for place in (about, asked, row) if isinstance(place.get("model"), str)), None),
         tools=tools_in([tool for tool in tools if not _is_theirs(tool)] if isinstance(tools, list) else tools),
         metadata={"stop_reason": stopped} if isinstance(stopped, str) else {},
+        **outcome_of(row),
     )
 
 

@@ -10,7 +10,8 @@ https://platform.openai.com/docs/api-reference/chat/object, no sample at hand. A
   ``choices`` beside ``messages``: a thread for each choice. What was said before the response is context: it was logged
   with a response of its own. A choice that was cut at its longest is not trained.
 
-Images, audio and files are no text: such rows are set aside.
+Images, audio and files are no text: such rows are set aside. ``task_id``, ``trial``, ``reward`` and ``success``, which
+others add to such rows, are taken for what they say.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 from . import anthropic
 from .calls import Asked, read_call
 from .conversation import CUT_SHORT, Conversation, name_thread
+from .outcome import outcome_of
 from .preference import CHOSEN, REJECTED, prefer
 from .record import BadRow, Record
 from .tool_text import tools_in
@@ -111,11 +113,10 @@ def _record(
         thread=chat.thread,
         agent=NAME,
         messages=chat.messages(),
-        task=task,
-        trial=trial,
         model=model,
         tools=tools_in(next((place[key] for place in (asked, row) for key in TOOLS if place.get(key)), None)),
         metadata=about,
+        **{"task": task, "trial": trial, **outcome_of(row)},
     )
 
 

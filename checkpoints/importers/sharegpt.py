@@ -14,6 +14,7 @@ from typing import Any
 from . import hermes_text
 from .calls import Asked, read_call, read_literal, read_spoken_call
 from .conversation import Conversation, name_thread, spell
+from .outcome import outcome_of
 from .preference import CHOSEN, REJECTED, prefer
 from .record import BadRow, Record
 from .tool_text import tools_in
@@ -82,9 +83,9 @@ def _record(chat: Conversation, row: dict[str, Any], last: list[Any]) -> Record:
         agent=NAME,
         messages=chat.messages(),
         model=row["model"] if isinstance(row.get("model"), str) else None,
-        success=float(tag) if isinstance(tag, bool) else None,
         tools=tools_in(row.get("tools")),
         metadata=about(row),
+        **{"success": float(tag) if isinstance(tag, bool) else None, **outcome_of(row)},
     )
 
 
