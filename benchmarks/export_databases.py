@@ -4,11 +4,10 @@ A few threads of each are run, by a scripted model; the others are copies of the
 which stands in ids and texts, is another one of the same length. So every thread has messages and ids of its own.
 """
 
+import random
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -16,29 +15,45 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, tools_condition
-from threadmill.checkpoints import Store, open_store
-from threadmill.graphs import build_react
+from langgraph.prebuilt import ToolNode
+from threadmill.checkpoints import open_store
+from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.trace import Trace, write_trace
 
+VERSION = "shop.think@0001"
 RUN = 8
 """Threads that are run; the others are copies."""
-ASKED = "Order T{number:06d}-{turn} was to arrive on Monday, and nobody rang my bell. Where is it now? " * 2
-CALLED = "I look up where the parcel of order T{number:06d}-{turn} was seen last, and who had it in hand. " * 2
-FOUND = "It left the depot at 8:40, was scanned at the hub at 14:05, and waits for its next van since then. " * 2
-TOLD = "Your parcel T{number:06d}-{turn} is at the hub, leaves it this evening, and comes tomorrow before noon. " * 2
+WORDS = (
+    "about after again all always another answer arrive ask away back before begin behind bell between bring call "
+    "came carry change city close come could customer day depot did door down driver early evening every fast few "
+    "find first follow found from give go good had hand hour house hub into keep kind know last late leave left "
+    "letter line little long look made many more morning move name near need never new next night note now number "
+    "often only open order other parcel part people place point quick rang read right road same say scan seem "
+    "send sent set show side some soon stand start status still stop street take tell than then there thing think "
+    "time today told tomorrow took try turn under until use van very wait was way week went were what where which "
+    "while who will with word work write year"
+).split()
+LENGTH = 36
+"""Words in a text: about 200 characters."""
+
+
+def text_of(number: int, turn: int, who: str) -> str:
+    """Something that nobody else says; the thread's number is in it."""
+    chosen = random.Random(f"{number % RUN} {turn} {who}").choices(WORDS, k=LENGTH)
+    return f"{thread_name(number)}-{turn}: {' '.join(chosen)}."
 
 
 @tool
 def look_up(order: str) -> str:
     """Look up where an order is."""
-    return FOUND
+    thread, turn = order.split("-")
+    return text_of(int(thread[1:]), int(turn), "tool")
 
 
 def build_renderer() -> Renderer:
-    """A byte-level BPE of 600 tokens that knows these texts, with the chat template of Qwen2.5."""
+    """A byte-level BPE of 1,000 tokens that knows these words, with the chat template of Qwen2.5."""
     from importlib import resources
 
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -48,8 +63,8 @@ def build_renderer() -> Renderer:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, special_tokens=[], show_progress=False)
-    bpe.train_from_iterator([text.format(number=3, turn=0) for text in (ASKED, CALLED, FOUND, TOLD)] * 20, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=1000, initial_alphabet=alphabet, special_tokens=[], show_progress=False)
+    bpe.train_from_iterator([text_of(n, n, "") for n in range(200)], trainer)
     special = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
     bpe.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     bpe.add_tokens([AddedToken(text, normalized=False) for text in ("<tool_call>", "</tool_call>")])
@@ -61,58 +76,57 @@ def build_renderer() -> Renderer:
 
 
 class Speaker:
-    """Answers one thread: a call, then the answer, again and again; with traces if there is a ``renderer``."""
+    """The model of one thread, which calls the tool each time it is asked; with traces if there is a ``renderer``."""
 
     def __init__(self, number: int, renderer: Renderer | None = None) -> None:
         self.number, self.renderer = number, renderer
 
     def __call__(self, messages: list[BaseMessage]) -> AIMessage:
-        made = sum(message.type == "ai" for message in messages)
-        about = {"number": self.number, "turn": made // 2}
-        id_ = f"T{self.number:06d}-a{made}"
-        if made % 2:
-            said = AIMessage(TOLD.format(**about), id=id_)
-        else:
-            call = {"name": "look_up", "args": {"order": "T{number:06d}-{turn}".format(**about)}, "id": f"c{made}"}
-            said = AIMessage(CALLED.format(**about), id=id_, tool_calls=[{**call, "type": "tool_call"}])
+        turn = sum(message.type == "ai" for message in messages)
+        name = thread_name(self.number)
+        call = {"name": "look_up", "args": {"order": f"{name}-{turn}"}, "id": f"c{turn}", "type": "tool_call"}
+        said = AIMessage(text_of(self.number, turn, "ai"), id=f"{name}-a{turn}", tool_calls=[call])
         if self.renderer is None:
             return said
         prompt = self.renderer.prompt(messages, None)
         row = self.renderer.training_rows([*messages, said])[-1]
         sampled = row.ids[row.turns[-1].low : row.turns[-1].high]
         logprobs = tuple(-0.01 - (token * 37 % 101) / 50 for token in sampled)
-        trace = Trace("shop.think@0001", prompt.delta_ids, sampled, logprobs, (), prompt.restart, digest=prompt.digest)
+        trace = Trace(VERSION, prompt.delta_ids, sampled, logprobs, (), prompt.restart, digest=prompt.digest)
         return said.model_copy(update={"response_metadata": {"trace": write_trace(trace)}})
 
 
 def build_ours(number: int, renderer: Renderer | None) -> Any:
-    """Our agent, uncompiled."""
-    slot = Slot.fixed("shop.think", ScriptedModel(Speaker(number, renderer)), "shop.think@0001")
-    return build_react(slot, [look_up], name="shop")
+    """Our agent, uncompiled; a run is one model call and its tool."""
+    slot = Slot.fixed("shop.think", ScriptedModel(Speaker(number, renderer)), VERSION)
+    return build_react(slot, [look_up], name="shop", max_calls=1)
 
 
 def build_plain(number: int) -> Any:
-    """LangGraph's own example of a loop, uncompiled: nothing of ours."""
+    """The same with nothing of ours, uncompiled: LangGraph's own state and nodes."""
     speaker = Speaker(number)
     graph = StateGraph(MessagesState)
     graph.add_node("chatbot", lambda state: {"messages": [speaker(state["messages"])]})
     graph.add_node("tools", ToolNode([look_up]))
     graph.add_edge(START, "chatbot")
-    graph.add_conditional_edges("chatbot", tools_condition)
-    graph.add_edge("tools", "chatbot")
+    graph.add_edge("chatbot", "tools")
     return graph
 
 
-def write_database(url: str, kind: str, threads: int, turns: int, renderer: Renderer) -> None:
+def write_database(url: str, kind: str, threads: int, turns: int) -> None:
     """Fill the new database at ``url`` with ``threads`` of the kind ``ours`` or ``plain``, of ``turns`` model calls."""
+    renderer = build_renderer()
     with saver_at(url, kind) as saver:
         for number in range(min(threads, RUN)):
             building = build_ours(number, renderer) if kind == "ours" else build_plain(number)
             graph = building.compile(checkpointer=saver)
-            config = {"configurable": {"thread_id": thread_name(number)}, "metadata": {"agent": "shop"}}
-            for turn in range(turns // 2):
-                asked = HumanMessage(ASKED.format(number=number, turn=turn), id=f"{thread_name(number)}-h{turn}")
-                graph.invoke({"messages": [asked]}, config, durability="sync")
+            for turn in range(turns):
+                text = text_of(number, turn, "human")
+                if kind == "ours":
+                    run_thread(graph, thread_name(number), text)
+                else:
+                    config = {"configurable": {"thread_id": thread_name(number)}}
+                    graph.invoke({"messages": [HumanMessage(text)]}, config)
     (copy_in_sqlite if url.startswith("sqlite") else copy_in_postgres)(url, threads)
 
 
@@ -165,7 +179,8 @@ def copy_in_postgres(url: str, threads: int) -> None:
             columns = [
                 name
                 for (name,) in connection.execute(
-                    "SELECT column_name FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position",
+                    "SELECT column_name FROM information_schema.columns WHERE table_name = %s "
+                    "ORDER BY ordinal_position",
                     (table,),
                 ).fetchall()
             ]
@@ -187,6 +202,10 @@ def renamed(rows: Sequence[Sequence[Any]], old: int, new: int) -> Iterator[list[
     content = (texts[0].encode(), texts[1].encode())
     for row in rows:
         yield [
-            value.replace(*texts) if isinstance(value, str) else value.replace(*content) if isinstance(value, bytes) else value
+            value.replace(*texts)
+            if isinstance(value, str)
+            else value.replace(*content)
+            if isinstance(value, bytes)
+            else value
             for value in row
         ]
