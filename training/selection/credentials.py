@@ -66,6 +66,7 @@ _REACH = 100
 _LONGEST_VALUE = 256
 _REST_OF_WORD = re.compile(r"[A-Za-z0-9_-]*")
 _REST_OF_JWT = re.compile(r"[A-Za-z0-9_=-]*(?:\.[A-Za-z0-9_+/=-]+)*")
+_JWT_WORD = re.compile(r"[A-Za-z0-9_=.+/-]{16,}")
 _END_OF_KEY = re.compile(r"END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-{0,5}|Private-MAC: \w+")
 _LONGEST_KEY = 20_000
 _BODY_OF_KEY = re.compile(
@@ -147,10 +148,14 @@ def _web_tokens(plugin: Any) -> Callable[[str], Iterator[tuple[int, int]]]:
     """With the signature, which the plugin leaves behind."""
 
     def find(text: str) -> Iterator[tuple[int, int]]:
-        for pattern in plugin.denylist:
-            for match in pattern.finditer(text):
-                if plugin.is_formally_valid(match[0]):
-                    yield match.start(), _end_of(_REST_OF_JWT, text, match.end())
+        for word in _JWT_WORD.finditer(text):
+            if len(word[0]) > _LONGEST_KEY:  # no token is as long, and the pattern takes a square of time
+                continue
+            for pattern in plugin.denylist:
+                for match in pattern.finditer(word[0]):
+                    if plugin.is_formally_valid(match[0]):
+                        end = _end_of(_REST_OF_JWT, word[0], match.end())
+                        yield word.start() + match.start(), word.start() + end
 
     return find
 
@@ -173,20 +178,24 @@ def _password_finder() -> Callable[[str], Iterator[tuple[int, int]]]:
     keyword = _load("keyword")
     heuristic = _load("", "detect_secrets.filters.heuristic")
     names = "|".join(keyword.DENYLIST)
-    lowered, named = re.compile(names), re.compile(names, re.IGNORECASE)
+    lowered, named = re.compile(names), re.compile(rf"(?:{names})\w{{0,64}}(?!\w)", re.IGNORECASE)
 
     def find(text: str) -> Iterator[tuple[int, int]]:
         if not lowered.search(_lower(text)):
             return
-        for begin, window in windows(text, named, _LONGEST_VALUE):
-            for line in _LINE.finditer(window):
-                low = begin + line.start()
+        done = 0
+        for name in named.finditer(text):
+            if name.start() < done:
+                continue
+            done = name.start() + _LONGEST_VALUE  # what is named up to there has its value before the end of this
+            begin = max(0, name.start() - _LONGEST_VALUE)
+            for line in _LINE.finditer(text, begin, done + 2 * _LONGEST_VALUE):
                 for pattern, group in keyword.QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP.items():
                     for match in pattern.finditer(line[0]):
                         value = match[group]
                         harmless = heuristic.is_templated_secret(value) or heuristic.is_not_alphanumeric_string(value)
                         if not harmless and not _PLACEHOLDER.search(value):
-                            yield low + match.start(group), low + match.end(group)
+                            yield line.start() + match.start(group), line.start() + match.end(group)
 
     return find
 
