@@ -75,8 +75,12 @@ def as_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
 
 def read_all(module: ModuleType, row: dict[str, Any]) -> list[Record]:
     """The records of a row as it comes from a file, each one fit to be stored."""
-    found = module.read(json.loads(json.dumps(row)), FILE)
-    return [check_record(record) for record in ([found] if isinstance(found, Record) else found)]
+    read = module.read(json.loads(json.dumps(row)), FILE)
+    found = [read] if isinstance(read, Record) else list(read)
+    for record in found:
+        if isinstance(record, BadRow):
+            raise record
+    return [check_record(record) for record in found]
 
 
 def read_one(module: ModuleType, row: dict[str, Any]) -> Record:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conversations import Turn, as_turns, conversations, damaged, read_all, read_one, survives
+from conversations import FILE, Turn, as_turns, conversations, damaged, read_all, read_one, survives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -189,6 +189,15 @@ def test_calls_that_do_not_continue_each_other_are_threads_of_their_own() -> Non
     assert [m.content for m in first.messages] == ["Hi", "Hello", "Bye", "Bye"]
     assert [m.content for m in second.messages] == ["Summarise", "Sum"]
     assert [first.thread, second.thread] == ["langsmith-t", "langsmith-t-1"]
+
+
+def test_a_line_that_is_odd_leaves_the_others_alone() -> None:
+    answer = {"role": "assistant", "content": "Hello"}
+    odd = [{"role": "tool", "tool_call_id": "c", "content": "of nothing"}]
+    good, bad = langsmith.read({"runs": [run(0, [USER], answer), run(1, odd, answer)]}, FILE)
+    assert not isinstance(good, BadRow)
+    assert [m.content for m in good.messages] == ["Hi", "Hello"]
+    assert str(bad) == "message 0 is a result without a call"
 
 
 def test_a_call_that_failed_and_was_repeated_is_one_conversation_with_or_without_its_error() -> None:

@@ -58,8 +58,8 @@ def rows(file: Path) -> Iterator[tuple[int, Any]]:
         yield line, {"trace_id": trace, "runs": runs}
 
 
-def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
-    """The records of a trace: one, or one for each line of model calls.
+def read(row: dict[str, Any], file: Path) -> Iterable[Record | BadRow]:
+    """The records of a trace: one, or one for each line of model calls; the reason in place of one that is odd.
 
     Raises:
         BadRow: no run of it holds messages, or one is in no known form.
@@ -73,11 +73,14 @@ def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
     trace = row.get("trace_id") or root.get("trace_id") or root.get("id")
     thread = f"{NAME}-{read_id(trace, 'trace_id')}" if trace else name_thread(NAME, row)
     lines = lines_in(runs) or [ends_of([root, *runs])]
-    for line in lines:
+    found: list[Record | BadRow] = []
+    for number, line in enumerate(lines):
         add_results(line, runs)
-    return [
-        _record(thread if number == 0 else f"{thread}-{number}", line, root, runs) for number, line in enumerate(lines)
-    ]
+        try:
+            found.append(_record(thread if number == 0 else f"{thread}-{number}", line, root, runs))
+        except BadRow as error:
+            found.append(error)
+    return found
 
 
 def _record(thread: str, line: Line, root: dict[str, Any], runs: list[dict[str, Any]]) -> Record:
