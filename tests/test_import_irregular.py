@@ -160,6 +160,21 @@ def test_a_tree_without_a_prompt_begins_with_its_query(store: Store, tmp_path: P
     assert labels == [(False, 0), (False, 0), (True, 0)]
 
 
+def test_chains_that_were_tried_are_paths_of_one_thread(store: Store, tmp_path: Path) -> None:
+    def finish(how: str, code: int) -> list[dict[str, Any]]:
+        call = {"node_type": "Action Input", "description": json.dumps({"return_type": how}), "observation": "{}"}
+        return [{"node_type": "Action", "description": "Finish"}, {**call, "observation_code": code}]
+
+    tried = [
+        {"chain": finish("give_up_and_restart", 4), "win": False},
+        {"chain": finish("give_answer", 3), "win": True},
+    ]
+    row = {"win": True, "trys": tried, "answer_generation": {"query": "Find it."}}
+    import_files(store, [write(tmp_path / "answers.jsonl", row)])
+    assert [label.value for label in labels_of(store)[only(store)]] == [0, 1, 1]
+    assert [m.text for m in read_messages(store, only(store))] == ["Find it.", "", "{}"]
+
+
 ROWS = [{**RUN, "task_id": task} for task in range(3)]
 
 

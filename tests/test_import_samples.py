@@ -15,6 +15,7 @@ from threadmill.checkpoints.labels import labels_of
 from threadmill.checkpoints.reading import latest_metadata, read_messages
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.threads import list_threads
+from threadmill.nodes.models.render import Renderer
 from threadmill.training.branches import Branch, read_branches
 
 DATA = Path(__file__).parent / "data"
@@ -82,6 +83,14 @@ def test_tau2_begins_with_the_policy_and_a_greeting_that_no_model_said(store: St
     book = first.response_metadata["tools"][0]["function"]["parameters"]
     assert set(book["$defs"]) == {"FlightInfo", "Passenger", "Payment"}
     assert book["properties"]["flights"]["items"]["anyOf"][0] == {"$ref": "#/$defs/FlightInfo"}
+
+
+def test_a_greeting_is_given_and_never_trained(store: Store, tiny_tokenizer: Any) -> None:
+    import_files(store, [DATA / "tau2_airline/results.gpt-4.1.sample.json.gz"])
+    thread = "tau2-airline-48-gpt-4.1-0"
+    (branch,) = read_branches(store, thread, task=None, labels=[], renderer=Renderer(tiny_tokenizer))
+    trained = [span.message for row in branch.trajectories for span in row.spans if span.origin != "given"]
+    assert trained == [answer.id for answer in answers(store, thread)[1:]]
 
 
 def test_tau2_pairs_parallel_calls_and_says_how_the_run_ended(store: Store) -> None:

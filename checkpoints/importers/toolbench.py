@@ -4,7 +4,8 @@ A row becomes one thread: what the search tried is its branches, in the order in
 name of a call, or its arguments with the observation; a thought and the call after it are one answer. A path that
 gives an answer in a row with ``win`` is a success, every other one a failure. The prompt is the one of
 ``train_messages``, which rows without an answer lack; the prompts that ask for something else at a node tried before
-are not in the tree, so that such an answer stands as if it had been the first one there.
+are not in the tree, so that such an answer stands as if it had been the first one there. Where chains were tried and no
+tree searched (``trys``), each is a path; that is built from the public code of ToolBench, no sample at hand.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ ANSWERED = 3
 
 def fits(row: dict[str, Any]) -> bool:
     """Does ``row`` look like an answer of ToolBench?"""
-    return "answer_generation" in row and "tree" in row
+    return "answer_generation" in row and ("tree" in row or "trys" in row)
 
 
 def read(row: dict[str, Any], file: Path) -> Record:
@@ -39,17 +40,18 @@ def read(row: dict[str, Any], file: Path) -> Record:
         BadRow: a field is missing or not what it should be.
     """
     about, tree = row.get("answer_generation"), row.get("tree")
-    if not isinstance(about, Mapping) or not isinstance(about.get("query"), str):
-        raise BadRow("answer_generation has no query")
-    root = tree.get("tree") if isinstance(tree, Mapping) else None
+    if not isinstance(about, Mapping):
+        raise BadRow("answer_generation is no object")
+    root = _chains(row["trys"]) if "trys" in row else tree.get("tree") if isinstance(tree, Mapping) else None
     if not isinstance(root, Mapping):
         raise BadRow("there is no tree")
     thread = _thread(row)
     search = _Search(thread, won=row.get("win") is True)
-    for message in _prompt(about):
+    prompt = _prompt(about)
+    for message in prompt:
         search.add(message, len(search.messages) - 1)
     search.walk(root, len(search.messages) - 1)
-    if len(search.messages) == len(_prompt(about)):
+    if len(search.messages) == len(prompt):
         raise BadRow("nothing was tried in the tree")
     finish = about.get("finish_type")
     return Record(
@@ -148,7 +150,28 @@ def _prompt(about: Mapping[str, Any]) -> list[BaseMessage]:
         if role not in ("system", "user") or not isinstance(content, str):
             break
         said.append(SystemMessage(content) if role == "system" else HumanMessage(content))
-    return said if any(isinstance(message, HumanMessage) for message in said) else [HumanMessage(str(about["query"]))]
+    if any(isinstance(message, HumanMessage) for message in said):
+        return said
+    if not isinstance(about.get("query"), str):
+        raise BadRow("answer_generation has neither a query nor messages")
+    return [HumanMessage(about["query"])]
+
+
+def _chains(tried: Any) -> Mapping[str, Any]:
+    """Chains as a tree that splits at its root."""
+    if not isinstance(tried, list) or not all(isinstance(one, Mapping) for one in tried):
+        raise BadRow("trys is no list of chains")
+    children = [_nested(one.get("chain")) for one in tried]
+    return {"node_type": "Action Input", "description": "", "children": children}
+
+
+def _nested(chain: Any) -> Mapping[str, Any]:
+    if not isinstance(chain, list) or not chain or not all(isinstance(node, Mapping) for node in chain):
+        raise BadRow("a chain is no list of nodes")
+    below: list[Mapping[str, Any]] = []
+    for node in reversed(chain):
+        below = [{**node, "children": below}]
+    return below[0]
 
 
 def _thread(row: Mapping[str, Any]) -> str:
