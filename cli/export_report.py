@@ -15,6 +15,8 @@ def report(export: Export, manifest: dict[str, Any]) -> None:
     if not manifest["threads"]:
         asked = " and ".join(export.where or ()) or "anything"
         typer.echo(f"no thread fits {asked}; see `threadmill threads list`", err=True)
+    if lacking := manifest.get("noted", {}).get("rows with calls of tools that nobody noted"):
+        typer.echo(f"{lacking} rows have calls of tools that their prompts do not show; give --tools FILE", err=True)
     record = {key: manifest[key] for key in KEYS} | {"out": str(export.out)}
     if export.as_json:
         typer.echo(json.dumps(record))

@@ -1,4 +1,4 @@
-"""Exports, and dies when so many threads are done: python export_killed.py DATABASE OUT TOKENIZER THREADS."""
+"""Exports, and dies when so many threads are done: python export_killed.py DATABASE OUT TOKENIZER THREADS KIND."""
 
 import os
 import signal
@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 from threadmill.checkpoints.store import open_store
-from threadmill.training.export import export_sft, pipeline
+from threadmill.training.export import export_kto, export_pairs, export_sft, pipeline
 
-database, out, tokenizer, threads = sys.argv[1:]
+database, out, tokenizer, threads, kind = sys.argv[1:]
 pipeline.COMMIT_EVERY = 2
 
 
 def die(done: int, _: int) -> None:
-    if done == int(threads):
+    if done >= int(threads):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 with open_store(database) as store:
-    export_sft(store, Path(out), tokenizer=tokenizer, progress=die)
+    export = {"sft": export_sft, "pairs": export_pairs, "kto": export_kto}[kind]
+    export(store, Path(out), tokenizer=tokenizer, progress=die)

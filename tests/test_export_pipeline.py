@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from letter_world import graph_of, ids, letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.copies import copy_thread
 from threadmill.checkpoints.data_sets import uses_of
@@ -47,19 +47,24 @@ def trained(row: dict[str, Any]) -> str:
     return TOKENIZER.decode([i for i in row["labels"] if i >= 0])
 
 
-@pytest.mark.parametrize("done", [1, 3, 5])
-def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, done: int):
-    write_answers(store, {f"t{at}": f"yes{at}" for at in range(5)})
-    write_thread(store, "u", [HumanMessage("q"), spoken("u", "q", "no")], success=False)
+@pytest.mark.parametrize(("kind", "done"), [("sft", 1), ("sft", 3), ("pairs", 4), ("kto", 3)])
+def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, kind: str, done: int):
+    """Threads with the tasks 0, 0, 1, 1, 2, 2, of which every second fails; the pair of the first task comes again."""
+    export = {"sft": export_sft, "pairs": export_pairs, "kto": export_kto}[kind]
+    for at in range(6):
+        write_answers(store, {f"t{at}": "no" if at % 2 else f"yes{at // 4}"}, task=str(at // 2))
+        if at % 2:
+            add_labels(store, [Label(f"t{at}", None, None, name, 0.0, "check") for name in ("success", "reward")])
     TOKENIZER.save_pretrained(tmp_path / "model")
     killed = [sys.executable, "tests/export_killed.py", store.url, str(tmp_path / "a"), str(tmp_path / "model")]
-    ended = subprocess.run([*killed, str(done)], cwd=Path(__file__).parent.parent, timeout=100, check=False)
+    ended = subprocess.run([*killed, str(done), kind], cwd=Path(__file__).parent.parent, timeout=100, check=False)
     assert ended.returncode == -9
     assert not (tmp_path / "a").exists()
     seen: list[int] = []
-    first = export_sft(store, tmp_path / "a", tokenizer=tmp_path / "model", progress=lambda at, of: seen.append(at))
-    again = export_sft(store, tmp_path / "b", tokenizer=tmp_path / "model")
-    assert seen == [*range({1: 1, 3: 3, 5: 5}[done], 7)]
+    first = export(store, tmp_path / "a", tokenizer=tmp_path / "model", progress=lambda at, of: seen.append(at))
+    again = export(store, tmp_path / "b", tokenizer=tmp_path / "model")
+    assert seen[0] == {1: 1, 3: 3, 4: 6}[done]  # the first after what was kept; pairs are made task by task
+    assert first["rows"] == {"sft": 3, "pairs": 2, "kto": 6}[kind]
     assert {**first, "query": 0} == {**again, "query": 0}
     assert (tmp_path / "a" / "train.jsonl").read_bytes() == (tmp_path / "b" / "train.jsonl").read_bytes()
     assert (tmp_path / "a" / "left_out.jsonl").read_bytes() == (tmp_path / "b" / "left_out.jsonl").read_bytes()
@@ -214,5 +219,15 @@ def test_what_is_redacted_is_counted_and_never_trained(store: Any, tmp_path: Pat
 def test_tools_that_were_not_noted_can_be_given(store: Any, tmp_path: Path):
     write_thread(store, "t", [HumanMessage("q"), AIMessage("yes", id="a")], success=True)
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
-    export_chats(store, tmp_path / "a", chat="openai", tools=[tool])
+    call = {"name": "look", "args": {}, "id": "c1"}
+    results = [
+        AIMessage("", id="b", tool_calls=[call]),
+        ToolMessage("red", tool_call_id="c1"),
+        AIMessage("red", id="c"),
+    ]
+    write_thread(store, "u", [HumanMessage("r"), *results], success=True)
+    lacking = export_chats(store, tmp_path / "a", chat="openai")
+    assert lacking["noted"] == {"rows with calls of tools that nobody noted": 1}
+    assert "tools" not in lines(tmp_path / "a" / "train.jsonl")[0]
+    assert "noted" not in export_chats(store, tmp_path / "a", chat="openai", tools=[tool])
     assert lines(tmp_path / "a" / "train.jsonl")[0]["tools"] == [tool]

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
+
 from ..errors import BadDataset
 from . import tabular
 
@@ -71,7 +73,7 @@ def write_dataset(
         if format == "datasets":
             tabular.join_splits(fresh, list(splits), digest.hexdigest())
         for name, lines in (beside or {}).items():
-            _write_lines(fresh / name, lines)
+            _write_lines(fresh / name, map(line_of, lines))
         whole = {
             **manifest,
             **finish(),
@@ -164,28 +166,32 @@ def _write_split(fresh: Path, split: str, rows: Iterable[Row], format: Format, d
     """How many rows; ``digest`` is told the rows as JSON, whatever the format."""
     count = 0
 
-    def told() -> Iterator[Row]:
+    def told() -> Iterator[tuple[Row, bytes]]:
         nonlocal count
         for row in rows:
-            digest.update(_line(row))
+            line = line_of(row)
+            digest.update(line)
             count += 1
-            yield row
+            yield row, line
 
     if format == "jsonl":
-        _write_lines(fresh / f"{split}.jsonl", told())
+        _write_lines(fresh / f"{split}.jsonl", (line for _, line in told()))
     else:
-        tabular.write_table(fresh, split, told())
+        tabular.write_table(fresh, split, (row for row, _ in told()))
     return count
 
 
-def _write_lines(file: Path, rows: Iterable[Row]) -> None:
-    with file.open("wb") as lines:
-        for row in rows:
-            lines.write(_line(row))
+def _write_lines(file: Path, lines: Iterable[bytes]) -> None:
+    with file.open("wb") as written:
+        written.writelines(lines)
 
 
-def _line(row: Row) -> bytes:
-    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+def line_of(row: Row) -> bytes:
+    """``row`` as a line of JSON, always the same."""
+    try:
+        return orjson.dumps(row) + b"\n"
+    except TypeError:  # halves of characters, integers beyond 64 bits
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 def _is_of(name: str, split: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
+from ..dataset import line_of
 
 FILE = "journal.sqlite"
 NOTED = "noted: "
@@ -175,11 +175,3 @@ class _Taken:
 
     def add(self, keys: Sequence[bytes]) -> list[bool]:
         return self._journal.take(keys)
-
-
-def line_of(row: dict[str, Any]) -> bytes:
-    """``row`` as a line of JSON."""
-    try:
-        return orjson.dumps(row) + b"\n"
-    except TypeError:  # halves of characters, integers beyond 64 bits
-        return json.dumps(row, separators=(",", ":")).encode() + b"\n"

@@ -36,6 +36,7 @@ Progress = Callable[[int, int], None]
 """Told how many threads are done, and of how many."""
 COMMIT_EVERY = 100
 """Threads whose work an interruption may cost."""
+NO_TOOLS = "rows with calls of tools that nobody noted"
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,8 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
         places = [*zip(*(row.get(f"{name}s") or [row[name]] for name in ("thread", "checkpoint")), strict=True)]
         made = [known[place] for place in places]
         first, *_ = made
+        if row["tokens"] != "recorded" and first.facts.calls and not first.branch.tools:
+            journal.count(Counter({f"{NOTED}{NO_TOOLS}": 1}))
         redacted = Counter({kind: n for one in made for kind, n in one.redacted.items()})
         row = {**row, "facts": first.facts.to_row(), **({"redacted": redacted.total()} if redacted else {})}
         entry = Entry(
@@ -203,7 +206,8 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done:
             if read.error is not None:
                 left_out.append((db, head.thread, None, trouble(read.error)))
             for branch in read.branches:
-                origin, facts = Origin(db, head.thread, branch.checkpoint), facts_of(branch)
+                origin = Origin(db, head.thread, branch.checkpoint)
+                facts = facts_of(branch, suites=bool(recipe.selection.suites))
                 reason = refuse(facts, recipe.selection) if recipe.by_outcome else None
                 if reason is None:
                     made.append(_prepare(recipe, replace(branch, thread=name), origin, facts))

@@ -78,8 +78,8 @@ class Facts:
             raise BadSelection(f"these are no facts: {error}; make them with facts_of") from error
 
 
-def facts_of(branch: Branch) -> Facts:
-    """The facts of ``branch``."""
+def facts_of(branch: Branch, *, suites: bool = True) -> Facts:
+    """The facts of ``branch``; ``asked`` is empty unless it is to be compared with ``suites``."""
     turns = turns_of(branch.messages)
     calls = [call for turn in turns for call in turn.calls]
     behaviours = behaviours_in(turns, went_well(branch.outcome.success, branch.outcome.reward))
@@ -102,7 +102,7 @@ def facts_of(branch: Branch) -> Facts:
         calls=sum(call.ending == "done" for call in calls),
         acts=sum(acts_at(turn) for turn in turns),
         errors=sum(call.ending == "error" for call in calls),
-        asked=fingerprint(asked),
+        asked=fingerprint(asked if suites else ()),
         opening=opening,
         split_key=split_key(branch.thread, branch.task, opening),
     )
