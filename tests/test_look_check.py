@@ -265,10 +265,11 @@ def test_a_template_without_known_markers_is_said_to_be_unknown(tmp_path: Path) 
     ]
 
 
+LOOK = {"type": "function", "id": "1", "function": {"name": "look", "arguments": "{}"}}
 TALK: list[dict[str, Any]] = [
     {"role": "system", "content": "Be kind."},
     {"role": "user", "content": "Where?"},
-    {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "look"}}]},
+    {"role": "assistant", "content": "", "tool_calls": [LOOK]},
     {"role": "tool", "content": "Paris", "tool_call_id": "1"},
     {"role": "assistant", "content": "There."},
 ]
@@ -312,3 +313,15 @@ def test_rows_of_messages_and_text_are_checked(check: Check, row: dict[str, Any]
     assert codes(report) == expected
     if not expected:
         assert report.not_checked[0].startswith("which tokens are trained")
+
+
+def test_messages_that_the_template_refuses_are_found(tmp_path: Path) -> None:
+    strict = (
+        "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}{% endfor %}"
+    )
+    reader = RoleReader(small_tokenizer(strict + "{{ eos_token }}", ("<|im_end|>",), eos="<|im_end|>"))
+    rows = [{"messages": TALK}, {"messages": [TALK[1], TALK[4]]}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (finding,) = check_folder(tmp_path, reader).findings.kept
+    assert (finding.code, finding.row) == ("cannot-render", 1)
+    assert "no tools here" in finding.explanation

@@ -208,6 +208,17 @@ def test_the_command_shows_a_thread_or_a_row(tmp_path: Path, tiny_tokenizer: Any
         folder_sheets(data, RoleReader(tiny_tokenizer), [1, 3])
 
 
+def test_messages_of_a_row_are_rendered(tokenizer: Any, reader: RoleReader) -> None:
+    row = {"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]}
+    (sheet,) = row_sheets(row, 1, reader)
+    assert shown([sheet], tokenizer)[:2] == [
+        ("context", "user", "<|im_start|>user\nWhere?<|im_end|>\n"),
+        ("context", "assistant", "<|im_start|>assistant\n"),
+    ]
+    assert ("sampled", "assistant", "Here.<|im_end|>") in shown([sheet], tokenizer)
+    assert sheet.note == "rendered here: a trainer may mask otherwise"
+
+
 def test_a_row_of_another_tokenizer_says_so(tmp_path: Path, reader: RoleReader) -> None:
     row = {"input_ids": [1, 2], "labels": [-100, 2], "logprobs": [None, -1.0]}
     assert reader.template is not None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...errors import CannotRender, NoToolTemplate
 from .chats import NoMessages, chat_columns
 from .check_chats import chat_findings
 from .check_groups import GroupCheck
@@ -20,6 +21,7 @@ from .check_splits import SplitCheck
 from .check_tokens import TokenCheck
 from .finding import Finding, Findings
 from .folder import open_folder
+from .rendered_chats import try_chat
 from .roles import RoleReader
 from .sequences import NotAligned, Tokens, sequences_of
 
@@ -131,11 +133,24 @@ def _row_findings(
     elif columns:
         kinds.add("text" if all(said.role == "text" for many in columns.values() for said in many) else "messages")
         found += chat_findings(columns, special)
+        found += _rendering(row, check)
     else:
         what = f"there is nothing to train on in its columns: {', '.join(row) or 'none'}"
         fix = "name them input_ids and labels, prompt and completion, chosen and rejected, or messages"
         found.append(Finding("no-columns", "error", what, fix))
     return found, sequences
+
+
+def _rendering(row: Mapping[str, Any], check: TokenCheck) -> list[Finding]:
+    """Whether the tokenizer's chat template can write the row's messages, if there is one."""
+    if check.reader is None or check.reader.template is None:
+        return []
+    try:
+        try_chat(row, check.reader.template)
+    except (CannotRender, NoToolTemplate) as error:
+        fix = "change the order or form of the messages, or train a model with another template"
+        return [Finding("cannot-render", "error", str(error), fix)]
+    return []
 
 
 def _tokens_of(sequences: list[Tokens]) -> Counter[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...checkpoints.labels import labels_of
 from ...checkpoints.reading import latest_metadata
 from ...checkpoints.store import Store
-from ...errors import BadDataset
+from ...errors import BadDataset, CannotRender, NoToolTemplate
 from ..branches import read_branches
 from .folder import Folder, Placed, open_folder
 from .pieces import Sheet, branch_sheets, row_sheets
@@ -70,7 +70,7 @@ def _sheets_of(folder: Folder, placed: Placed, reader: RoleReader) -> list[Sheet
         raise BadDataset(f"{place} cannot be read: {placed.problem}; try `threadmill export check {folder.path}`")
     try:
         sheets = row_sheets(placed.row, placed.number, reader)
-    except NotAligned as error:
+    except (NotAligned, CannotRender, NoToolTemplate) as error:
         raise BadDataset(f"{place}: {error}; try `threadmill export check {folder.path}`") from error
     if not sheets:
         raise BadDataset(f"{place} has no tokens, only {', '.join(placed.row)}; preview its thread instead")

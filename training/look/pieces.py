@@ -16,6 +16,7 @@ from langchain_core.messages import ToolMessage
 
 from ..branches import Branch
 from ..trajectory import Span, Trajectory
+from .rendered_chats import render_chat
 from .roles import RoleReader, Speech
 from .sequences import Tokens, sequences_of
 
@@ -81,10 +82,11 @@ def branch_sheets(branch: Branch, reader: RoleReader) -> list[Sheet]:
 
 
 def row_sheets(row: Mapping[str, Any], number: int, reader: RoleReader) -> list[Sheet]:
-    """One sheet for each sequence of a row; none if it keeps no tokens.
+    """One sheet for each sequence of a row, its messages rendered if it keeps no tokens; none if it has neither.
 
     Raises:
         NotAligned: its columns contradict each other.
+        CannotRender, NoToolTemplate: its messages cannot be rendered.
     """
     shown = ("source", "tokens", "thread", "threads", "checkpoint", "task", "reward", "why", "label")
     facts = {name: _short(row[name]) for name in shown if row.get(name) is not None}
@@ -95,6 +97,10 @@ def row_sheets(row: Mapping[str, Any], number: int, reader: RoleReader) -> list[
     versions = row.get("versions") or []
     version = versions[0] if len(versions) == 1 else None
     note = f"tool output cannot be told apart: {reader.unknown}" if reader.unknown else ""
+    sequences = sequences_of(row)
+    if not sequences and reader.template is not None:
+        sequences = render_chat(row, reader.template)
+        note = ". ".join(filter(None, ("rendered here: a trainer may mask otherwise", note)))
     return [
         Sheet(
             title=f"row {number}" + (f" · {tokens.name}" if tokens.name else ""),
@@ -102,7 +108,7 @@ def row_sheets(row: Mapping[str, Any], number: int, reader: RoleReader) -> list[
             facts=facts,
             note=note,
         )
-        for tokens in sequences_of(row)
+        for tokens in sequences
     ]
 
 
