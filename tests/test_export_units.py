@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from langchain_core.messages import HumanMessage
-from letter_world import letter_tokenizer, spoken, write_thread
+from letter_world import graph_of, ids, letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.labels import Label, add_labels
+from threadmill.checkpoints.reading import checkpoint_tree, latest_checkpoint, read_messages
 from threadmill.checkpoints.store import open_store
 from threadmill.checkpoints.where import Head
 from threadmill.training.dataset import read_rows
@@ -54,3 +55,25 @@ def test_a_thread_is_preferred_over_one_of_another_task(tmp_path: Path):
     assert [row["threads"] for row in read_rows(tmp_path / "pairs")[0]] == [["t1", "t0"], ["t3", "t1"]]
     assert manifest["by_source"] == {"preference": 2}
     assert manifest["left_out"] == {"preference: the other thread is not exported": 1}
+
+
+def test_a_branch_is_preferred_over_another_by_a_checkpoint_on_its_way(tmp_path: Path):
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        write_thread(store, "t", [HumanMessage("q", id="h"), spoken("a", "q", "yes")])
+        asked = next(node.checkpoint for node in checkpoint_tree(store, "t") if len(messages_at(store, node)) == 1)
+        old = latest_checkpoint(store, "t")
+        place = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": asked}}
+        graph = graph_of(store)
+        forked = graph.update_state(place, {"messages": [spoken("b", "q", "no")]}, as_node="say")
+        graph.update_state(forked, {"messages": [HumanMessage("thanks")]}, as_node="say")
+        inner = forked["configurable"]["checkpoint_id"]
+        add_labels(store, [Label("t", inner, None, "preference", f"over t@{old}", "ann")])
+        export_pairs(store, tmp_path / "pairs", tokenizer=letter_tokenizer())
+    (row,) = read_rows(tmp_path / "pairs")[0]
+    assert (row["source"], row["chosen_ids"], row["rejected_ids"]) == ("preference", [*ids("no")], [*ids("yes")])
+    assert row["checkpoints"][1] == old
+    assert row["checkpoints"][0] not in (inner, old)
+
+
+def messages_at(store, node):
+    return read_messages(store, "t", node.checkpoint)
