@@ -66,6 +66,10 @@ class Export:
         bool, typer.Option("--redact", help="Replace personal data and secrets; they are never trained.")
     ] = False
     allow: Annotated[list[str] | None, typer.Option(help="With --redact: a text that may stay; repeatable.")] = None
+    kinds: Annotated[list[str] | None, typer.Option(help="With --redact: only this kind; repeatable.")] = None
+    also: Annotated[
+        list[str] | None, typer.Option(help="With --redact: NAME=REGEX, what else to redact; repeatable.")
+    ] = None
     as_json: AsJson = False
 
     def selection(self, *, good: bool) -> Any:
@@ -115,16 +119,17 @@ class Export:
 
     def _redactor(self, tokenizer: str | None) -> Any:
         if not self.redact:
-            if self.allow:
-                raise typer.BadParameter("--allow says what --redact may leave; give both", param_hint="--allow")
+            if self.allow or self.kinds or self.also:
+                raise typer.BadParameter("--allow, --kinds and --also go with --redact", param_hint="--redact")
             return None
         from ..training.selection.redactor import Redactor
 
-        if tokenizer is None:
-            return Redactor(allow=self.allow or ())
-        from ..training.export import open_renderer
+        opened = None
+        if tokenizer is not None:
+            from ..training.export import open_renderer
 
-        return Redactor(open_renderer(tokenizer, self.family, self.template).tokenizer, allow=self.allow or ())
+            opened = open_renderer(tokenizer, self.family, self.template).tokenizer
+        return Redactor(opened, kinds=self.kinds, also=_named(self.also or ()), allow=self.allow or ())
 
 
 def exports(command: Callable[..., None]) -> Callable[..., None]:
@@ -171,6 +176,16 @@ def _tools(file: Path | None) -> Sequence[Any]:
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise typer.BadParameter(f"{file} holds no list of schemas", param_hint="--tools")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+
+
+def _named(patterns: Sequence[str]) -> dict[str, str]:
+    named = {}
+    for text in patterns:
+        name, sign, pattern = text.partition("=")
+        if not sign or not name:
+            raise typer.BadParameter(f"{text!r} is not NAME=REGEX", param_hint="--also")
+        named[name] = pattern
+    return named
 
 
 def _shares(text: str | None) -> dict[str, float]:

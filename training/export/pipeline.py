@@ -16,7 +16,7 @@ import orjson
 
 from ...checkpoints.store import Store
 from ...checkpoints.where import Where, find_heads, state_of
-from ...errors import BadTrace, CannotRender, ThreadmillError
+from ...errors import BadRedaction, BadTrace, CannotRender, ThreadmillError
 from ..branches import Branch, stream_branches
 from ..dataset import LIBRARIES, Format, line_of, refuse_place, version_of
 from ..selection.duplicates import branch_text
@@ -210,8 +210,11 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done:
                 facts = facts_of(branch, suites=bool(recipe.selection.suites))
                 reason = refuse(facts, recipe.selection) if recipe.by_outcome else None
                 if reason is None:
-                    made.append(_prepare(recipe, replace(branch, thread=name), origin, facts))
-                else:
+                    try:
+                        made.append(_prepare(recipe, replace(branch, thread=name), origin, facts))
+                    except BadRedaction:
+                        reason = "its tokens are not of the redactor's tokenizer"
+                if reason is not None:
                     left_out.append((db, head.thread, branch.checkpoint, reason))
             yield _Thread(unit, tuple(made), tuple(left_out))
 
