@@ -146,7 +146,7 @@ def live(store: Store, thread: str, steps: list[Any]) -> Any:
     return graph
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=st.lists(STEPS, max_size=6))
 def test_random_threads_of_ours_are_read_as_langgraph_reads_them(shared: World, steps: list[Any]):
     store, _ = shared

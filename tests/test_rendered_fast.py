@@ -105,7 +105,7 @@ BEGINS = st.sampled_from([[], [], [SystemMessage("Help.")], [AIMessage("Welcome.
 
 
 @pytest.mark.parametrize("name", RENDERERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(turns=TURNS, begins=BEGINS, more=st.booleans(), given_tools=st.booleans())
 def test_rows_are_those_of_the_whole_past(
     name: str, turns: list[Any], begins: list[BaseMessage], more: bool, given_tools: bool

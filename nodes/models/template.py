@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCa
 from ...errors import BadModelFolder, CannotRender, NoToolTemplate
 from .families.choose import family_of
 from .families.family import Family, Said
+from .quick_tokens import QuickTokens
 
 GUARD = "\ufdd0"
 """Stands in rendered text where a special token would begin that somebody only spelled: tokens never reach over it.
@@ -87,12 +88,12 @@ class ChatTemplate:
         flat = [part for own in parts for part in own]
         backend = self.tokenizer.backend_tokenizer
         if not flat:
-            encoded: Iterator[list[int]] = iter(())
-        elif backend.padding is None and backend.truncation is None:
-            encoded = (one.ids for one in backend.encode_batch_fast(flat, add_special_tokens=False))
+            return [[] for _ in texts]
+        if backend.padding is None and backend.truncation is None:
+            encoded = iter(self._quick.encode(flat))
         else:
             encoded = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"])
-        return [[i for _ in own for i in next(encoded)] for own in parts]
+        return [next(encoded) if len(own) == 1 else [i for _ in own for i in next(encoded)] for own in parts]
 
     def opening(self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] | None) -> str:
         """How the prompt after ``messages`` opens the answer, such as ``<|im_start|>assistant\\n<think>\\n``."""
@@ -152,6 +153,10 @@ class ChatTemplate:
         if self._template_kwargs:
             rules += json.dumps(self._template_kwargs, sort_keys=True, default=str)
         return sha256(rules.encode()).hexdigest()[:12]
+
+    @cached_property
+    def _quick(self) -> QuickTokens:
+        return QuickTokens(self.tokenizer.backend_tokenizer)
 
     @cached_property
     def _special(self) -> dict[int, str]:
