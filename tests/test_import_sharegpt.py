@@ -115,6 +115,17 @@ def test_tags_of_hermes_become_calls_results_and_tools() -> None:
     assert (record.task, record.metadata) == (None, {"category": "Orders", "title": "Find orders"})
 
 
+def test_tags_are_read_under_either_name_and_wherever_the_prompt_stands() -> None:
+    prompt, *rest = TAGGED["conversations"]
+    apart = {**TAGGED, "system": prompt["value"], "conversations": rest}
+    for module, row in ((sharegpt, TAGGED), (hermes, apart), (hermes, ROW)):
+        record, known = (
+            read_one(module, row),
+            read_one(sharegpt if row is ROW else hermes, ROW if row is ROW else TAGGED),
+        )
+        assert (as_turns(record.messages), record.tools) == (as_turns(known.messages), known.tools)
+
+
 def test_a_system_prompt_keeps_what_it_says_beside_the_tools() -> None:
     prompt = (
         f"You are Qwen.\n\n# Tools\n\nYou may call them:\n<tools>\n{json.dumps(LOOK)}\n</tools>\n\nUse <tool_call>."

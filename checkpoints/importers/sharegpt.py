@@ -3,30 +3,26 @@
 Built from the public documentation at https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, no sample at
 hand. Roles are human, gpt, system, function_call and observation, and their usual other names; ``tools`` is a list or
 its JSON; ``chosen`` and ``rejected`` make two threads of one task, ``kto_tag`` a success or a failure. A gpt turn right
-before a function_call, and several of those, are one answer. Rows with images, videos or audios are set aside.
+before a function_call, and several of those, are one answer. Tags of Hermes are read where there are some. Rows with
+images, videos or audios are set aside.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import hermes_text
-from .calls import Asked, read_call, read_literal, read_spoken_call
-from .conversation import Conversation, name_thread, spell
+from .conversation import Conversation, name_thread
+from .hermes_text import is_tagged, split_tools
 from .outcome import outcome_of
 from .preference import CHOSEN, REJECTED, prefer
 from .record import BadRow, Record
+from .sharegpt_turns import RESULT, ROLES, say_tagged_turn, say_turn, speaker_of
 from .tool_text import tools_in
 
 NAME = "sharegpt"
-HUMAN = {"human", "user"}
-AI = {"gpt", "assistant", "chatgpt", "bing", "bard", "model", "ai"}
-CALL = {"function_call", "function-call", "tool_call"}
-RESULT = {"observation", "tool", "tool_response", "function_response", "function-response", "function"}
-ROLES = HUMAN | AI | CALL | RESULT | {"system"}
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
-ABOUT = ("category", "subcategory", "source", "language")
+ABOUT = {"category": "category", "subcategory": "subcategory", "source": "source", "task": "title"}
+"""What a row says of itself, and what it is called here: ``task`` is a title that many rows share."""
 
 
 def has_turns(row: dict[str, Any]) -> bool:
@@ -39,7 +35,7 @@ def has_turns(row: dict[str, Any]) -> bool:
 
 def fits(row: dict[str, Any]) -> bool:
     """Does ``row`` hold turns of ShareGPT without the tags of Hermes?"""
-    return has_turns(row) and not hermes_text.is_tagged(row["conversations"])
+    return has_turns(row) and not is_tagged(row["conversations"])
 
 
 def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
@@ -48,106 +44,53 @@ def read(row: dict[str, Any], file: Path) -> Iterable[Record]:
     Raises:
         BadRow: a field is missing or not what it should be.
     """
-    thread = name_thread(NAME, row, row.get("id"))
+    return records_of(row, NAME)
+
+
+def records_of(row: dict[str, Any], format: str) -> list[Record]:
+    """The records of a row, with tags or without; ``format`` is what their threads are named after.
+
+    Raises:
+        BadRow: a field is missing or not what it should be.
+    """
+    thread = name_thread(format, row, row.get("id"))
     if row.get("chosen") is None and row.get("rejected") is None:
-        return [_record(Conversation(thread), row, [])]
+        return [_record(Conversation(thread), format, row, [])]
     records = []
     for liking in (CHOSEN, REJECTED):
         turn = row.get(liking)
         turns = turn if isinstance(turn, list) else [turn]
-        records.append(prefer(_record(Conversation(f"{thread}-{liking}"), row, turns), thread, liking))
+        records.append(prefer(_record(Conversation(f"{thread}-{liking}"), format, row, turns), thread, liking))
     return records
 
 
-def _record(chat: Conversation, row: dict[str, Any], last: list[Any]) -> Record:
+def _record(chat: Conversation, format: str, row: dict[str, Any], last: list[Any]) -> Record:
     media = [key for key in MEDIA if row.get(key)]
     if media:
         raise BadRow(f"the row has {', '.join(media)}, which are no text")
     turns = row.get("conversations")
     if not isinstance(turns, list):
         raise BadRow("conversations are no list")
-    if row.get("system"):
-        chat.system(row["system"])
+    prompt, tools = split_tools(chat.text(row.get("system")))
+    if prompt:
+        chat.system(prompt)
     told = [*turns, *last]
+    tagged = is_tagged(told)
     for place, turn in enumerate(told):
         chat.place = place
         chat.is_context = bool(last) and place < len(turns)
-        if speaker_of(turn) in RESULT and speaker_of(told[place + 1] if place + 1 < len(told) else None) not in RESULT:
-            for one in _results(chat, turn):
-                say(chat, one)
+        if tagged:
+            tools += say_tagged_turn(chat, turn)
         else:
-            say(chat, turn)
+            after = speaker_of(told[place + 1]) if place + 1 < len(told) else ""
+            say_turn(chat, turn, is_last_result=after not in RESULT)
     tag = row.get("kto_tag")
     return Record(
         thread=chat.thread,
-        agent=NAME,
+        agent=format,
         messages=chat.messages(),
         model=row["model"] if isinstance(row.get("model"), str) else None,
-        tools=tools_in(row.get("tools")),
-        metadata=about(row),
+        tools=tools or tools_in(row.get("tools")),
+        metadata={name: row[key] for key, name in ABOUT.items() if isinstance(row.get(key), str)},
         **{"success": float(tag) if isinstance(tag, bool) else None, **outcome_of(row)},
     )
-
-
-def say(chat: Conversation, turn: Any) -> None:
-    """Say one turn.
-
-    Raises:
-        BadRow: it comes from nobody known, or its value is no text.
-    """
-    speaker = speaker_of(turn)
-    if speaker not in ROLES:
-        raise BadRow(f"message {chat.place} comes from nobody known: {speaker!r:.100}")
-    value = turn.get("value")
-    if speaker == "system":
-        chat.system(value)
-    elif speaker in HUMAN:
-        chat.human(value)
-    elif speaker in AI:
-        reasoning, text = hermes_text.split_thought(chat.text(value))
-        chat.ai(text, _noted(turn), reasoning=reasoning, trained=turn.get("weight") != 0)
-    elif speaker in CALL:
-        reasoning, text = hermes_text.split_thought(chat.text(value))
-        chat.more("", read_calls(text), reasoning=reasoning)
-    else:
-        for result in chat.text(value).split(hermes_text.BETWEEN):
-            chat.result(result, name=turn.get("name"))
-
-
-def read_calls(text: str) -> list[Asked]:
-    """The calls that a function_call turn spells: an object, or a list of them."""
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        said = None
-    return [read_spoken_call(json.dumps(one)) for one in said] if isinstance(said, list) else [read_spoken_call(text)]
-
-
-def about(row: dict[str, Any]) -> dict[str, Any]:
-    """What a row says of itself."""
-    return {key: row[key] for key in ABOUT if isinstance(row.get(key), str)}
-
-
-def _noted(turn: dict[str, Any]) -> list[Asked]:
-    """Calls that stand beside the value, as some write them."""
-    noted = turn.get("tool_calls") or []
-    if not isinstance(noted, list) or not all(isinstance(call, dict) for call in noted):
-        raise BadRow("the tool_calls of a turn are no list of objects")
-    calls = [call["function"] if isinstance(call.get("function"), dict) else call for call in noted]
-    return [read_call(call.get("name"), call.get("arguments")) for call in calls]
-
-
-def _results(chat: Conversation, turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """``turn``, or a turn for each waiting call if the value is a list with so many results."""
-    if chat.waiting() < 2 or not isinstance(turn.get("value"), str):
-        return [turn]
-    found = read_literal(turn["value"])
-    if not isinstance(found, list) or len(found) != chat.waiting():
-        return [turn]
-    return [{**turn, "value": spell(one)} for one in found]
-
-
-def speaker_of(turn: Any) -> str:
-    """Who a turn is from; empty if nobody is told."""
-    speaker = turn.get("from") if isinstance(turn, dict) else None
-    return speaker if isinstance(speaker, str) else ""
