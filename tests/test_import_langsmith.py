@@ -128,6 +128,13 @@ def test_the_root_alone_gives_the_state_without_what_only_the_model_saw(trace: l
     assert canned == [True, False, False]
 
 
+def test_what_was_said_twice_is_new_the_second_time() -> None:
+    said = [USER, {"role": "assistant", "content": "Hello"}, USER, {"role": "assistant", "content": "Hello again"}]
+    root = {"id": "t", "run_type": "chain", "inputs": {"messages": [USER]}, "outputs": {"messages": said}}
+    answers = [m for m in read_one(langsmith, root).messages if isinstance(m, AIMessage)]
+    assert [m.response_metadata.get("canned", False) for m in answers] == [True, False]
+
+
 def test_results_that_no_model_was_given_are_kept(trace: list[dict[str, Any]]) -> None:
     *_, last = sorted((run for run in trace if run["run_type"] == "llm"), key=lambda run: run["dotted_order"])
     record = read_one(langsmith, {"runs": [run for run in trace if run["id"] != last["id"]]})

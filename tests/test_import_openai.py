@@ -154,12 +154,11 @@ def test_a_call_that_cannot_be_read_is_kept_as_it_was_spelled() -> None:
 
 
 def test_the_id_of_a_result_counts_more_than_the_name_it_gives() -> None:
-    two = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("look", "book")]
-    given = [
-        {"role": "tool", "tool_call_id": i, "name": name, "content": i} for i, name in (("look", "book"), ("book", ""))
-    ]
-    turns = as_turns(read_one(openai, {"messages": [{"role": "assistant", "tool_calls": two}, *given]}).messages)
-    assert [(turn["text"], turn["call"]) for turn in turns[1:]] == [("look", 0), ("book", 1)]
+    function = {"name": "look", "arguments": "{}"}
+    asked = {"role": "assistant", "tool_calls": [{"function": function}, {"id": "x", "function": function}]}
+    given = [{"role": "tool", "name": "look", "content": id_, "tool_call_id": id_} for id_ in ("x", "")]
+    turns = as_turns(read_one(openai, {"messages": [asked, *given]}).messages)
+    assert [(turn["text"], turn["call"]) for turn in turns[1:]] == [("x", 1), ("", 0)]
 
 
 def test_arguments_may_be_the_json_of_their_json_and_failures_are_seen_in_what_a_tool_says() -> None:

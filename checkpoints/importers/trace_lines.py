@@ -32,8 +32,7 @@ def lines_in(runs: list[dict[str, Any]]) -> list[Line]:
             continue
         given = [*_prompt(inputs), *read_messages(inputs["messages"])]
         for answer in _answers(run.get("outputs")) or [None]:
-            before = [line for line in lines if _continues(given, line.said)]
-            line = max(before, key=lambda one: len(one.said), default=None)
+            line = next((line for line in lines if _continues(given, line.said)), None)
             if line is None:
                 line = Line()
                 lines.append(line)
