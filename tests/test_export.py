@@ -8,10 +8,8 @@ from letter_world import END_OF_TURN, START_OF_TURN, graph_of, ids, letter_token
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.export import app
 from threadmill.errors import BadDataset, BadModelFolder
-from threadmill.training.branches import read_branches
 from threadmill.training.dataset import read_rows, write_dataset
 from threadmill.training.export import export_pairs, export_sft
-from threadmill.training.preview import render_preview
 from threadmill.training.selection.settings import Selection
 from typer.testing import CliRunner
 
@@ -103,17 +101,6 @@ def test_pairs_of_trials_and_edits(store, tokenizer, tmp_path):
         ([*ids("good")], [*ids("bad")]),
         ([*ids("yes")], [*ids("no")]),
     ]
-
-
-def test_the_preview_shows_what_was_replaced(store, tokenizer):
-    edit = {"by": "ann", "at": "", "proposal": {}}
-    messages = [spoken("d", "q", "bad", edit=edit), spoken("e", "good-", "yes", human=((0, 4),))]
-    write_thread(store, "t", messages)
-    (branch,) = read_branches(store, "t", task=None, labels=[], renderer=None)
-    text = render_preview(branch, tokenizer)
-    assert text.plain.endswith("\nqbadgood-yes")
-    styles = [str(span.style) for span in text.spans[-12:]]
-    assert styles == ["dim"] + ["red strike"] * 3 + ["bold magenta"] * 4 + ["dim"] + ["green"] * 3
 
 
 def test_the_command_prints_one_json_document(store, tokenizer, tmp_path):
