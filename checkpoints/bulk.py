@@ -20,6 +20,7 @@ from .messages import merge_messages
 from .prune import CHANNEL
 from .reading import latest_checkpoint
 from .store import Store
+from .stored_messages import load
 from .writers import writers_logged, writers_noted
 
 MOST_THREADS = 64
@@ -224,7 +225,7 @@ class _Part:
             for write in self.writes.get(place, ()):
                 key = (place, write.task, write.number)
                 if key not in read:
-                    read[key] = self.store.serde.loads_typed((write.kind, write.content))
+                    read[key] = load(self.store.serde, (write.kind, write.content))
                 values.append(read[key])
         return merge_messages(_list(seed.cell()) if seed else [], values)
 

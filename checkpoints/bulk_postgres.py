@@ -5,6 +5,7 @@ from functools import partial
 
 from .bulk_rows import WANTED, BulkRows, Cell, Place, Seed, State
 from .prune import CHANNEL
+from .stored_messages import load
 
 _STATES = f"""
     SELECT own.thread_id, own.checkpoint_ns, own.checkpoint_id, own.metadata,
@@ -50,7 +51,7 @@ class PostgresRows(BulkRows):
             own = cells.setdefault(here, {})
             found[here] = State(noted or {}, own, bool(written))
             if kind is not None:
-                own[name] = partial(self.serde.loads_typed, (kind, bytes(content)))
+                own[name] = partial(load, self.serde, (kind, bytes(content)))
             elif inline:
                 own[name] = partial(_itself, value)
         return found

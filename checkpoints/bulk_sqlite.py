@@ -7,6 +7,7 @@ from typing import Any
 
 from .bulk_rows import WANTED, BulkRows, Cell, Place, Seed, State
 from .prune import CHANNEL
+from .stored_messages import load
 from .typed import Typed, bare, pack, unpack
 
 
@@ -64,4 +65,4 @@ class SqliteRows(BulkRows):
         return whole["channel_versions"], cells
 
     def _load(self, value: Any) -> Any:
-        return self.serde.loads_typed(("msgpack", pack(value)))
+        return load(self.serde, ("msgpack", pack(value)))

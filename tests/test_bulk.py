@@ -12,9 +12,10 @@ from foreign_agents import FakeChat, at, call, calls, write_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
@@ -26,8 +27,9 @@ from threadmill.checkpoints.bulk import read_leaves
 from threadmill.checkpoints.foreign import apply_decisions, note_kinds
 from threadmill.checkpoints.pauses import edits_in_state
 from threadmill.checkpoints.prune import keep_only
-from threadmill.checkpoints.serializer import KEY
+from threadmill.checkpoints.serializer import KEY, make_serializer
 from threadmill.checkpoints.store import Store, open_store
+from threadmill.checkpoints.stored_messages import load
 from threadmill.errors import BadCheckpoint, BadKey, StillPaused, UnknownThread
 from threadmill.graphs import answer_thread, run_thread
 
@@ -244,3 +246,53 @@ def test_a_database_of_an_older_saver_says_nothing_of_tasks(tmp_path: Path):
         (found,) = read_leaves(store, ["t"])
         (leaf,) = found.leaves
         assert ([message.text for message in leaf.messages], leaf.writers) == (["Hi.", "Hello."], {})
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = st.fixed_dictionaries(
+    {"content": st.text(max_size=5) | st.just([{"type": "text", "text": "Hi."}])},
+    optional={
+        "id": st.none() | st.text(max_size=3),
+        "name": st.text(max_size=3),
+        "additional_kwargs": st.dictionaries(st.text(max_size=2), PLAIN | st.just(Path("/")), max_size=2)
+        | st.just({"tool_calls": [{"id": "c", "function": {"name": "pay", "arguments": "{}"}}]}),
+        "response_metadata": st.dictionaries(st.text(max_size=2), PLAIN, max_size=2),
+        "example": st.booleans(),
+    },
+)
+SPOKEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "tool_calls": st.lists(st.just(call("c1", "pay", amount=1)) | st.just({**call("c2", "pay"), "extras": {}})),
+        "invalid_tool_calls": st.just([{"name": None, "args": "{", "id": "c3", "error": "cut"}]),
+        "usage_metadata": st.just({"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}),
+    },
+)
+RESULT = st.fixed_dictionaries(
+    {"tool_call_id": st.text(max_size=2)},
+    optional={"artifact": PLAIN, "status": st.sampled_from(["success", "error"])},
+)
+MESSAGES = (
+    FIELDS.map(lambda fields: HumanMessage(**fields))
+    | FIELDS.map(lambda fields: SystemMessage(**fields))
+    | st.builds(lambda fields, more: AIMessage(**fields, **more), FIELDS, SPOKEN)
+    | st.builds(lambda fields, more: ToolMessage(**fields, **more), FIELDS, RESULT)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(message=MESSAGES)
+def test_a_message_is_made_as_the_serializer_makes_it(message: BaseMessage):
+    serde = make_serializer(refuse=False)
+    stored = serde.dumps_typed([message, _DeltaSnapshot([message])])
+    (one, snapshot), (other, expected) = load(serde, stored), serde.loads_typed(stored)
+    for made, right in ((one, other), (snapshot.value[0], expected.value[0])):
+        assert (type(made), made) == (type(right), right)
+        assert made.__dict__ == right.__dict__
+        assert made.model_fields_set == right.model_fields_set
+        assert made.model_dump() == right.model_dump()
+        assert made.model_copy(update={"content": "x"}) == right.model_copy(update={"content": "x"})

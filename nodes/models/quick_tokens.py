@@ -65,24 +65,26 @@ class QuickTokens:
                 ids.append(self._added[part])
             elif part:
                 words = self._cut.findall(part)
-                known = [self._words.get(word) for word in words]
-                if None in known:
-                    if not self._learn(self._cut, words, part):
+                try:
+                    ids += chain.from_iterable([*map(self._words.__getitem__, words)])
+                except KeyError:
+                    known = self._words_of(self._cut, words, part)
+                    if known is None:
                         return None
-                    known = [self._words.get(word) for word in words]
-                ids += chain.from_iterable(own for own in known if own is not None)
+                    ids += chain.from_iterable(known)
         return ids
 
-    def _learn(self, cut: re.Pattern[str], words: Sequence[str], text: str) -> bool:
-        """Ask for new words; False if any should not be remembered, or would be cut when it stands alone."""
+    def _words_of(self, cut: re.Pattern[str], words: Sequence[str], text: str) -> list[list[int]] | None:
+        """The tokens of each word, new ones asked for; None if any should not be remembered, or is cut when alone."""
         new = list(dict.fromkeys(word for word in words if word not in self._words))
         if "".join(words) != text or any(len(word) > LONGEST or cut.findall(word) != [word] for word in new):
-            return False
+            return None
         if len(self._words) + len(new) > MOST:
             self._words = {}  # another Python thread may look in the old ones
             new = list(dict.fromkeys(words))
-        self._words.update(zip(new, self._ask(new), strict=True))
-        return True
+        known = self._words
+        known.update(zip(new, self._ask(new), strict=True))
+        return [known[word] for word in words]
 
     def _agrees(self) -> bool:
         """Whether many texts of all kinds have the same tokens either way."""
