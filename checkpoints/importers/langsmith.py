@@ -1,8 +1,9 @@
 """LangSmith: exported runs; those of one trace make a thread.
 
 Built from the public documentation at https://docs.langchain.com/langsmith/run-data-format and
-https://docs.langchain.com/langsmith/log-llm-trace, no sample at hand. A row is a run, with ``child_runs`` or without,
-or ``{"runs": […]}``; the runs of a trace may stand anywhere in their file, which is therefore held in memory.
+https://docs.langchain.com/langsmith/log-llm-trace, and tried with what LangChain's own tracer sends; no exported sample
+at hand. A row is a run, with ``child_runs`` or without, or ``{"runs": […]}``; the runs of a trace may stand anywhere in
+their file, which is therefore held in memory.
 
 The conversation is what the model calls (``run_type`` llm) were given and answered. Calls that do not continue each
 other, of several agents for instance, make a thread each. Without such calls it is what the root was given and gave
