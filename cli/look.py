@@ -65,6 +65,8 @@ def preview_command(
         reader = RoleReader(renderer.tokenizer, family)
         with open_store(db, create=False, read_only=True) as store:
             sheets = thread_sheets(store, source, renderer, reader, branches=branches or html is not None)
+    if not sheets:
+        typer.echo(f"{source} has no tokens to show: no model speaks in it", err=True)
     if html is not None:
         from ..training.look.page import render_page
 

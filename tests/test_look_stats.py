@@ -142,7 +142,7 @@ def test_without_facts_tools_are_read_from_tokens_or_messages(store: Store, toke
 
 
 def test_a_picture_of_nothing_can_be_drawn(tmp_path: Path) -> None:
-    draw_stats(tmp_path / "none.png", Stats.of([]), "$nothing")
+    draw_stats(tmp_path / "none.png", Stats.of([Seen(tools=("工具",))]), "$nothing")
     assert (tmp_path / "none.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -80,6 +80,13 @@ def test_every_token_of_a_branch_has_its_author(tokenizer: Any, reader: RoleRead
     assert (sheet.pieces[2].version, sheet.pieces[2].message, sheet.note) == ("a.think@0001", "a", "")
 
 
+def test_tokens_that_say_other_things_than_the_messages_are_noticed(tokenizer: Any, reader: RoleReader) -> None:
+    message = spoken(tokenizer, "a", ASKED, SAID)
+    assert branch_sheets(branch_of(message), reader)[0].note == ""
+    (sheet,) = branch_sheets(branch_of(message.model_copy(update={"content": "In Rome."})), reader)
+    assert sheet.note.startswith("its messages say other things than its tokens")
+
+
 def test_a_replaced_proposal_stands_in_front_of_what_replaced_it(tokenizer: Any, reader: RoleReader) -> None:
     human = len(tokenizer("Rome.<|im_end|>")["input_ids"])
     messages = (

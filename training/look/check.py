@@ -116,7 +116,7 @@ def _row_findings(
     """What is wrong with one row by itself, and its sequences of tokens."""
     try:
         sequences = sequences_of(row)
-        columns = chat_columns(row)
+        columns = {} if sequences else chat_columns(row)
     except NotAligned as error:
         return [Finding("not-aligned", "error", str(error), "write one value for each token")], []
     except NoMessages as error:

@@ -27,7 +27,7 @@ class TokenCheck:
         name = f"{tokens.name}: " if tokens.name else ""
         if self.texts is not None and (unknown := [t for t in tokens.ids if not self.texts.has(t)]):
             at = tokens.ids.index(unknown[0])
-            what = f"{name}the tokenizer has {self.texts.size:,} tokens, and token {unknown[0]} is none of them"
+            what = f"{name}the ids of the tokenizer end at {self.texts.size - 1}, and the row has {unknown[0]}"
             yield self._at(
                 "unknown-token", "error", what, "check with the tokenizer it was made with", tokens, at, at + 1
             )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 
 from ..branches import Branch
 from ..trajectory import Span, Trajectory
@@ -69,16 +69,29 @@ def branch_sheets(branch: Branch, reader: RoleReader) -> list[Sheet]:
         "reward": "" if outcome.reward is None else f"{outcome.reward:g}",
     }
     results = [message.text for message in branch.messages if isinstance(message, ToolMessage)]
+    notes = []
+    if branch.tokens == "recorded" and _is_of_others(branch, reader):
+        notes.append("its messages say other things than its tokens: name the tokenizer of its model with --tokenizer")
+    if reader.unknown:
+        notes.append(f"tool output is found by its text: {reader.unknown}")
     count = len(branch.trajectories)
     return [
         Sheet(
             title=f"{branch.thread}" + (f" · part {place} of {count}" if count > 1 else ""),
             pieces=tuple(_trajectory_pieces(trajectory, reader, results)),
             facts={name: value for name, value in facts.items() if value},
-            note=f"tool output is found by its text: {reader.unknown}" if reader.unknown else "",
+            note=". ".join(notes),
         )
         for place, trajectory in enumerate(branch.trajectories, 1)
     ]
+
+
+def _is_of_others(branch: Branch, reader: RoleReader) -> bool:
+    """Whether most answers are not what their tokens say: another tokenizer made these."""
+    said = {message.id: message.text.strip() for message in branch.messages if isinstance(message, AIMessage)}
+    spans = [span for trajectory in branch.trajectories for span in trajectory.spans if span.origin == "sampled"]
+    told = [said[span.message] in "".join(reader.texts.each(span.tokens)) for span in spans if said.get(span.message)]
+    return told.count(False) > len(told) / 2
 
 
 def row_sheets(row: Mapping[str, Any], number: int, reader: RoleReader) -> list[Sheet]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from .stats import Stats, histogram
 
@@ -32,7 +33,9 @@ def draw_stats(path: Path, stats: Stats, title: str) -> None:
     _bars(panels[1][1], stats.tools, "rows that call a tool")
     _bars(panels[1][2], stats.behaviours or stats.sources, "behaviours" if stats.behaviours else "sources")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, format="png")
+    with catch_warnings():
+        simplefilter("ignore")  # about letters that its font lacks
+        figure.savefig(path, dpi=130, format="png")
 
 
 def _bins(axes: Any, counts: Counter[int], title: str, label: str) -> None:

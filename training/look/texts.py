@@ -17,8 +17,8 @@ class TokenTexts:
         self.added = {int(i): str(token) for i, token in tokenizer.added_tokens_decoder.items()}
         """Tokens that stand outside of the vocabulary that was learnt, with their texts."""
         self.special = frozenset(int(i) for i, token in tokenizer.added_tokens_decoder.items() if token.special)
-        self.size = len(tokenizer)
-        """How many tokens there are; ids are below."""
+        self.size = max(tokenizer.get_vocab().values(), default=-1) + 1
+        """All ids are below."""
         self._known: dict[int, str] = {}
 
     def one(self, token: int) -> str:
