@@ -17,7 +17,7 @@ from threadmill.checkpoints.labels import Label, add_labels
 from threadmill.checkpoints.store import open_store
 from threadmill.errors import BadDataset
 from threadmill.training.dataset import read_rows
-from threadmill.training.export import export_chats, export_groups, export_kto, export_pairs, export_sft
+from threadmill.training.export import export_chats, export_groups, export_kto, export_pairs, export_sft, pipeline
 from threadmill.training.export.journal import Journal
 from threadmill.training.selection.redactor import Redactor
 from threadmill.training.selection.settings import Selection
@@ -47,28 +47,56 @@ def trained(row: dict[str, Any]) -> str:
     return TOKENIZER.decode([i for i in row["labels"] if i >= 0])
 
 
-@pytest.mark.parametrize(("kind", "done"), [("sft", 1), ("sft", 3), ("pairs", 4), ("kto", 3)])
-def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, kind: str, done: int):
+EXPORTS = {"sft": export_sft, "pairs": export_pairs, "kto": export_kto}
+
+
+def write_trials(store: Any) -> None:
     """Threads with the tasks 0, 0, 1, 1, 2, 2, of which every second fails; the pair of the first task comes again."""
-    export = {"sft": export_sft, "pairs": export_pairs, "kto": export_kto}[kind]
     for at in range(6):
         write_answers(store, {f"t{at}": "no" if at % 2 else f"yes{at // 4}"}, task=str(at // 2))
         if at % 2:
             add_labels(store, [Label(f"t{at}", None, None, name, 0.0, "check") for name in ("success", "reward")])
+
+
+@pytest.mark.parametrize(("kind", "done"), [("sft", 3), ("pairs", 4)])
+def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, kind: str, done: int):
+    write_trials(store)
     TOKENIZER.save_pretrained(tmp_path / "model")
     killed = [sys.executable, "tests/export_killed.py", store.url, str(tmp_path / "a"), str(tmp_path / "model")]
     ended = subprocess.run([*killed, str(done), kind], cwd=Path(__file__).parent.parent, timeout=100, check=False)
     assert ended.returncode == -9
     assert not (tmp_path / "a").exists()
+    assert_goes_on(store, kind, tmp_path, first_seen={"sft": 3, "pairs": 6}[kind])
+
+
+@pytest.mark.parametrize(("kind", "done"), [("sft", 1), ("kto", 3)])
+def test_a_stopped_export_goes_on_and_gives_the_same_bytes(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, done: int
+):
+    def stop(at: int, _: int) -> None:
+        if at == done:
+            raise KeyboardInterrupt
+
+    write_trials(store)
+    TOKENIZER.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(pipeline, "COMMIT_EVERY", 2)
+    with pytest.raises(KeyboardInterrupt):
+        EXPORTS[kind](store, tmp_path / "a", tokenizer=tmp_path / "model", progress=stop)
+    assert_goes_on(store, kind, tmp_path, first_seen=done)
+
+
+def assert_goes_on(store: Any, kind: str, folder: Path, first_seen: int) -> None:
+    """Only what was not kept is done again, and the folder is as if nothing had happened."""
     seen: list[int] = []
-    first = export(store, tmp_path / "a", tokenizer=tmp_path / "model", progress=lambda at, of: seen.append(at))
-    again = export(store, tmp_path / "b", tokenizer=tmp_path / "model")
-    assert seen[0] == {1: 1, 3: 3, 4: 6}[done]  # the first after what was kept; pairs are made task by task
+    wishes = {"tokenizer": folder / "model"}
+    first = EXPORTS[kind](store, folder / "a", progress=lambda at, of: seen.append(at), **wishes)
+    again = EXPORTS[kind](store, folder / "b", **wishes)
+    assert seen[0] == first_seen
     assert first["rows"] == {"sft": 3, "pairs": 2, "kto": 6}[kind]
     assert {**first, "query": 0} == {**again, "query": 0}
-    assert (tmp_path / "a" / "train.jsonl").read_bytes() == (tmp_path / "b" / "train.jsonl").read_bytes()
-    assert (tmp_path / "a" / "left_out.jsonl").read_bytes() == (tmp_path / "b" / "left_out.jsonl").read_bytes()
-    assert not list(tmp_path.glob(".*"))
+    for name in ("train.jsonl", "left_out.jsonl", "origins.jsonl"):
+        assert (folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes()
+    assert not list(folder.glob(".*"))
 
 
 def test_a_query_that_changed_begins_anew(store: Any, tmp_path: Path):
