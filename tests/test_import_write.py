@@ -131,9 +131,15 @@ def test_another_run_under_the_same_id_is_set_aside_and_the_same_is_there_alread
     record = Record(thread="t", agent="a", messages=talk(3), reward=1.0)
     assert write_record(store, record, "one.jsonl:1", "tau-bench") == 2
     assert write_record(store, replace(record, metadata={"seed": 1}), "two.jsonl:4", "tau-bench") is None
-    with pytest.raises(BadRow, match=r"there is a thread 't' with another content already, from one[.]jsonl:1; "):
+    with pytest.raises(BadRow, match=r"^there is a thread 't' with another content already, from one[.]jsonl:1; "):
         write_record(store, replace(record, messages=talk(4)), "two.jsonl:9", "tau-bench")
     assert len(read_messages(store, "t")) == 3
+
+
+def test_a_thread_that_somebody_else_writes_is_set_aside(store: Store) -> None:
+    with store.leases.hold("t"), pytest.raises(BadRow, match=r"'t'.*; import it again"):
+        write_record(store, Record(thread="t", agent="a", messages=talk(3)), "f:1", "tau2")
+    assert list_threads(store) == []
 
 
 def test_an_import_that_breaks_off_leaves_whole_threads_and_goes_on(store: Store, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from sqlalchemy.exc import OperationalError, StatementError
 
-from ...errors import StoreFull, UnknownThread
+from ...errors import StoreFull, ThreadBusy, ThreadmillError, UnknownThread
 from ..copies import snapshot
 from ..reading import latest_metadata
 from ..record_writer import RecordWriter
@@ -44,44 +44,57 @@ def write_record(store: Store, record: Record, source: str, format: str) -> int 
     """Write the thread with its labels: how many labels; None if it is there already.
 
     Raises:
-        BadRow: there is another run under the same id, or this database cannot hold it.
+        BadRow: there is another run under the same id, this database cannot hold it, or somebody else writes it.
         StoreFull, ReadOnly
     """
+    store.saver.check_may_write({"configurable": {"thread_id": record.thread}})
     digest = digest_of_run(record)
     try:
-        known = latest_metadata(store, record.thread)
-    except UnknownThread:
-        known = None
-    if known is not None:
-        if known.get("digest", digest) != digest:
-            raise BadRow(
-                f"there is a thread {record.thread!r} with another content already, from {known.get('source_file')}; "
-                "if it is a run of another model, name that in the file's name"
-            )
-        return None
-    store.saver.check_may_write({"configurable": {"thread_id": record.thread}})
-    about = {"agent": record.agent, "task": record.task, "trial": record.trial, "model": record.model}
-    about |= {**record.metadata, "source_file": source, "format": format, "digest": digest}
-    metadata = {key: value for key, value in about.items() if value is not None}
-    try:
-        with snapshot(store, to_write=True) as connection:
-            writer = RecordWriter(store, connection, record.thread)
-            checkpoints: dict[str | None, str] = {}
-            for row in _rows(store.saver, record, metadata, checkpoints):
-                writer.add(row)
-            labels = list(_labels(record))
-            for at, message, kind, value in labels:
-                where = {"checkpoint": None if at is None else checkpoints[at], "message": message}
-                label = {"kind": kind, "value": value, "source": format, "created_at": now()}
-                writer.add({"record": "label", **where, **label})
-            writer.flush()
+        with store.leases.hold(record.thread):
+            if _is_there(store, record.thread, digest):
+                return None
+            return _write(store, record, {"source_file": source, "format": format, "digest": digest})
     except OperationalError as error:
         if "disk is full" not in str(error) and "No space left" not in str(error):
             raise
         raise StoreFull(f"no room in {store.name}; what was imported is kept, make room and import again") from error
+    except ThreadBusy as error:
+        raise BadRow(f"{error}; import it again") from error
+    except (BadRow, ThreadmillError):
+        raise
     except (StatementError, ValueError, TypeError, OverflowError) as error:
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise BadRow(f"it cannot be kept in {store.name}: {reason}") from error
+
+
+def _is_there(store: Store, thread: str, digest: str) -> bool:
+    try:
+        known = latest_metadata(store, thread)
+    except UnknownThread:
+        return False
+    if known.get("digest", digest) != digest:
+        raise BadRow(
+            f"there is a thread {thread!r} with another content already, from {known.get('source_file')}; "
+            "if it is a run of another model, name that in the file's name"
+        )
+    return True
+
+
+def _write(store: Store, record: Record, origin: dict[str, Any]) -> int:
+    about = {"agent": record.agent, "task": record.task, "trial": record.trial, "model": record.model}
+    about |= {**record.metadata, **origin}
+    metadata = {key: value for key, value in about.items() if value is not None}
+    labels = list(_labels(record))
+    with snapshot(store, to_write=True) as connection:
+        writer = RecordWriter(store, connection, record.thread)
+        checkpoints: dict[str | None, str] = {}
+        for row in _rows(store.saver, record, metadata, checkpoints):
+            writer.add(row)
+        for at, message, kind, value in labels:
+            where = {"checkpoint": None if at is None else checkpoints[at], "message": message}
+            label = {"kind": kind, "value": value, "source": origin["format"], "created_at": now()}
+            writer.add({"record": "label", **where, **label})
+        writer.flush()
     return len(labels)
 
 
@@ -151,8 +164,8 @@ def _rows(
         },
     )
     task = str(uuid4())
-    yield _write(root, task, 0, "messages", [messages[0]], "__start__")
-    yield _write(root, task, 1, "versions", {}, "__start__")
+    yield _written(root, task, 0, "messages", [messages[0]], "__start__")
+    yield _written(root, task, 1, "versions", {}, "__start__")
     said: list[_Said] = []
     continued: set[int] = set()
     for message, parent in zip(messages, _parents(record), strict=True):
@@ -164,7 +177,7 @@ def _rows(
         continued.add(parent)
         told = (*before.messages, message)
         if parent >= 0:
-            yield _write(above, str(uuid4()), 0, "messages", [message], "imported")
+            yield _written(above, str(uuid4()), 0, "messages", [message], "imported")
         versions = {**before.versions, "messages": saver.get_next_version(before.versions.get("messages", start), None)}
         if parent < 0:
             versions |= {name: versions["messages"] for name in ("__start__", "versions")}
@@ -207,7 +220,7 @@ def _checkpoint(
     }
 
 
-def _write(checkpoint: str, task: str, index: int, channel: str, value: Any, node: str) -> dict[str, Any]:
+def _written(checkpoint: str, task: str, index: int, channel: str, value: Any, node: str) -> dict[str, Any]:
     return {
         "record": "write",
         "namespace": "",
