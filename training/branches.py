@@ -18,7 +18,7 @@ from ..checkpoints.store import Store
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.bound_tools import system_at, tools_at
 from ..nodes.models.trace import EDIT_KEY
-from .trajectory import Proposal, Span, Trajectory, read_trajectory
+from .trajectory import Proposal, Span, Trajectory, read_traces
 
 if TYPE_CHECKING:
     from ..nodes.models.render import Renderer
@@ -58,6 +58,8 @@ class Branch:
     """Of the leaf."""
     path: tuple[str, ...] = ()
     """Its checkpoints, the leaf first."""
+    forgotten: tuple[str, ...] = ()
+    """Messages of the model that are in no trajectory, because what it had seen was taken out of the thread."""
 
 
 class Head(Protocol):
@@ -168,7 +170,8 @@ def _branch(
 ) -> Branch:
     messages = leaf.messages
     tools = [*(tools_at(messages) or map(dict, given))]
-    trajectories = tuple(read_trajectory(messages))
+    recorded = read_traces(messages)
+    trajectories = tuple(recorded.trajectories)
     tokens: Tokens = "recorded"
     if not trajectories and renderer is not None:
         tokens, trajectories = "rendered", render_trajectory(messages, renderer, tools)
@@ -184,6 +187,7 @@ def _branch(
         nodes=leaf.writers,
         labels=tuple(labels),
         metadata=leaf.metadata,
+        forgotten=tuple(recorded.forgotten),
     )
 
 

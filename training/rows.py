@@ -18,6 +18,7 @@ from .trajectory import Span, Trajectory
 IGNORED = -100
 """The label of a token that is not trained."""
 NO_NODE = "turns whose node is not known"
+FORGOTTEN = "turns whose beginning was taken out of the thread"
 
 
 @dataclass
@@ -35,7 +36,11 @@ class SftRows:
     def of(self, branches: Iterable[Branch]) -> Iterator[dict[str, Any]]:
         """The rows of ``branches`` in order, one for each trajectory that trains something new."""
         unknown: set[tuple[str, str | None]] = set()
+        forgotten: set[tuple[str, str | None]] = set()
+        known: set[tuple[str, str | None]] = set()
         for branch in branches:
+            forgotten |= {(branch.thread, message) for message in branch.forgotten}
+            known |= {(branch.thread, span.message) for one in branch.trajectories for span in one.spans}
             if not branch.trajectories:
                 self.left_out["no message of a model"] += 1
             if self.nodes is not None:
@@ -46,6 +51,8 @@ class SftRows:
                     yield row
         if unknown:
             self.left_out[NO_NODE] += len(unknown)
+        if forgotten - known:
+            self.left_out[FORGOTTEN] += len(forgotten - known)
 
     def _row(self, branch: Branch, trajectory: Trajectory) -> dict[str, Any] | None:
         keys = span_keys(branch, trajectory.spans)

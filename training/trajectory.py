@@ -7,12 +7,12 @@ of its own, because its text is in the prompt that the next trace recorded.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
 from ..errors import BadTrace
-from ..nodes.models.trace import EDIT_KEY, Trace, read_trace
+from ..nodes.models.trace import EDIT_KEY, Trace, read_trace, starts_anew
 
 Origin = Literal["given", "sampled", "human"]
 
@@ -66,6 +66,14 @@ def loss_mask(spans: Sequence[Span]) -> list[int]:
     return [int(span.origin != "given") for span in spans for _ in span.tokens]
 
 
+class Read(NamedTuple):
+    """What the traces on a branch say."""
+
+    trajectories: list[Trajectory]
+    forgotten: list[str]
+    """Messages whose tokens follow on others that were taken out of the branch: nobody knows what the model saw."""
+
+
 def read_trajectory(messages: Sequence[BaseMessage]) -> list[Trajectory]:
     """The trajectories of a branch: one, and another wherever a trace says ``restart``.
 
@@ -74,34 +82,61 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> list[Trajectory]:
     Raises:
         BadTrace: a trace is damaged, or its human ranges do not lie in its prompt.
     """
+    return read_traces(messages).trajectories
+
+
+def read_traces(messages: Sequence[BaseMessage]) -> Read:
+    """``read_trajectory``, and the turns that are in none because what they follow on is gone.
+
+    Raises:
+        BadTrace
+    """
     done: list[Trajectory] = []
+    forgotten: list[str] = []
     spans: list[Span] = []
     proposals: list[Proposal] = []
     edited: list[str | None] = []  # messages a human edited, oldest first
     seen = 0  # how many of them an earlier trace has shown
+    length = 0  # of the spans
     for message in messages:
         trace = read_trace(message)
+        is_edited = EDIT_KEY in message.response_metadata
         if trace is None:
-            if EDIT_KEY in message.response_metadata:
+            if is_edited:
                 edited.append(message.id)
             continue
-        if trace.restart and spans:
+        follows = not starts_anew(trace)
+        if follows and proposals and proposals[-1].at == len(spans):
+            proposed = proposals[-1].span.tokens
+            if trace.before == length + len(proposed):  # it was replaced when this call had seen it
+                spans.append(Span("given", proposed))
+                length += len(proposed)
+        follows = follows and trace.before in (None, length)
+        if spans and not follows:
             done.append(Trajectory(tuple(spans), tuple(proposals)))
-            spans, proposals, seen = [], [], 0
+            spans, proposals, length = [], [], 0
+        if not follows and not starts_anew(trace):
+            forgotten += [message.id] if message.id and trace.sampled_ids else []
+            edited += [message.id] if is_edited else []
+            seen = len(edited)
+            continue
+        seen = seen if follows else 0
         prompt = _prompt_spans(trace, edited[seen:], message.id)
         if proposals and proposals[-1].at == len(spans) and prompt and prompt[0].origin == "human":
             proposals[-1] = Proposal(proposals[-1].span, proposals[-1].at, replaced=True)
         spans += prompt
+        length += len(trace.prompt_ids)
         seen = len(edited)
         sampled = Span("sampled", trace.sampled_ids, trace.logprobs, message.id, trace.version)
-        if EDIT_KEY in message.response_metadata:
+        if is_edited:
             edited.append(message.id)
             proposals.append(Proposal(sampled, len(spans), replaced=False))
         elif sampled.tokens:
             spans.append(sampled)
+            length += len(sampled.tokens)
     if spans:
         done.append(Trajectory(tuple(spans), tuple(proposals)))
-    return done
+    return Read(done, forgotten)
 
 
 def _prompt_spans(trace: Trace, edited: Sequence[str | None], message: str | None) -> list[Span]:

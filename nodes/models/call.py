@@ -104,6 +104,7 @@ class Call:
             finish=sampled.finish,
             digest=self.prompt.digest,
             settings={**self.settings.recorded(), "max_new_tokens": self.budget},
+            before=len(self.prompt.full_ids) - len(self.prompt.delta_ids),
         )
         seen, made = len(self.prompt.full_ids), len(sampled.ids)
         metadata: dict[str, Any] = {"model_name": trace.version, TRACE_KEY: write_trace(trace)}

@@ -20,7 +20,7 @@ from .families.family import Family
 from .rendered import Rendered, render_rows
 from .row_frames import Frames
 from .template import ChatTemplate
-from .trace import EDIT_KEY, Trace, read_trace
+from .trace import EDIT_KEY, Trace, read_trace, starts_anew
 
 REMEMBERED = 512
 """Prompts whose text is kept, so that the next turn need not render it again."""
@@ -153,13 +153,17 @@ class Renderer(ChatTemplate):
 def recorded_ids(traced: Sequence[tuple[BaseMessage, Trace]]) -> tuple[int, ...]:
     """The ids that the traced messages, in order, saw and sampled since the last restart.
 
-    The tokens of a proposal that a human replaced are not among them.
+    The tokens of a proposal that a human replaced are not among them, unless a later message had seen them.
     """
     ids: tuple[int, ...] = ()
+    replaced: tuple[int, ...] = ()
     for message, trace in traced:
-        if trace.restart:
+        if starts_anew(trace):
             ids = ()
+        elif trace.before == len(ids) + len(replaced):
+            ids += replaced
         ids += trace.prompt_ids
-        if EDIT_KEY not in message.response_metadata:
-            ids += trace.sampled_ids
+        edited = EDIT_KEY in message.response_metadata
+        replaced = trace.sampled_ids if edited else ()
+        ids += () if edited else trace.sampled_ids
     return ids

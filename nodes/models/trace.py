@@ -46,6 +46,8 @@ class Trace:
     """Of tokenizer and prompt text: equal on a later turn exactly if the recorded tokens still hold."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Sampling settings: temperature, top_p, seed, max_new_tokens."""
+    before: int | None = None
+    """How many tokens the model saw in front of ``prompt_ids``; traces of old do not say."""
 
     def __post_init__(self) -> None:
         if len(self.sampled_ids) != len(self.logprobs):
@@ -53,6 +55,11 @@ class Trace:
                 f"{len(self.sampled_ids)} sampled tokens but {len(self.logprobs)} logprobs; "
                 "record one logprob per sampled token"
             )
+
+
+def starts_anew(trace: Trace) -> bool:
+    """Whether ``prompt_ids`` are all that the model saw, as with a restart."""
+    return trace.restart or trace.before == 0
 
 
 def write_trace(trace: Trace) -> dict[str, Any]:
@@ -68,6 +75,7 @@ def write_trace(trace: Trace) -> dict[str, Any]:
         "finish": trace.finish,
         "digest": trace.digest,
         "settings": dict(trace.settings),
+        **({} if trace.before is None else {"before": trace.before}),
     }
 
 
@@ -92,6 +100,7 @@ def read_trace(message: BaseMessage) -> Trace | None:
             finish=stored["finish"],
             digest=stored["digest"],
             settings=stored["settings"],
+            before=stored.get("before"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadTrace(f"the trace of message {message.id!r} cannot be read: {error!r}") from error

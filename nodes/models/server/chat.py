@@ -113,6 +113,7 @@ class ChatTurn:
             constrained=self._asked.constrained,
             finish=self.heard.ended_by,
             settings=settings,
+            before=len(self.heard.prompt_ids) - len(added),
         )
 
 

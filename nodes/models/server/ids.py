@@ -122,4 +122,5 @@ class IdsTurn:
             finish=self.heard.ended_by,
             digest=self._prompt.digest,
             settings=settings,
+            before=len(sent) - len(self._prompt.delta_ids),
         )
