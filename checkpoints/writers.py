@@ -22,8 +22,13 @@ class _Spoken(NamedTuple):
     """What is needed of a stored message of a model."""
 
     id: str | None
-    text: str
-    """Tells it from others while it has no id."""
+    content: Any
+    calls: Sequence[Mapping[str, Any]]
+
+    @property
+    def key(self) -> str:
+        """Tells it from others while it has no id."""
+        return json.dumps([self.content, [call["id"] for call in self.calls]], default=str)
 
 
 def writers_noted(messages: Sequence[BaseMessage], metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -67,12 +72,14 @@ def writers_logged(store: Store, log: Iterable[Write], messages: Sequence[BaseMe
             if one.id is not None:
                 by_id.setdefault(one.id, node)
             else:
-                by_text.setdefault(one.text, []).append(node)
+                by_text.setdefault(one.key, []).append(node)
     found = {}
     for message in messages:
         if isinstance(message, AIMessage) and message.id is not None:
-            unnamed = by_text.get(_told(message.content, message.tool_calls))
-            node = by_id.get(message.id) or (unnamed.pop(0) if unnamed else None)
+            node = by_id.get(message.id)
+            if node is None and by_text:
+                unnamed = by_text.get(_Spoken(None, message.content, message.tool_calls).key)
+                node = unnamed.pop(0) if unnamed else None
             if node is not None:
                 found[message.id] = node
     return found
@@ -101,12 +108,8 @@ def _spoken(store: Store, write: Write) -> Iterator[_Spoken]:
     value = unpack(content) if kind == "msgpack" else store.serde.loads_typed((kind, content))
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, AIMessage):
-            yield _Spoken(one.id, _told(one.content, one.tool_calls))
+            yield _Spoken(one.id, one.content, one.tool_calls)
         elif isinstance(one, Packed) and one.code == OBJECT:
             _, kind, fields, *_ = unpack(one.content)
             if kind == "AIMessage" and isinstance(fields, dict):
-                yield _Spoken(fields.get("id"), _told(fields.get("content"), fields.get("tool_calls", ())))
-
-
-def _told(content: Any, calls: Iterable[Any]) -> str:
-    return json.dumps([content, [call["id"] for call in calls]], default=str)
+                yield _Spoken(fields.get("id"), fields.get("content"), fields.get("tool_calls", ()))
