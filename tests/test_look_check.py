@@ -60,6 +60,7 @@ def test_a_good_row_has_no_finding(check: Check, row: Any) -> None:
     report = check(row(*GOOD))
     assert (codes(report), report.not_checked, report.kind, report.splits) == ({}, [], "tokens", {"train": 1})
     assert (report.errors, report.warnings) == (0, 0)
+    assert codes(check(row(*GOOD, prompt=[1], messages=["id1"]))) == {}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,12 @@ FORMS = (
         r"(?P<assistant>\[/INST\]|\[/TOOL_RESULTS\])",
         r"(?P<close>\[/SYSTEM_PROMPT\]|\[/AVAILABLE_TOOLS\]|</s>)",
     ),
-    _form("glm", "<|observation|>", r"<\|(?P<role>system|user|assistant|observation)\|>\n?"),
+    _form(
+        "glm",
+        "<|observation|>",
+        r"(?P<assistant><\|assistant\|>)",  # the line break behind it is sampled
+        r"<\|(?P<role>system|user|observation)\|>\n?",
+    ),
     _form("phi", "<|end|>", r"<\|(?P<role>system|user|assistant|tool)\|>\n?", r"(?P<close><\|end\|>)"),
     _form("zephyr", "<|assistant|>", r"<\|(?P<role>system|user|assistant)\|>\n?", r"(?P<close></s>)"),
 )
