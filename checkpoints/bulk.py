@@ -23,7 +23,7 @@ from .store import Store
 from .stored_messages import load
 from .writers import writers_logged, writers_noted
 
-MOST_THREADS = 64
+MOST_THREADS = 32
 """Threads that are read together,"""
 MOST_CHECKPOINTS = 6000
 """unless they have more checkpoints than this."""

@@ -32,13 +32,16 @@ def load(serde: SerializerProtocol, value: Typed) -> Any:
 
 
 def _reader(serde: SerializerProtocol) -> Callable[[int, bytes], Any]:
+    inner: list[int] = []
+
     def read(code: int, content: bytes) -> Any:
         if code == EXT_DELTA_SNAPSHOT:
             return _DeltaSnapshot(_unpack(content, read))
         if code == EXT_PYDANTIC_V2:
-            module, name, fields, *_ = _unpack(content, Packed)
+            inner.clear()
+            module, name, fields, *_ = _unpack(content, lambda code, content: inner.append(code))
             kind = _KINDS.get((module, name))
-            if kind is not None and _is_plain(kind, fields):
+            if kind is not None and not inner and _is_plain(kind, fields):
                 return _made(kind, fields)
         return serde.loads_typed(("msgpack", pack(Packed(code, content))))
 
@@ -50,48 +53,31 @@ def _unpack(content: bytes, hook: Callable[[int, bytes], Any]) -> Any:
 
 
 def _is_plain(kind: type[BaseMessage], fields: Any) -> bool:
-    """Is every field as the class would leave it? Nothing that is packed may be in it."""
-    if not isinstance(fields, dict) or fields.keys() != _FIELDS[kind] or fields["type"] != _TYPES[kind]:
+    """Is every field as the class would leave it?"""
+    if type(fields) is not dict or fields.keys() != _FIELDS[kind] or fields["type"] != _TYPES[kind]:
         return False
-    texts = type(fields["content"]) is str and all(
-        one is None or type(one) is str for one in (fields["id"], fields["name"])
-    )
-    if not texts or not _is_data(fields["additional_kwargs"], dict) or not _is_data(fields["response_metadata"], dict):
+    if type(fields["additional_kwargs"]) is not dict or type(fields["response_metadata"]) is not dict:
+        return False
+    if type(fields["content"]) is not str or not (_is_name(fields["id"]) and _is_name(fields["name"])):
         return False
     if kind is AIMessage:
-        return (
-            fields["usage_metadata"] is None
-            and fields["invalid_tool_calls"] == []
-            and type(fields["tool_calls"]) is list
-            and all(map(_is_call, fields["tool_calls"]))
-            and not (fields["tool_calls"] == [] and "tool_calls" in fields["additional_kwargs"])
-        )
+        calls = fields["tool_calls"]
+        if type(calls) is not list or fields["invalid_tool_calls"] != [] or fields["usage_metadata"] is not None:
+            return False
+        return all(map(_is_call, calls)) if calls else "tool_calls" not in fields["additional_kwargs"]
     if kind is ToolMessage:
-        plain = type(fields["tool_call_id"]) is str and fields["status"] in ("success", "error")
-        return plain and fields["artifact"] is None
+        return type(fields["tool_call_id"]) is str and fields["status"] in ("success", "error")
     return True
 
 
+def _is_name(value: Any) -> bool:
+    return value is None or type(value) is str
+
+
 def _is_call(call: Any) -> bool:
-    return (
-        type(call) is dict
-        and call.keys() == _CALL
-        and call["type"] == "tool_call"
-        and type(call["name"]) is str
-        and (call["id"] is None or type(call["id"]) is str)
-        and _is_data(call["args"], dict)
-    )
-
-
-def _is_data(value: Any, kind: type | None = None) -> bool:
-    """Is it plain data all through, and of that kind?"""
-    if kind is not None and type(value) is not kind:
+    if type(call) is not dict or call.keys() != _CALL or call["type"] != "tool_call" or type(call["name"]) is not str:
         return False
-    if type(value) is dict:
-        return all(type(key) is str and (type(one) is str or _is_data(one)) for key, one in value.items())
-    if type(value) is list:
-        return all(map(_is_data, value))
-    return value is None or type(value) in (str, int, float, bool)
+    return _is_name(call["id"]) and type(call["args"]) is dict and all(type(key) is str for key in call["args"])
 
 
 def _made(kind: type[BaseMessage], fields: dict[str, Any]) -> BaseMessage:

@@ -125,14 +125,14 @@ def window_of(messages: Sequence[BaseMessage], previous: int, place: int) -> lis
 
     If another question stands between them, the whole turn of the first: templates drop what was thought in it.
     """
-    asked = [at for at, message in enumerate(messages[:place]) if isinstance(message, HumanMessage)]
-    if not asked:
+    first_asked = next((at for at in range(place) if isinstance(messages[at], HumanMessage)), None)
+    if first_asked is None:
         return list(range(place + 1))
-    begin = max((at for at in asked if at < previous), default=0)
+    begin = next((at for at in range(previous - 1, 0, -1) if isinstance(messages[at], HumanMessage)), 0)
     while begin and isinstance(messages[begin - 1], HumanMessage):
         begin -= 1
-    head = range(min(asked[0], begin))
-    if any(previous < at for at in asked):
+    head = range(min(first_asked, begin))
+    if any(isinstance(messages[at], HumanMessage) for at in range(previous + 1, place)):
         return [*head, *range(begin, place + 1)]
     first = next((at for at in range(begin, previous) if not isinstance(messages[at], HumanMessage)), previous)
     return [*head, *range(begin, first), *range(previous, place + 1)]

@@ -172,9 +172,17 @@ class ChatTemplate:
         tokens = sorted((t for t in self._special.values() if t not in self.family.markers and len(t) > 1), key=len)
         return re.compile("|".join(re.escape(token) for token in reversed(tokens)) or "(?!)")
 
+    @cached_property
+    def _begins_special(self) -> re.Pattern[str]:
+        """The first letters of ``spelled`` tokens: quick to look for, and seldom there."""
+        first = {t[0] for t in self._special.values() if t not in self.family.markers and len(t) > 1}
+        return re.compile("|".join(map(re.escape, sorted(first))) or "(?!)")
+
     def _guarded(self, said: Any) -> Any:
         """What messages say, where text that spells a special token is kept from becoming that token."""
         if isinstance(said, str):
+            if GUARD not in said and not self._begins_special.search(said):
+                return said
             said = said.replace(GUARD, GUARD * 2)
             return self.spelled.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
         if isinstance(said, dict):
