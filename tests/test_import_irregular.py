@@ -127,6 +127,30 @@ def test_an_observation_that_was_cut_says_how_long_it_was(store: Store, tmp_path
     assert [m.additional_kwargs for m in results] == [{"kind": "result"}, {"kind": "result", "cut": 2001}]
 
 
+def test_files_are_read_as_their_projects_keep_them(store: Store, tmp_path: Path) -> None:
+    """InterCode: an object of runs; ToolBench: a file for each answer; API-Bank: a file for each dialog."""
+    turns = {"actions": ["ls"], "observations": ["a"], "rewards": [1]}
+    run = {"environment": "ic_bash", "dataset": "nl2bash_fs_4.json", "task_id": 0, "query": "?", "turn_history": turns}
+    runs = {"0": {**run, "summary": {"max_reward": 1}}, "1": {**run, "task_id": 1}}
+    (tmp_path / "ic_bash_multiturn_gpt-4_10_turns_fs_4.json").write_text(json.dumps(runs))
+    answer = {"node_type": "Thought", "description": "No.", "children": []}
+    root = {"node_type": "Action Input", "description": "", "children": [answer]}
+    (tmp_path / "G1_answer").mkdir()
+    tree = {"answer_generation": {"query": "Find it."}, "win": False, "tree": {"tree": root}}
+    (tmp_path / "G1_answer" / "7_DFS.json").write_text(json.dumps(tree))
+    (tmp_path / "level-1").mkdir()
+    call = {"role": "API", "api_name": "Look", "param_dict": {"at": "x"}, "result": {"output": 3, "exception": None}}
+    write(tmp_path / "level-1" / "Look-1.jsonl", {"role": "User", "text": "Look."}, call, {"role": "AI", "text": "3."})
+    report = import_files(store, [tmp_path])
+    assert [thread.thread for thread in list_threads(store)] == [
+        "api-bank-level-1-Look-1",
+        "intercode-bash-fs4-0-gpt-4",
+        "toolbench-G1-7_DFS",
+    ]
+    assert [row["reason"] for row in report.set_aside] == ["run 1: no summary"]
+    assert [m.text for m in read_messages(store, "api-bank-level-1-Look-1")] == ["Look.", "", "3", "3."]
+
+
 def test_a_demonstration_was_not_said_by_the_model(store: Store, tmp_path: Path) -> None:
     history = [
         {"role": "system", "content": "Use commands.", "message_type": "system_prompt"},

@@ -153,7 +153,8 @@ def _look(file: Path, format: str | None) -> tuple[ModuleType, int]:
     if len(shared) != 1:
         names = ", ".join(name for name in FORMATS if name in (shared or set.union(*named)))
         raise BadImport(f"the rows of {file} could be of several formats: {names}; name one with --format")
-    return FORMATS[shared.pop()], count
+    chosen = FORMATS[shared.pop()]
+    return chosen, sum(1 for _ in chosen.rows(file)) if hasattr(chosen, "rows") else count
 
 
 def _candidates(raw: Any) -> set[str]:

@@ -1,14 +1,17 @@
 """API-Bank dialogs (Li et al. 2023, github.com/AlibabaResearch/DAMO-ConvAI, api-bank): User, AI and API.
 
 An API message is a call and its result in one. Where the AI speaks right before it, both are one answer. Dialogs are
-the reference of a benchmark; nobody has judged them, so there is no label, and no schemas are in the files.
+the reference of a benchmark; nobody has judged them, so there is no label, and no schemas are in the files. A row is
+``{"file", "messages"}``, or a message, and then the file is the dialog, as API-Bank keeps them.
 """
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .calls import read_call
 from .conversation import Conversation, name_thread, spell
+from .files import parse, rows_of
 from .record import BadRow, Record
 
 NAME = "api-bank"
@@ -16,13 +19,37 @@ ROLES = ("User", "AI", "API")
 
 
 def fits(row: dict[str, Any]) -> bool:
-    """Does ``row`` look like a dialog of API-Bank?"""
+    """Does ``row`` look like a dialog of API-Bank, or like a message of one?"""
     messages = row.get("messages")
-    return (
+    return _is_message(row) or (
         isinstance(messages, list)
         and bool(messages)
         and all(isinstance(message, dict) and message.get("role") in ROLES for message in messages)
     )
+
+
+def rows(file: Path) -> Iterator[tuple[int, Any]]:
+    """The dialogs in ``file``; its lines together if they are messages.
+
+    Raises:
+        BadImport: it cannot be read.
+    """
+    said: list[Any] = []
+    for line, raw in rows_of(file):
+        try:
+            row = parse(raw)
+        except BadRow:
+            row = None
+        if isinstance(row, dict) and _is_message(row):
+            said.append(row)
+        else:
+            yield line, raw
+    if said:
+        yield 1, {"file": f"{file.parent.name}/{file.name.removesuffix('.gz')}", "messages": said}
+
+
+def _is_message(row: dict[str, Any]) -> bool:
+    return row.get("role") in ROLES and ("text" in row or "api_name" in row)
 
 
 def read(row: dict[str, Any], file: Path) -> Record:

@@ -3,10 +3,12 @@
 Every run of one question starts from the same two messages, so trials of it can be paired. An action
 becomes a call of ``execute`` (or of ``submit``), its observation the result, cut at 2,000 characters. What
 InterCode refused to run (``valid_action`` false: no command in it, or one that fails) is a failed call. The files hold
-neither the prompt nor tools: those here say what the action was.
+neither the prompt nor tools: those here say what the action was. A row is a run, or an object with all runs of a file,
+as InterCode writes it.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,42 @@ _TOLD = {"sql": "Run an SQL query against the database.", "bash": "Run a Bash co
 
 
 def fits(row: dict[str, Any]) -> bool:
-    """Does ``row`` look like an InterCode run?"""
-    return "turn_history" in row and row.get("environment", "ic_sql") in list(_LANGUAGE)
+    """Does ``row`` look like an InterCode run, or like all of a file?"""
+    return _is_run(row) or _is_file(row)
 
 
-def read(row: dict[str, Any], file: Path) -> Record:
-    """The record of one run.
+def read(row: dict[str, Any], file: Path) -> Record | Iterator[Record | BadRow]:
+    """The record of a run, or those of all runs of a file.
 
     Raises:
         BadRow: a field is missing or not what it should be.
     """
+    return _runs(row, file) if _is_file(row) else _run(row, file)
+
+
+def _is_run(row: Any) -> bool:
+    return isinstance(row, dict) and "turn_history" in row and row.get("environment", "ic_sql") in list(_LANGUAGE)
+
+
+def _is_file(row: dict[str, Any]) -> bool:
+    return bool(row) and all(key.isdigit() for key in row) and any(_is_run(run) for run in row.values())
+
+
+def _runs(row: dict[str, Any], file: Path) -> Iterator[Record | BadRow]:
+    for key, run in row.items():
+        try:
+            if not isinstance(run, dict):
+                raise BadRow("it is no object")
+            yield _run(run, file)
+        except BadRow as error:
+            yield BadRow(f"run {key}: {error}")
+
+
+def _run(row: dict[str, Any], file: Path) -> Record:
     missing = [key for key in ("task_id", "query", "turn_history", "summary") if key not in row]
     if missing:
         raise BadRow(f"no {', '.join(missing)}")
-    if not fits(row):
+    if not _is_run(row):
         raise BadRow(f"environment is {row['environment']!r}, not {' or '.join(map(repr, _LANGUAGE))}")
     language = _LANGUAGE[row.get("environment", "ic_sql")]
     turns = row["turn_history"]
@@ -107,10 +131,13 @@ def model_of(file: Path) -> str:
 
     >>> [model_of(Path(name)) for name in ("sql.gpt-4.jsonl.gz", "ic_bash_multiturn_gpt-4_10_turns_fs_1.json")]
     ['gpt-4', 'gpt-4']
+    >>> model_of(Path("ic_sql_multiturn_gpt-3.5_10_turns_handicap.json"))
+    'multiturn_gpt-3.5_10_turns_handicap'
     """
-    named = re.search(r"(?:sql|bash)\.(.+?)(?:\.fs\d+)?(?:\.sample)?\.jsonl", file.name)
-    named = named or re.search(r"ic_(?:sql|bash)_multiturn_(.+?)_\d+_turns", file.name)
-    return named.group(1) if named else file.name.partition(".")[0]
+    stem = re.sub(r"(\.jsonl|\.json)?(\.gz)?$", "", file.name)
+    named = re.fullmatch(r".*(?:sql|bash)\.(.+?)(?:\.fs\d+)?(?:\.sample)?", stem)
+    named = named or re.fullmatch(r"ic_(?:sql|bash)_multiturn_(.+?)_10_turns(?:_fs_\d+)?", stem)
+    return named.group(1) if named else re.sub(r"^ic_(?:sql|bash)_|_fs_\d+$", "", stem)
 
 
 def _place(language: str, row: dict[str, Any], file: Path) -> list[str]:

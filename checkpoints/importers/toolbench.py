@@ -18,6 +18,7 @@ from langchain_core.messages.tool import ToolCall, invalid_tool_call
 from ..labels import Kind
 from .calls import looks_failed, read_call
 from .conversation import name_thread, spell
+from .files import suffix_of
 from .record import BadRow, Record
 from .schemas import read_tools
 
@@ -45,7 +46,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
     root = _chains(row["trys"]) if "trys" in row else tree.get("tree") if isinstance(tree, Mapping) else None
     if not isinstance(root, Mapping):
         raise BadRow("there is no tree")
-    thread = _thread(row)
+    thread = _thread(row, file)
     search = _Search(thread, won=row.get("win") is True)
     prompt = _prompt(about)
     for message in prompt:
@@ -174,9 +175,11 @@ def _nested(chain: Any) -> Mapping[str, Any]:
     return below[0]
 
 
-def _thread(row: Mapping[str, Any]) -> str:
-    """From the name of the answer's file, if the row has it."""
+def _thread(row: Mapping[str, Any], file: Path) -> str:
+    """From the name of the answer's own file, which the row may name."""
     path = row.get("upstream_path")
+    if suffix_of(file) == ".json" and path is None:
+        path = f"{file.parent.name}/{file.name.removesuffix('.gz')}"
     if not isinstance(path, str) or not path:
         return name_thread(NAME, row)
     named = PurePosixPath(path)
