@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from overheard_model import Book, Heard, OverheardModel
 from random_threads import V1, Life
 
@@ -72,6 +72,13 @@ def is_replaced(message: BaseMessage, book: Book) -> bool:
     return says(message) != says(book.heard(message.id).message)
 
 
+def is_refused(message: AIMessage, messages: Sequence[BaseMessage]) -> bool:
+    """Has a person refused one of its calls?"""
+    calls = {call["id"] for call in message.tool_calls}
+    results = [one for one in messages if isinstance(one, ToolMessage) and one.tool_call_id in calls]
+    return any(one.additional_kwargs.get("kind") == "rejected" for one in results)
+
+
 def forgotten(messages: Sequence[BaseMessage], book: Book) -> set[str | None]:
     """The model's messages whose call followed on the tokens of another that is no longer among ``messages``."""
     found: set[str | None] = set()
@@ -104,7 +111,7 @@ def eligible(branches: Sequence[Sequence[BaseMessage]], book: Book) -> Expected:
     for messages in branches:
         lost = forgotten(messages, book)
         for message in messages:
-            if isinstance(message, AIMessage) and not is_replaced(message, book):
+            if isinstance(message, AIMessage) and not is_replaced(message, book) and not is_refused(message, messages):
                 (may if message.id in lost else must).add(message.id)
     return Expected(*(Counter(spoken(book.heard(name)) for name in names) for names in (must, may - must)))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from threadmill.nodes.models.rendered import Rendered, Turn
 from threadmill.nodes.models.trace import Trace, write_trace
 from threadmill.training.branches import Branch, Outcome, read_outcome, render_trajectory
@@ -29,6 +29,15 @@ def branch(*messages, leaf="c1", thread="t1", tokens="recorded", nodes=None):
     trajectories = tuple(read_trajectory(messages))
     known = {message.id: "think" for message in messages if message.id} if nodes is None else nodes
     return Branch(thread, leaf, "task-1", tuple(messages), tokens, trajectories, GOOD, agent="shop", nodes=known)
+
+
+def test_a_turn_with_a_refused_call_is_context_and_keeps_its_logprobs():
+    refused = ToolMessage("no", tool_call_id="1", additional_kwargs={"kind": "rejected"})
+    (row,), left_out = sft_rows([branch(spoken("a", [1], [10, 11]), refused, spoken("b", [3], [12]))])
+    assert row["labels"] == [-100, -100, -100, -100, 12]
+    assert row["logprobs"] == [None, -0.5, -0.5, None, -0.5]
+    assert row["messages"] == ["b"]
+    assert left_out == {"turns with a call that a person refused": 1}
 
 
 def test_a_row_says_what_is_trained_and_where_it_came_from():

@@ -2,7 +2,7 @@
 
 Pure. Where branches of a thread share a beginning, it is trained in the first row that has it and
 masked in the others, so that every eligible token is trained exactly once. With chosen nodes only their
-turns are trained; those of other nodes are context.
+turns are trained; those of other nodes are context, and so are turns with a call that a person refused.
 """
 
 from collections import Counter
@@ -12,12 +12,14 @@ from typing import Any
 
 from .branches import Branch
 from .chosen_nodes import only_nodes, turns_of_unknown_nodes
+from .pair_sources import is_refused, turns_with_results
 from .taken import Taken, TakenInMemory, span_keys
 from .trajectory import Span, Trajectory
 
 IGNORED = -100
 """The label of a token that is not trained."""
 NO_NODE = "turns whose node is not known"
+REFUSED = "turns with a call that a person refused"
 FORGOTTEN = "turns whose beginning was taken out of the thread"
 
 
@@ -38,24 +40,32 @@ class SftRows:
         unknown: set[tuple[str, str | None]] = set()
         forgotten: set[tuple[str, str | None]] = set()
         known: set[tuple[str, str | None]] = set()
+        avoided: set[tuple[str, str | None]] = set()
         for branch in branches:
+            refused = {message.id for message, results in turns_with_results(branch.messages) if is_refused(results)}
+            avoided |= {(branch.thread, message) for message in refused}
             forgotten |= {(branch.thread, message) for message in branch.forgotten}
             known |= {(branch.thread, span.message) for one in branch.trajectories for span in one.spans}
-            if not branch.trajectories:
+            if not branch.trajectories and not branch.forgotten:
                 self.left_out["no message of a model"] += 1
             if self.nodes is not None:
                 unknown |= {(branch.thread, message) for message in turns_of_unknown_nodes(branch)}
             for trajectory in only_nodes(branch, self.nodes).trajectories:
-                row = self._row(branch, trajectory)
+                row = self._row(branch, trajectory, refused)
                 if row is not None:
                     yield row
         if unknown:
             self.left_out[NO_NODE] += len(unknown)
+        if avoided:
+            self.left_out[REFUSED] += len(avoided)
         if forgotten - known:
             self.left_out[FORGOTTEN] += len(forgotten - known)
 
-    def _row(self, branch: Branch, trajectory: Trajectory) -> dict[str, Any] | None:
-        keys = span_keys(branch, trajectory.spans)
+    def _row(self, branch: Branch, trajectory: Trajectory, refused: Set[str | None]) -> dict[str, Any] | None:
+        keys = [
+            None if span.message in refused else key
+            for span, key in zip(trajectory.spans, span_keys(branch, trajectory.spans), strict=True)
+        ]
         if not any(keys):
             nodes = " or ".join(sorted(self.nodes or ()))
             self.left_out[f"no turn of {nodes}" if nodes else "nothing to train"] += 1
