@@ -165,6 +165,16 @@ def test_a_demonstration_was_not_said_by_the_model(store: Store, tmp_path: Path)
     assert (demo, own) == ({"canned": True, "action": "ls"}, {"action": "pwd"})
 
 
+def test_an_older_trajectory_with_its_settings_as_text_is_read(store: Store, tmp_path: Path) -> None:
+    said = [("system", "Use commands."), ("user", "Fix it."), ("assistant", "```\nls\n```"), ("user", "a.py")]
+    history = [{"role": role, "content": content, "agent": "primary"} for role, content in said]
+    config = json.dumps({"problem_statement": {"id": "repo__repo-8"}, "agent": {"model": {"name": "openai/gpt-4o"}}})
+    import_files(store, [write(tmp_path / "run.traj", {"history": history, "replay_config": config})])
+    thread = only(store)
+    assert thread.startswith("swe-repo__repo-8-text-gpt-4o-")
+    assert [m.additional_kwargs.get("kind") for m in read_messages(store, thread)] == [None, None, None, "observation"]
+
+
 def test_a_tree_without_a_prompt_begins_with_its_query(store: Store, tmp_path: Path) -> None:
     leaf = {
         "node_type": "Action Input",

@@ -7,6 +7,7 @@ Demonstrations that were put in front were not said by the model in this run, an
 these files.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ FORMS = {"xml_thought_action": "xml", "thought_action": "text"}
 def fits(row: dict[str, Any]) -> bool:
     """Does ``row`` look like a trajectory of SWE-agent?"""
     history = row.get("history")
-    return isinstance(history, list) and any(isinstance(m, dict) and "message_type" in m for m in history)
+    return isinstance(history, list) and any(
+        isinstance(message, dict) and ("message_type" in message or ("agent" in message and "content" in message))
+        for message in history
+    )
 
 
 def read(row: dict[str, Any], file: Path) -> Record:
@@ -39,7 +43,7 @@ def read(row: dict[str, Any], file: Path) -> Record:
     history = row.get("history")
     if not isinstance(history, list) or not all(isinstance(message, dict) for message in history):
         raise BadRow("history is no list of messages")
-    config = row.get("replay_config")
+    config = _config(row.get("replay_config"))
     task = _text(config, "problem_statement", "id") or _text(config, "agent", "name") or file.name.partition(".")[0]
     model = _text(config, "agent", "model", "name")
     form = _form(history, _text(config, "agent", "tools", "parse_function", "type"))
@@ -63,6 +67,16 @@ def read(row: dict[str, Any], file: Path) -> Record:
     )
 
 
+def _config(held: Any) -> Any:
+    """The settings of the run, written as an object or as its JSON."""
+    if not isinstance(held, str):
+        return held
+    try:
+        return json.loads(held)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _form(history: list[dict[str, Any]], parser: str | None) -> str:
     if any(message.get("tool_calls") for message in history):
         return "calls"
@@ -77,7 +91,7 @@ def _say(chat: Conversation, message: dict[str, Any], notes: dict[str, dict[str,
         chat.system(content)
     elif role == "user":
         chat.human(content)
-        if is_text and chat.place > 1 and message.get("message_type") == "observation":
+        if is_text and chat.place > 1 and message.get("message_type", "observation") == "observation":
             notes[chat.last_id()] = OBSERVATION
     elif role == "assistant":
         asked = message.get("tool_calls") or []
