@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from family_tokenizers import qwen_tokenizer, small_tokenizer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from threadmill.training.dataset import write_dataset
+from threadmill.training.look.chats import NoMessages
 from threadmill.training.look.check import Report, check_folder
 from threadmill.training.look.roles import RoleReader
+from threadmill.training.look.seen import row_seen
+from threadmill.training.look.sequences import NotAligned
 
 USER = "<|im_start|>user\nWhere?<|im_end|>\n"
 ASKS = "<|im_start|>assistant\n"
@@ -326,3 +332,26 @@ def test_messages_that_the_template_refuses_are_found(tmp_path: Path) -> None:
     (finding,) = check_folder(tmp_path, reader).findings.kept
     assert (finding.code, finding.row) == ("cannot-render", 1)
     assert "no tools here" in finding.explanation
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 300) | st.floats() | st.text(max_size=5) | st.just("\ud800\x1b"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["role", "content", "value"]), inner),
+    max_leaves=8,
+)
+_COLUMNS = (
+    "input_ids labels logprobs mask prompt_ids chosen_ids chosen_mask rejected_ids completion_ids label group reward "
+    "messages conversations prompt completion chosen rejected text thread threads facts tools"
+).split()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.dictionaries(st.sampled_from(_COLUMNS), _VALUES, max_size=6), min_size=1, max_size=6))
+def test_rows_of_any_shape_stop_nothing(rows: list[Any], tmp_path: Path, reader: RoleReader) -> None:
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = check_folder(tmp_path, reader)
+    assert report.splits == {"train": len(rows)}
+    json.dumps(report.to_dict())
+    for row in rows:
+        with suppress(NotAligned, NoMessages):
+            row_seen(row, "train", reader)

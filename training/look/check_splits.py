@@ -43,7 +43,8 @@ class SplitCheck:
         self, split: str, row: Mapping[str, Any], sequences: Sequence[Tokens], *, leaked: bool
     ) -> Iterator[Finding]:
         prefixes = {prefix for tokens in sequences for prefix in _trained_prefixes(tokens)}
-        threads = {str(thread) for thread in [row.get("thread"), *(row.get("threads") or [])] if thread}
+        several = row.get("threads")
+        threads = {str(thread) for thread in (several if isinstance(several, list) else [row.get("thread")]) if thread}
         if split == "train":
             self._prefixes |= prefixes
             self._threads |= threads

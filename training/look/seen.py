@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -44,24 +45,26 @@ def row_seen(row: Mapping[str, Any], split: str, reader: RoleReader | None) -> S
     trained = sum(sum(s.trained) for s in sequences) if sequences else None
     facts = row.get("facts")
     if isinstance(facts, str):  # as tables keep it
-        facts = json.loads(facts)
+        with suppress(ValueError):
+            facts = json.loads(facts)
     if not isinstance(facts, Mapping):
         facts = _facts_in(row, sequences, reader)
     tools, calls = facts.get("tools"), _whole(facts.get("calls"))
-    behaviours = facts.get("behaviours") or [facts.get("behaviour")]
+    behaviours = facts.get("behaviours") or facts.get("behaviour")
+    behaviour = behaviours[0] if isinstance(behaviours, list) else behaviours
     reward, success = facts.get("reward", row.get("reward")), facts.get("success", row.get("success"))
     return Seen(
         split,
         tokens,
         trained,
-        tools=None if tools is None else tuple(map(str, tools)),
+        tools=tuple(map(str, tools)) if isinstance(tools, list) else None,
         calls=calls if calls is None else calls + (_whole(facts.get("errors")) or 0),
         acts=_whole(facts.get("acts")),
-        behaviour=behaviours[0],
-        tier=facts.get("tier"),
+        behaviour=_word(behaviour),
+        tier=_word(facts.get("tier")),
         success=success if isinstance(success, bool) else None,
         reward=float(reward) if isinstance(reward, int | float) else None,
-        source=row.get("source"),
+        source=_word(row.get("source")),
     )
 
 
@@ -111,6 +114,10 @@ def _calls_in(tokens: Tokens, reader: RoleReader) -> Mapping[str, Any]:
             said = reader.template.read(tokens.ids[speech.body : speech.end], opening)
             names |= {call.name for call in said.calls if call.name}
     return {"tools": sorted(names), "calls": results}
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _whole(value: Any) -> int | None:

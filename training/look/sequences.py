@@ -7,6 +7,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 from ..rows import IGNORED
@@ -41,7 +42,15 @@ def sequences_of(row: Mapping[str, Any]) -> list[Tokens]:
         NotAligned: its columns contradict each other in length or type.
     """
     if "input_ids" in row:
-        return [_whole(row, "", row["input_ids"], row.get("labels"), next((row[m] for m in MASKS if row.get(m)), None))]
+        return [
+            _whole(
+                row,
+                "",
+                row["input_ids"],
+                row.get("labels"),
+                next((row[m] for m in MASKS if row.get(m) is not None), None),
+            )
+        ]
     if "chosen_input_ids" in row and "rejected_input_ids" in row:
         return [
             _whole(row, name, row[f"{name}_input_ids"], row.get(f"{name}_labels"), row.get(f"{name}_mask"))
@@ -55,36 +64,46 @@ def sequences_of(row: Mapping[str, Any]) -> list[Tokens]:
 
 def _whole(row: Mapping[str, Any], name: str, ids: Any, labels: Any, mask: Any) -> Tokens:
     ids = _ints(f"{name} input_ids".strip(), ids)
-    logprobs = row.get("logprobs") if not name else None
+    logprobs = _logprobs(row.get("logprobs")) if not name else ()
+    labels = () if labels is None else _ints(f"{name} labels".strip(), labels)
+    mask = None if mask is None else _list(f"{name} mask".strip(), mask)
     for column, values in (("labels", labels), ("mask", mask), ("logprobs", logprobs)):
-        if values is not None and len(values) != len(ids):
+        if values and len(values) != len(ids):
             raise NotAligned(f"{len(ids)} input_ids but {len(values)} {f'{name} {column}'.strip()}")
-    if labels is not None:
-        labels = _ints("labels", labels)
-        trained = tuple(label != IGNORED for label in labels)
-        if mask is not None:
-            trained = tuple(t and bool(m) for t, m in zip(trained, mask, strict=True))
-    else:
-        trained = tuple(bool(m) for m in mask) if mask is not None else (True,) * len(ids)
-    return Tokens(name, ids, trained, tuple(logprobs or ()), labels or ())
+    trained = tuple(label != IGNORED for label in labels) or (True,) * len(ids)
+    if mask is not None:
+        trained = tuple(t and bool(m) for t, m in zip(trained, mask, strict=True))
+    return Tokens(name, ids, trained, logprobs, labels)
 
 
 def _continued(row: Mapping[str, Any], name: str) -> Tokens:
     prompt, ids = _ints("prompt_ids", row["prompt_ids"]), _ints(f"{name}_ids", row[f"{name}_ids"])
     mask = row.get(f"{name}_mask")
-    if mask is not None and len(mask) != len(ids):
+    mask = [1] * len(ids) if mask is None else _list(f"{name}_mask", mask)
+    if len(mask) != len(ids):
         raise NotAligned(f"{len(ids)} {name}_ids but {len(mask)} {name}_mask")
-    trained = tuple(bool(m) for m in mask) if mask is not None else (True,) * len(ids)
-    return Tokens(name, prompt + ids, (False,) * len(prompt) + trained, prompt=len(prompt))
+    trained = (False,) * len(prompt) + tuple(bool(m) for m in mask)
+    return Tokens(name, prompt + ids, trained, prompt=len(prompt))
 
 
 def _ints(column: str, values: Any) -> tuple[int, ...]:
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise NotAligned(f"{column} is no list of whole numbers")
     try:
-        return tuple(int(value) for value in values)
-    except (TypeError, ValueError):
+        return tuple(index(value) for value in _list(column, values))
+    except TypeError:
         raise NotAligned(f"{column} is no list of whole numbers") from None
+
+
+def _logprobs(values: Any) -> tuple[float | None, ...]:
+    try:
+        return tuple(None if value is None else value + 0.0 for value in _list("logprobs", values or []))
+    except TypeError:
+        raise NotAligned("logprobs is no list of numbers") from None
+
+
+def _list(column: str, values: Any) -> Sequence[Any]:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise NotAligned(f"{column} is no list but {values!r:.40}")
+    return values
 
 
 def runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
