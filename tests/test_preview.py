@@ -188,7 +188,8 @@ def test_the_command_shows_a_thread_or_a_row(tmp_path: Path, tiny_tokenizer: Any
             tiny_tokenizer, "a", "<|im_start|>user\nWhere?<|im_end|>\n<|im_start|>assistant\n", "Here.<|im_end|>"
         )
         config: Any = {"configurable": {"thread_id": "t"}, "metadata": {"agent": "a", "task": "find"}}
-        graph.compile(checkpointer=store.saver).invoke({"messages": [HumanMessage("Where?"), said]}, config)
+        running = graph.compile(checkpointer=store.saver)
+        running.invoke({"messages": [HumanMessage("Where?"), said]}, config)
         add_labels(store, [Label("t", None, None, "success", 1.0, "check")])
     tiny_tokenizer.save_pretrained(tmp_path / "model")
     given = ["--tokenizer", str(tmp_path / "model"), "--json"]
@@ -200,6 +201,14 @@ def test_the_command_shows_a_thread_or_a_row(tmp_path: Path, tiny_tokenizer: Any
         ("sampled", "assistant", "Here.<|im_end|>"),
     ]
     assert (sheet["facts"]["task"], sheet["facts"]["success"]) == ("find", "yes")
+    with open_store(url) as store:
+        running = graph.compile(checkpointer=store.saver)
+        first = list(running.get_state_history(config))[-1]
+        other = spoken(tiny_tokenizer, "b", ASKED, "There.<|im_end|>")
+        running.update_state(first.config, {"messages": [HumanMessage("Where?"), other]}, as_node="say")
+    for more, last in (([], ["There.<|im_end|>"]), (["--branches"], ["There.<|im_end|>", "Here.<|im_end|>"])):
+        result = CliRunner().invoke(app, ["preview", "t", "--db", url, *given, *more], catch_exceptions=False)
+        assert [sheet["pieces"][-1]["text"] for sheet in json.loads(result.stdout)["sheets"]] == last
     data = tmp_path / "data"
     data.mkdir()
     ids = tiny_tokenizer("Hi<|im_end|>")["input_ids"]
