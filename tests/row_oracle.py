@@ -96,6 +96,17 @@ def forgotten(messages: Sequence[BaseMessage], book: Book) -> set[str | None]:
     return found
 
 
+def refused(messages: Sequence[BaseMessage]) -> set[str | None]:
+    """The model's messages of which a person refused a call."""
+    found: set[str | None] = set()
+    speaker: str | None = None
+    for message in messages:
+        speaker = message.id if isinstance(message, AIMessage) else speaker
+        if message.type == "tool" and message.text.startswith("a person refused this call"):
+            found.add(speaker)
+    return found
+
+
 @dataclass(frozen=True)
 class Expected:
     """What must be trained once, and what may be."""
@@ -106,7 +117,7 @@ class Expected:
 
 
 def eligible(branches: Sequence[Sequence[BaseMessage]], book: Book) -> Expected:
-    """What stands in a branch as the model said it."""
+    """What stands in a branch as the model said it, and no person refused."""
     must, may = set[str | None](), set[str | None]()
     for messages in branches:
         lost = forgotten(messages, book)
@@ -120,11 +131,11 @@ def written(branches: Sequence[Sequence[BaseMessage]], book: Book, end: int) -> 
     """What humans wrote in the model's place, as a later call saw it, behind the prompt of the proposal."""
     must, may = set[Spoken](), set[Spoken]()
     for messages in branches:
-        lost = forgotten(messages, book)
+        lost, avoided = forgotten(messages, book), refused(messages)
         for one, other in pairwise([message for message in messages if isinstance(message, AIMessage)]):
             proposed, seen = book.heard(one.id), book.heard(other.id).prompt
             low = len(proposed.prompt)
-            if is_replaced(one, book) and seen[:low] == proposed.prompt:
+            if one.id not in avoided and is_replaced(one, book) and seen[:low] == proposed.prompt:
                 if seen[low : low + len(proposed.sampled)] != proposed.sampled:
                     high = seen.index(end, low) + 1
                     (may if other.id in lost else must).add((seen[:low], seen[low:high], ()))

@@ -1,17 +1,15 @@
 """The invariants of rows over random lives of real threads: what is exported against what the models really did."""
 
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from conftest import build_tiny
-import os
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from overheard_model import OverheardModel, with_template
+from overheard_model import OverheardModel
 from random_threads import STEPS, Life, export, open_models
 from row_oracle import check
 

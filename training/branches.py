@@ -173,7 +173,7 @@ def _branch(
     recorded = read_traces(messages)
     trajectories = tuple(recorded.trajectories)
     tokens: Tokens = "recorded"
-    if not trajectories and renderer is not None:
+    if not trajectories and not recorded.forgotten and renderer is not None:
         tokens, trajectories = "rendered", render_trajectory(messages, renderer, tools)
     return Branch(
         thread,
