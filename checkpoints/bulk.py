@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from ..errors import BadCheckpoint, ThreadmillError
 from .branch import IMPORTED, OURS, with_decisions
 from .bulk_postgres import PostgresRows
-from .bulk_rows import ASKED, EDITED, ROOT, BulkRows, Place, Seed, State, Write
+from .bulk_rows import ASKED, EDITED, ROOT, BulkRows, Place, Seed, State, Tree, Write
 from .bulk_sqlite import SqliteRows
 from .messages import merge_messages
 from .prune import CHANNEL
@@ -61,8 +61,7 @@ class _Thread:
     """A thread that is being read."""
 
     name: str
-    parents: dict[str, dict[str, str | None]]
-    """Namespace to checkpoint to the one before it."""
+    tree: Tree
     leaves: list[Place] = field(default_factory=list)
     newest: Place | None = None
     messages: dict[Place, list[AnyMessage]] = field(default_factory=dict)
@@ -79,7 +78,7 @@ class _Thread:
 
     def ids(self, leaf: Place) -> list[str]:
         """The same as ids."""
-        parents = self.parents[leaf.namespace]
+        parents = self.tree[leaf.namespace]
         ids: dict[str, None] = {}
         at: str | None = leaf.checkpoint
         while at in parents and at not in ids:  # an id that was put again below itself would never end
@@ -98,11 +97,11 @@ def read_leaves(store: Store, threads: Sequence[str]) -> Iterator[Leaves]:
             yield from _read(store, rows, few, trees)
 
 
-def _in_parts(threads: Sequence[str], trees: Mapping[str, Sequence[Any]]) -> Iterator[list[str]]:
+def _in_parts(threads: Sequence[str], trees: Mapping[str, Tree]) -> Iterator[list[str]]:
     part: list[str] = []
     size = 0
     for thread in threads:
-        more = len(trees.get(thread, ()))
+        more = sum(map(len, trees.get(thread, {}).values()))
         if part and size + more > MOST_CHECKPOINTS:
             yield part
             part, size = [], 0
@@ -112,11 +111,9 @@ def _in_parts(threads: Sequence[str], trees: Mapping[str, Sequence[Any]]) -> Ite
         yield part
 
 
-def _read(
-    store: Store, rows: BulkRows, names: Sequence[str], trees: Mapping[str, Sequence[tuple[Place, str | None]]]
-) -> Iterator[Leaves]:
+def _read(store: Store, rows: BulkRows, names: Sequence[str], trees: Mapping[str, Tree]) -> Iterator[Leaves]:
     try:
-        found = _Part(store, rows, [_thread(name, trees.get(name, ())) for name in names]).read()
+        found = _Part(store, rows, [_thread(name, trees.get(name, {})) for name in names]).read()
     except OperationalError:
         raise
     except DatabaseError as error:  # a damaged page, say: one of the threads has it
@@ -128,13 +125,14 @@ def _read(
     yield from found
 
 
-def _thread(name: str, nodes: Sequence[tuple[Place, str | None]]) -> _Thread:
-    thread = _Thread(name, {})
-    for place, parent in nodes:
-        thread.parents.setdefault(place.namespace, {})[place.checkpoint] = parent
-    inner = {namespace: set(own.values()) for namespace, own in thread.parents.items()}
-    thread.leaves = [place for place, _ in nodes if place.checkpoint not in inner[place.namespace]]
-    thread.newest = max((place for place, _ in nodes if not place.namespace), default=None)
+def _thread(name: str, tree: Tree) -> _Thread:
+    thread = _Thread(name, tree)
+    for namespace in sorted(tree):
+        inner = set(tree[namespace].values())
+        ends = sorted(checkpoint for checkpoint in tree[namespace] if checkpoint not in inner)
+        thread.leaves += [Place(name, namespace, end) for end in ends]
+    if "" in tree:
+        thread.newest = Place(name, "", max(tree[""]))
     return thread
 
 

@@ -24,6 +24,10 @@ WANTED = (CHANNEL, ROOT, EDITED)
 ASKED = "__interrupt__"
 
 
+Tree = dict[str, dict[str, str | None]]
+"""Namespace to its checkpoints, each with the one before it."""
+
+
 class Place(NamedTuple):
     """A checkpoint."""
 
@@ -80,15 +84,19 @@ class BulkRows(ABC):
     def seeds(self, chains: Sequence[Sequence[Place]]) -> list[Seed | Exception | None]:
         """For each chain of checkpoints the first that holds the messages, whole or as a snapshot; None if none."""
 
-    def trees(self, threads: Sequence[str]) -> dict[str, list[tuple[Place, str | None]]]:
-        """Thread to all its checkpoints, each with its parent's id, in the order of their ids."""
+    def trees(self, threads: Sequence[str]) -> dict[str, Tree]:
+        """Thread to its tree; unknown threads are missing."""
         table = self.tables.checkpoints
         query = select(table.c.thread_id, table.c.checkpoint_ns, table.c.checkpoint_id, table.c.parent_checkpoint_id)
-        found: dict[str, list[tuple[Place, str | None]]] = {}
+        found: dict[str, Tree] = {}
         for thread, namespace, checkpoint, parent in self.tables.read(query.where(table.c.thread_id.in_(threads))):
-            found.setdefault(thread, []).append((Place(thread, namespace, checkpoint), parent))
-        for nodes in found.values():
-            nodes.sort(key=lambda node: node[0])
+            tree = found.get(thread)
+            if tree is None:
+                tree = found[thread] = {}
+            own = tree.get(namespace)
+            if own is None:
+                own = tree[namespace] = {}
+            own[checkpoint] = parent
         return found
 
     def writes_at(self, places: Sequence[Place]) -> Iterator[Write]:

@@ -103,6 +103,8 @@ def test_the_threads_of_others_are_read_as_they_are_one_by_one(shared: World):
     assert at_once(store, *threads) == [one_by_one(store, thread) for thread in threads]
 
 
+OURS: Any = {"metadata": {"graph": "bank"}}
+"""As our own edits and forks note it."""
 PICK = st.integers(0, 99)
 STEPS = st.one_of(
     st.tuples(st.just("say"), st.lists(st.integers(8, 12), max_size=3, unique=True)),
@@ -134,14 +136,14 @@ def live(store: Store, thread: str, steps: list[Any]) -> Any:
                 if answers:
                     answer_thread(graph, thread, answers)
         elif kind == "branch":
-            old = states[what % len(states)].config
+            old = {**states[what % len(states)].config, **OURS}
             graph.update_state(old, {"messages": [HumanMessage("Or else?")]}, as_node="tool")
         elif kind == "edit" and said:
             new = AIMessage("Better.", id=said[what % len(said)].id)
-            graph.update_state(at(thread), {"messages": [new]}, as_node="think")
+            graph.update_state({**at(thread), **OURS}, {"messages": [new]}, as_node="think")
         elif kind == "forget" and said:
             gone = RemoveMessage(REMOVE_ALL_MESSAGES if what == "all" else said[0].id)
-            graph.update_state(at(thread), {"messages": [gone, HumanMessage("Anew.")]}, as_node="think")
+            graph.update_state({**at(thread), **OURS}, {"messages": [gone, HumanMessage("Anew.")]}, as_node="think")
         elif kind == "prune":
             ids = sorted(state.config["configurable"]["checkpoint_id"] for state in states)
             keep_only(store.saver, thread, {"": {ids[-1], *(ids[one % len(ids)] for one in what)}})
