@@ -28,7 +28,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     options = ChromeOptions()
     options.binary_location = binary
-    still = "force-device-scale-factor=1 no-first-run disable-background-networking disable-component-update disable-sync disable-quic disable-gpu"
+    still = (
+        "force-device-scale-factor=1 no-first-run disable-background-networking disable-component-update disable-sync "
+        "disable-quic disable-gpu"
+    )
     folder = tmp_path_factory.mktemp("profile")
     for name in ("headless=new", "no-sandbox", "window-size=1200,900", f"user-data-dir={folder}", *still.split()):
         options.add_argument(f"--{name}")
