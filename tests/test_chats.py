@@ -6,9 +6,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from threadmill.errors import CannotWrite
 from threadmill.training.branches import Branch, Outcome
-from threadmill.training.chat_anthropic import anthropic_record
-from threadmill.training.chat_openai import openai_record
-from threadmill.training.chat_sharegpt import sharegpt_record
+from threadmill.training.chats.anthropic import anthropic_record
+from threadmill.training.chats.openai import openai_record
+from threadmill.training.chats.sharegpt import sharegpt_record
 
 PARAMETERS = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 LOOK = {"name": "look", "description": "Look it up.", "parameters": PARAMETERS}

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from threadmill.checkpoints.importers import anthropic, openai, sharegpt
 from threadmill.training.branches import Branch, Outcome
-from threadmill.training.chat_anthropic import anthropic_record
-from threadmill.training.chat_openai import openai_record
-from threadmill.training.chat_sharegpt import sharegpt_record
+from threadmill.training.chats.anthropic import anthropic_record
+from threadmill.training.chats.openai import openai_record
+from threadmill.training.chats.sharegpt import sharegpt_record
 
 
 def closed(required: str, **properties: Any) -> dict[str, Any]:

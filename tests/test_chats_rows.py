@@ -11,7 +11,7 @@ from threadmill.checkpoints.reading import latest_checkpoint
 from threadmill.graphs import answer_thread, build_react, continue_thread, fork_thread, run_thread
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.training.branches import Branch, Outcome, read_branches
-from threadmill.training.chats import ChatRows, train_new
+from threadmill.training.chats.rows import ChatRows, train_new
 
 HI = HumanMessage("Hi.", id="h1")
 MORE = HumanMessage("More.", id="h2")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pair_world import CALL, branch, lost, result, sides, spoken, won
 from threadmill.checkpoints.labels import Label
 from threadmill.training.branches import Outcome
-from threadmill.training.pairs import Pairs
+from threadmill.training.pairing.pairs import Pairs
 from threadmill.training.trajectory import Span, Trajectory
 
 

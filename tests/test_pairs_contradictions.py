@@ -1,8 +1,8 @@
 """Pairs made twice, and pairs that contradict each other."""
 
 from pair_world import branch, lost, spoken, won
-from threadmill.training.contradictions import edge_of, find_contradictions, name_of
-from threadmill.training.pairs import Pairs
+from threadmill.training.pairing.contradictions import edge_of, find_contradictions, name_of
+from threadmill.training.pairing.pairs import Pairs
 
 
 def trial(thread, token, outcome, task="task-1"):

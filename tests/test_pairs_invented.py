@@ -3,8 +3,8 @@
 import pytest
 from langchain_core.messages import AIMessage
 from pair_world import CALL, branch, result, sides, spoken
-from threadmill.training.invented import invents_observation
-from threadmill.training.pairs import Pairs
+from threadmill.training.pairing.invented import invents_observation
+from threadmill.training.pairing.pairs import Pairs
 
 REACT = 'Action: look\nAction Input: {"id": 7}\nObservation: order 7 is paid\nFinal Answer: It is paid.'
 

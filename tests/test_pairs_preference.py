@@ -4,8 +4,8 @@ import pytest
 from pair_world import branch, sides, spoken
 from threadmill.checkpoints.labels import Label
 from threadmill.checkpoints.preferences import Place, read_grade, read_over, write_over
-from threadmill.training.pairs import Pairs
-from threadmill.training.preferences import linked_threads
+from threadmill.training.pairing.pairs import Pairs
+from threadmill.training.pairing.preferences import linked_threads
 
 
 def prefers(thread, value, *, checkpoint=None, message=None):

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pair_world import CALL, branch, lost, result, spoken, won
 from threadmill.training.branches import Outcome
-from threadmill.training.contradictions import edge_of, find_contradictions, name_of
 from threadmill.training.groups import Groups
 from threadmill.training.kto import Kto
-from threadmill.training.pairs import Pairs
+from threadmill.training.pairing.contradictions import edge_of, find_contradictions, name_of
+from threadmill.training.pairing.pairs import Pairs
 from threadmill.training.rows import SftRows
 from threadmill.training.trajectory import loss_mask
 

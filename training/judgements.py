@@ -12,7 +12,7 @@ from ..checkpoints.labels import Label
 from ..nodes.models.trace import EDIT_KEY
 from .branch_labels import message_labels, read_label, read_thumb
 from .branches import Branch
-from .pair_sources import is_invalid, is_refused, turns_with_results
+from .pairing.sources import is_invalid, is_refused, turns_with_results
 
 Judged = Literal["outcome", "label", "human_edit", "rejection", "invalid"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .branches import Branch
 from .chosen_nodes import only_nodes, turns_of_unknown_nodes
-from .pair_sources import is_refused, turns_with_results
+from .pairing.sources import is_refused, turns_with_results
 from .taken import Taken, TakenInMemory, span_keys
 from .trajectory import Span, Trajectory
 

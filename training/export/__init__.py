@@ -15,11 +15,11 @@ from ...checkpoints.where import Where, parse_where
 from ...errors import BadModelFolder
 from ...nodes.models.families.choose import family_named
 from ...nodes.models.render import Renderer
-from ..chat_openai import Thinking
-from ..chats import Format as ChatFormat
+from ..chats.openai import Thinking
+from ..chats.rows import Format as ChatFormat
 from ..dataset import Format
-from ..pairs import Continuation
-from ..preferences import linked_threads
+from ..pairing.pairs import Continuation
+from ..pairing.preferences import linked_threads
 from ..selection.redactor import Redactor
 from ..selection.settings import Selection
 from .makers import chat_maker, group_maker, kto_maker, pair_maker, sft_maker

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from ..branches import Branch
-from ..chat_openai import Thinking
-from ..chats import ChatRows
-from ..chats import Format as ChatFormat
+from ..chats.openai import Thinking
+from ..chats.rows import ChatRows
+from ..chats.rows import Format as ChatFormat
 from ..groups import Groups
 from ..kto import Kto
-from ..pairs import Continuation, Pairs
+from ..pairing.pairs import Continuation, Pairs
 from ..rows import SftRows
 from ..taken import Taken
 

@@ -10,8 +10,8 @@ import orjson
 
 from ...checkpoints.data_sets import record_data_set
 from ...checkpoints.store import Store
-from ..chats import Format as ChatFormat
-from ..chats import train_new
+from ..chats.rows import Format as ChatFormat
+from ..chats.rows import train_new
 from ..dataset import SPLITS, Format, Split, write_dataset
 from ..rows import IGNORED
 from ..selection.facts import Facts

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from langchain_core.messages import AIMessage
 
-from .branches import Branch
-from .pair_sources import Comparison, is_invalid, is_refused, turns_with_results
-from .trajectory import Span
-from .turns import Segment, split_turns
+from ..branches import Branch
+from ..trajectory import Span
+from ..turns import Segment, split_turns
+from .sources import Comparison, is_invalid, is_refused, turns_with_results
 
 RESULT_FORMS = re.compile(
     r"""(?: ^[ \t]*Observation(?:[ ]?\d+)?:             # ReAct as text

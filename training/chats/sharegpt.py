@@ -10,9 +10,9 @@ import json
 from collections.abc import Sequence, Set
 from typing import Any
 
-from ..errors import CannotWrite
-from .branches import Branch
-from .chat_reading import UNASKED, Chat, Said, read_chat, refusal
+from ...errors import CannotWrite
+from ..branches import Branch
+from .reading import UNASKED, Chat, Said, read_chat, refusal
 
 BETWEEN = "\n</tool_response>\n<tool_response>\n"
 """Between the results of parallel calls."""

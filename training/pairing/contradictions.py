@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 
-from .taken import digest_of
+from ..taken import digest_of
 
 SIZE = 16
 

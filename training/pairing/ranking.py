@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ..checkpoints.preferences import read_grade
-from .branch_labels import read_label
-from .branches import Branch
+from ...checkpoints.preferences import read_grade
+from ..branch_labels import read_label
+from ..branches import Branch
 
 
 @dataclass(frozen=True, slots=True)

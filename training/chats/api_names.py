@@ -2,7 +2,7 @@
 
 import re
 
-from .chat_reading import Chat
+from .reading import Chat
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 

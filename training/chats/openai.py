@@ -9,9 +9,9 @@ import json
 from collections.abc import Set
 from typing import Any, Literal
 
-from .branches import Branch
-from .chat_reading import Chat, Said, read_chat, refusal
+from ..branches import Branch
 from .api_names import names_fit
+from .reading import Chat, Said, read_chat, refusal
 
 Thinking = Literal["refuse", "drop", "keep"]
 """What is done with an answer's thinking, which OpenAI's form has no place for. ``keep`` writes

@@ -13,14 +13,14 @@ from hashlib import blake2b
 from itertools import groupby
 from typing import Any, Literal
 
-from ..errors import CannotWrite
-from ..nodes.models.trace import TRACE_KEY
-from .branches import Branch
-from .chat_anthropic import write_anthropic
-from .chat_openai import Thinking, write_openai
-from .chat_reading import Chat, Said, read_chat
-from .chat_sharegpt import write_sharegpt
-from .taken import Taken, TakenInMemory
+from ...errors import CannotWrite
+from ...nodes.models.trace import TRACE_KEY
+from ..branches import Branch
+from ..taken import Taken, TakenInMemory
+from .anthropic import write_anthropic
+from .openai import Thinking, write_openai
+from .reading import Chat, Said, read_chat
+from .sharegpt import write_sharegpt
 
 Format = Literal["openai", "anthropic", "sharegpt"]
 REPEATED = "an answer that is trained in another row"

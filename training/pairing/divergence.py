@@ -7,9 +7,9 @@ policy's, so it makes no pair.
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from .branches import Branch
-from .trajectory import Span
-from .turns import split_turns, turn_at
+from ..branches import Branch
+from ..trajectory import Span
+from ..turns import split_turns, turn_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from .branches import Branch
+from ..branches import Branch
+from ..trajectory import Span
+from ..turns import turn_at
 from .divergence import Refusal
-from .trajectory import Span
-from .turns import turn_at
 
 Source = Literal["human_edit", "preference", "repair", "invented", "branches", "trials"]
 

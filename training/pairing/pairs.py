@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
-from .branch_labels import trial_of
-from .branches import Branch
-from .chosen_nodes import only_nodes
+from ..branch_labels import trial_of
+from ..branches import Branch
+from ..chosen_nodes import only_nodes
+from ..trajectory import Span, loss_mask
+from ..turns import join
 from .contradictions import edge_of, find_contradictions, name_of
 from .divergence import Refusal, find_divergence
 from .invented import invented_observations
-from .pair_sources import Comparison, human_edits, repairs
 from .preferences import preferred
 from .ranking import Ranked, rank_siblings, rank_trials
-from .trajectory import Span, loss_mask
-from .turns import join
+from .sources import Comparison, human_edits, repairs
 
 Continuation = Literal["whole", "turn"]
 """Where trials and branches part, compare everything that follows, or only the turn that differs."""

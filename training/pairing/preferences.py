@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..checkpoints.labels import Label
-from ..checkpoints.preferences import Place, read_over
-from .branch_labels import passes_through, trial_of
-from .branches import Branch
+from ...checkpoints.labels import Label
+from ...checkpoints.preferences import Place, read_over
+from ..branch_labels import passes_through, trial_of
+from ..branches import Branch
+from ..trajectory import Span
+from ..turns import join, split_turns
 from .divergence import Refusal, find_divergence
-from .pair_sources import Comparison
-from .trajectory import Span
-from .turns import join, split_turns
+from .sources import Comparison
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
-from ..checkpoints.importers.record import CANNED_KEY
-from ..errors import CannotWrite
-from ..nodes.bound_tools import SYSTEM_KEY, TOOLS_KEY, system_at
-from ..nodes.models.families.chat import reasoning_of
-from .branches import Branch
+from ...checkpoints.importers.record import CANNED_KEY
+from ...errors import CannotWrite
+from ...nodes.bound_tools import SYSTEM_KEY, TOOLS_KEY, system_at
+from ...nodes.models.families.chat import reasoning_of
+from ..branches import Branch
 
 NO_MODEL, REFUSED, OTHER_NODE, UNASKED = (
     "an answer that no model gave",

@@ -9,10 +9,10 @@ on but nothing that the API takes back. There is no place to say that an answer 
 from collections.abc import Mapping, Set
 from typing import Any
 
-from ..errors import CannotWrite
-from .branches import Branch
-from .chat_reading import UNASKED, Chat, Said, read_chat, refusal
+from ...errors import CannotWrite
+from ..branches import Branch
 from .api_names import names_fit
+from .reading import UNASKED, Chat, Said, read_chat, refusal
 
 
 def anthropic_record(branch: Branch, *, nodes: Set[str] | None = None) -> dict[str, Any]:

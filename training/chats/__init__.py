@@ -1,0 +1,1 @@
+"""Conversations as OpenAI, Anthropic and LLaMA-Factory read them."""
