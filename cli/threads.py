@@ -194,8 +194,15 @@ def diff(
 
 @app.command("import")
 def import_command(
-    files: Annotated[list[Path], typer.Argument(help="Files to import; .gz is read too.")],
-    format: Annotated[str | None, typer.Option(help="tau-bench or intercode-sql (default: look).")] = None,
+    files: Annotated[list[Path], typer.Argument(help="Files or folders to import; .gz is read too.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="auto, or openai, anthropic, gemini, sharegpt, hermes, glaive, xlam, langsmith (these from their "
+            "documentation), tau-bench, tau2, swe-agent, intercode, react-text, responses, toolbench, functionchat, "
+            "api-bank."
+        ),
+    ] = "auto",
     db: Database = DEFAULT_DB,
     as_json: AsJson = False,
 ) -> None:

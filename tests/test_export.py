@@ -77,6 +77,14 @@ def test_threads_without_traces_are_rendered(store, tokenizer, tmp_path):
     assert row["labels"] == [-100, -100, -100, -100, *turn]
 
 
+def test_an_answer_that_says_nothing_is_not_trained(store, tokenizer, tmp_path):
+    write_thread(store, "t", [HumanMessage("q"), AIMessage("yes", id="a"), HumanMessage("r"), AIMessage("", id="b")])
+    export_sft(store, tmp_path / "sft", tokenizer=tokenizer, selection=Selection())
+    (row,), _ = read_rows(tmp_path / "sft")
+    assert [i for i in row["labels"] if i >= 0] == [*ids("yes"), END_OF_TURN]
+    assert row["input_ids"].count(END_OF_TURN) == 4
+
+
 def test_a_thread_with_broken_tokens_is_set_aside_and_the_rest_exported(store, tokenizer, tmp_path):
     broken = AIMessage("no", id="x", response_metadata={"trace": {"version": "a.think@0001"}})
     write_thread(store, "t0", [HumanMessage("q"), broken], success=True)

@@ -17,6 +17,7 @@ from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.store import Store
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.bound_tools import system_at, tools_at
+from ..nodes.models.families.chat import reasoning_of
 from ..nodes.models.trace import EDIT_KEY
 from .trajectory import Proposal, Span, Trajectory, read_traces
 
@@ -239,7 +240,7 @@ def _rendered(
     at = 0
     for turn in row.turns:
         message = messages[turn.message]
-        if message.response_metadata.get(CANNED_KEY):
+        if message.response_metadata.get(CANNED_KEY) or _says_nothing(message):
             continue  # given, up to the next turn
         edited = EDIT_KEY in message.response_metadata
         spans.append(Span("given", row.ids[at : turn.low]))
@@ -253,6 +254,12 @@ def _rendered(
     if row.ids[at:]:
         spans.append(Span("given", row.ids[at:]))
     return Trajectory(tuple(spans), tuple(proposals))
+
+
+def _says_nothing(message: BaseMessage) -> bool:
+    """Is it an answer without text, thinking and calls, as of an agent that broke off? Its end alone is no example."""
+    spoken = isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
+    return not (spoken or message.text.strip() or reasoning_of(message))
 
 
 def _rendered_proposal(
