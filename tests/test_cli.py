@@ -162,6 +162,7 @@ def test_the_readme_names_every_command_it_should() -> None:
         "threads import",
         "export sft",
         "export pairs",
+        "export openai",
         "export preview",
         "train sft",
         "train dpo",
