@@ -60,7 +60,7 @@ SAYS = st.sampled_from(
         *(Says(PAY_8, letters=True), Says("Well", ends=False), Says(LOOK, ends=False), Says(None), Says("")),
     ]
 )
-SCRIPTS = st.lists(SAYS, max_size=3).map(tuple)
+SCRIPTS = st.lists(SAYS, min_size=1, max_size=3).map(tuple)
 DECISIONS = st.lists(
     st.sampled_from(
         [
@@ -83,9 +83,9 @@ DEATHS = st.one_of(
 """Where the process dies, if it does, and at the how manieth time; a model that is down only stops the run."""
 STEPS = st.one_of(
     st.tuples(st.just("say"), PICK, TEXTS, SCRIPTS, st.sampled_from([1.0, 0.7]), DEATHS),
-    st.tuples(st.just("say"), PICK, TEXTS, SCRIPTS, st.just(1.0), st.none()),
+    st.tuples(st.just("talk"), PICK, TEXTS, SCRIPTS, DECISIONS),
+    st.tuples(st.just("talk"), PICK, TEXTS, SCRIPTS, DECISIONS),
     st.tuples(st.just("answer"), PICK, DECISIONS, SCRIPTS, DEATHS),
-    st.tuples(st.just("answer"), PICK, DECISIONS, SCRIPTS, st.none()),
     st.tuples(st.just("go_on"), PICK, SCRIPTS),
     st.tuples(st.just("fork"), PICK, PICK, SCRIPTS),
     st.tuples(st.just("rewrite"), PICK, PICK, PICK, TEXTS),
@@ -96,6 +96,7 @@ STEPS = st.one_of(
     st.tuples(st.just("copy"), PICK),
     st.tuples(st.just("promote"), st.sampled_from([V1, V2])),
 )
+LIVES = st.lists(STEPS, min_size=4, max_size=10)
 
 
 def open_models(tokenizer: Any) -> Iterator[dict[str, OverheardModel]]:
@@ -196,7 +197,7 @@ class Life:
 
     def step(self, what: str, *how: Any) -> None:
         """One step as ``STEPS`` describes it; all but a turn need a thread."""
-        if what in ("say", "show", "promote") or self.threads:
+        if what in ("say", "talk", "show", "promote") or self.threads:
             getattr(self, what)(*how)
 
     def say(
@@ -204,6 +205,12 @@ class Life:
     ) -> None:
         name = f"t{number % 2}"
         self.drive(lambda: run_thread(self.graph, name, text, configurable={"temperature": temperature}), script, death)
+
+    def talk(self, number: int, text: str, script: Sequence[Says], decisions: Sequence[Mapping[str, Any]]) -> None:
+        """A turn with the answers to its questions."""
+        self.say(number, text, script)
+        for _ in range(3):
+            self.answer(number, decisions, list(self.book.script))
 
     def answer(
         self, number: int, decisions: Sequence[Mapping[str, Any]], script: Sequence[Says] = (), death: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from overheard_model import Book, Heard, OverheardModel
 from random_threads import V1, Life
 
@@ -72,13 +72,6 @@ def is_replaced(message: BaseMessage, book: Book) -> bool:
     return says(message) != says(book.heard(message.id).message)
 
 
-def is_refused(message: AIMessage, messages: Sequence[BaseMessage]) -> bool:
-    """Has a person refused one of its calls?"""
-    calls = {call["id"] for call in message.tool_calls}
-    results = [one for one in messages if isinstance(one, ToolMessage) and one.tool_call_id in calls]
-    return any(one.additional_kwargs.get("kind") == "rejected" for one in results)
-
-
 def forgotten(messages: Sequence[BaseMessage], book: Book) -> set[str | None]:
     """The model's messages whose call followed on the tokens of another that is no longer among ``messages``."""
     found: set[str | None] = set()
@@ -120,9 +113,9 @@ def eligible(branches: Sequence[Sequence[BaseMessage]], book: Book) -> Expected:
     """What stands in a branch as the model said it, and no person refused."""
     must, may = set[str | None](), set[str | None]()
     for messages in branches:
-        lost = forgotten(messages, book)
+        lost, avoided = forgotten(messages, book), refused(messages)
         for message in messages:
-            if isinstance(message, AIMessage) and not is_replaced(message, book) and not is_refused(message, messages):
+            if isinstance(message, AIMessage) and message.id not in avoided and not is_replaced(message, book):
                 (may if message.id in lost else must).add(message.id)
     return Expected(*(Counter(spoken(book.heard(name)) for name in names) for names in (must, may - must)))
 
@@ -135,10 +128,11 @@ def written(branches: Sequence[Sequence[BaseMessage]], book: Book, end: int) -> 
         for one, other in pairwise([message for message in messages if isinstance(message, AIMessage)]):
             proposed, seen = book.heard(one.id), book.heard(other.id).prompt
             low = len(proposed.prompt)
-            if one.id not in avoided and is_replaced(one, book) and seen[:low] == proposed.prompt:
-                if seen[low : low + len(proposed.sampled)] != proposed.sampled:
-                    high = seen.index(end, low) + 1
-                    (may if other.id in lost else must).add((seen[:low], seen[low:high], ()))
+            if one.id in avoided or not is_replaced(one, book) or seen[:low] != proposed.prompt:
+                continue
+            if seen[low : low + len(proposed.sampled)] != proposed.sampled:
+                high = seen.index(end, low) + 1
+                (may if other.id in lost else must).add((seen[:low], seen[low:high], ()))
     return Expected(Counter(must), Counter(may - must))
 
 

@@ -89,6 +89,7 @@ class Simulation:
             logprobs=tuple(-0.25 for _ in ids),
             human=human,
             restart=restart and bool(row),
+            before=len(base),
         )
         metadata = {"trace": write_trace(trace)}
         if edited:
