@@ -4,7 +4,9 @@ A few queries serve a whole part of the threads, and only the ends of branches a
 in a checkpoint is read from there, what is stored as deltas from the nearest snapshot on.
 """
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +115,8 @@ def _in_parts(threads: Sequence[str], trees: Mapping[str, Tree]) -> Iterator[lis
 
 def _read(store: Store, rows: BulkRows, names: Sequence[str], trees: Mapping[str, Tree]) -> Iterator[Leaves]:
     try:
-        found = _Part(store, rows, [_thread(name, trees.get(name, {})) for name in names]).read()
+        with _collector_paused():
+            found = _Part(store, rows, [_thread(name, trees.get(name, {})) for name in names]).read()
     except OperationalError:
         raise
     except DatabaseError as error:  # a damaged page, say: one of the threads has it
@@ -123,6 +126,18 @@ def _read(store: Store, rows: BulkRows, names: Sequence[str], trees: Mapping[str
             return
         found = [Leaves(names[0], (), _as_ours(names[0], error))]
     yield from found
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's search for garbage finds none among objects that have just been read, and takes a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _thread(name: str, tree: Tree) -> _Thread:

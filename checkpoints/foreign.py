@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 
 from .pauses import Pause, answers_of
+from .stored_messages import changed
 
 EDIT_KEY = "edit"
 TRACE_KEY = "trace"
@@ -139,7 +140,7 @@ def _kind(result: ToolMessage) -> str:
 
 
 def _noted(result: ToolMessage, **notes: Any) -> ToolMessage:
-    return result.model_copy(update={"additional_kwargs": {**result.additional_kwargs, **notes}})
+    return changed(result, additional_kwargs={**result.additional_kwargs, **notes})
 
 
 def _without_trace(message: AnyMessage) -> AnyMessage:

@@ -105,11 +105,13 @@ def _sent_to(store: Store, place: Place, number: str) -> str | None:
 def _spoken(store: Store, write: Write) -> Iterator[_Spoken]:
     """The messages of models in what was written, read no further than needed."""
     kind, content = bare(store.serde, (write.kind, write.content))
+    if kind == "msgpack" and b"AIMessage" not in content:
+        return
     value = unpack(content) if kind == "msgpack" else store.serde.loads_typed((kind, content))
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, AIMessage):
             yield _Spoken(one.id, one.content, one.tool_calls)
         elif isinstance(one, Packed) and one.code == OBJECT:
             _, kind, fields, *_ = unpack(one.content)
-            if kind == "AIMessage" and isinstance(fields, dict):
+            if kind in ("AIMessage", "AIMessageChunk") and isinstance(fields, dict):
                 yield _Spoken(fields.get("id"), fields.get("content"), fields.get("tool_calls", ()))

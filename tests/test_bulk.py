@@ -29,7 +29,7 @@ from threadmill.checkpoints.pauses import edits_in_state
 from threadmill.checkpoints.prune import keep_only
 from threadmill.checkpoints.serializer import KEY, make_serializer
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.checkpoints.stored_messages import load
+from threadmill.checkpoints.stored_messages import changed, load
 from threadmill.errors import BadCheckpoint, BadKey, StillPaused, UnknownThread
 from threadmill.graphs import answer_thread, run_thread
 
@@ -297,4 +297,10 @@ def test_a_message_is_made_as_the_serializer_makes_it(message: BaseMessage):
         assert made.__dict__ == right.__dict__
         assert made.model_fields_set == right.model_fields_set
         assert made.model_dump() == right.model_dump()
-        assert made.model_copy(update={"content": "x"}) == right.model_copy(update={"content": "x"})
+        copy, expected_copy = changed(made, content="x"), right.model_copy(update={"content": "x"})
+        assert (copy, copy.model_dump(), copy.model_fields_set) == (
+            expected_copy,
+            expected_copy.model_dump(),
+            expected_copy.model_fields_set,
+        )
+        assert made == right
