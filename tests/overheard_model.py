@@ -141,12 +141,12 @@ class OverheardModel(LocalChatModel):
         call.message = message.model_copy()
         return message
 
-    def _start(self, messages: Any, *given: Any) -> Any:
+    def _start(self, messages: Any, stop: Any, options: Any, on_token: Any) -> Any:
         if self._book.down:
             raise ModelDown
         last = self._book.last_seen
         self._shown = tuple(messages if last is None else messages[-last:])
-        return super()._start(list(self._shown), *given)
+        return super()._start(list(self._shown), stop, options, on_token)
 
     def _dictated(self, submit: Callable[..., Any]) -> Callable[..., Any]:
         def dictated(prompt: tuple[int, ...], **how: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from langchain_core.messages import AIMessage, BaseMessage
 from overheard_model import Book, Heard, OverheardModel
-from random_threads import V1, Life
+from overheard_threads import V1, Life
 
 Row = Mapping[str, Any]
 Run = tuple[int, int]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from overheard_model import OverheardModel, Says
-from random_threads import LOOK, PAY_8, PAY_9, THINK, V1, Life, export, open_models
+from overheard_threads import LOOK, PAY_8, PAY_9, THINK, V1, Life, export, open_models
 from row_oracle import check
 from threadmill.training.dataset import read_manifest
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from overheard_model import OverheardModel, Says
-from random_threads import LIVES, LOOK, PAY_8, PAY_9, THINK, Life, export, open_models
+from overheard_threads import LOOK, PAY_8, PAY_9, THINK, Life, export, open_models
+from random_threads import LIVES
 from row_oracle import check
 
 _numbers = count()
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deadline=None,
     database=None,
     derandomize=True,
-    max_examples=20,
+    max_examples=14,
     phases=[Phase.generate],  # with Phase.shrink a life that fails gets short, which takes minutes
     suppress_health_check=[HealthCheck.too_slow],
 )
