@@ -57,6 +57,12 @@ FORGETFUL = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content if loop.revindex < 6 else '...' }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+BUSY = (
+    "{% set ns = namespace(asked=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.asked = ns.asked + 1 %}"
+    "{% endif %}{% endfor %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{{ '...' if m.role == 'tool' and ns.asked > 2 else m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def odd(template: str) -> Renderer:
@@ -78,6 +84,7 @@ RENDERERS = {
     "react-text": Renderer(small_tokenizer(None, ("<|endoftext|>",), eos="<|endoftext|>"), family_named("react-text")),
     "one that counts messages": odd(COUNTING),
     "one that forgets": odd(FORGETFUL),
+    "one that drops results from the third question on": odd(BUSY),
 }
 TOOL = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
 TEXTS = st.sampled_from(

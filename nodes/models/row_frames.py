@@ -4,6 +4,7 @@ A frame is learnt once, from a window (``row_windows``), and then found again ar
 nobody's text can hold a special token. What does not fit is left to slower ways.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ MOST = 4096
 """Frames that are remembered."""
 _TAG = re.compile(r"<[/|]?\\w|\\[/?[A-Z]|\N{FULLWIDTH VERTICAL LINE}")
 """What a template might take for a mark of its own, and not for text."""
+
+_NEW: Any = object()
 
 Shape = tuple[Any, ...]
 
@@ -58,18 +61,18 @@ def cut_by_frames(
     text = template.text(messages[: places[-1] + 1], tools, ask=False)
     marks = iter(template.spelled.finditer(text))
     cut = Cut()
-    begin = 0
+    begin = told = 0
     for place, frame in zip(places, known, strict=True):
         assert frame is not None
         low = _behind(marks, frame.before, text, frame.opening)
         high = None if low is None else _behind(marks, frame.within, text, frame.tail)
         if low is None or high is None:
             return None
-        spoken = text[low : high - len(frame.tail)]
-        if not _says(spoken, messages[place]):
+        given, spoken = text[begin:low], text[low : high - len(frame.tail)]
+        if not _says(spoken, messages[place]) or not all(_stands_in(given, one) for one in messages[told:place]):
             return None
-        cut.pieces.append(Piece(place, text[begin:low], spoken))
-        begin = high - len(frame.tail)
+        cut.pieces.append(Piece(place, given, spoken))
+        begin, told = high - len(frame.tail), place + 1
         cut.tail = frame.tail
     return [cut] if begin + len(cut.tail) == len(text) else None
 
@@ -89,14 +92,17 @@ def _frame(
     if None in own:
         return None
     key = (bool(tools), previous is None, *own)
-    if key not in frames:
-        if len(frames) >= MOST:
-            frames.clear()
-        try:
-            frames[key] = _learn(template, messages, tools, previous, place)
-        except CannotRender:
-            frames[key] = None
-    return frames[key]
+    known = frames.get(key, _NEW)
+    if known is not _NEW:
+        return known
+    if len(frames) >= MOST:
+        frames.clear()
+    try:
+        frame = _learn(template, messages, tools, previous, place)
+    except CannotRender:
+        frame = None
+    frames[key] = frame
+    return frame
 
 
 def _learn(
@@ -132,6 +138,12 @@ def _behind(marks: Any, wanted: Sequence[str], text: str, literal: str) -> int |
 def _says(spoken: str, message: BaseMessage) -> bool:
     """Is everything that the message says, and what was thought before it, in ``spoken``?"""
     return message.text.strip() in spoken and reasoning_of(message).strip() in spoken
+
+
+def _stands_in(given: str, message: BaseMessage) -> bool:
+    """Is what the message says in ``given``, as it is or in JSON?"""
+    said = message.text.strip()
+    return said in given or json.dumps(said, ensure_ascii=False)[1:-1] in given
 
 
 def _shape(message: BaseMessage) -> Shape | None:
