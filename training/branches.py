@@ -102,7 +102,7 @@ def stream_branches(
                 branches = _branches(found, head.task, labels.get(head.thread, []), renderer, tools)
             except ThreadmillError as error:
                 yield Read(head.thread, [], error)
-            except (ValueError, TypeError, LookupError, AttributeError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 yield Read(head.thread, [], BadCheckpoint(f"thread {head.thread!r} cannot be read: {error!r}"))
             else:
                 agent = getattr(head, "agent", None) or None
