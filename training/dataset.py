@@ -61,6 +61,7 @@ def write_dataset(
         BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold these rows.
     """
     refuse_place(out, manifest["kind"], format)
+    out = out.resolve() if out.is_symlink() else out
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

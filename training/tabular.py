@@ -52,7 +52,7 @@ def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -> 
     """Write ``split.parquet``; without rows there is no file.
 
     Raises:
-        BadDataset: a column has no known type.
+        BadDataset: a column has no known type, or not every row has it.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -65,7 +65,15 @@ def write_table(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -> 
     with parquet.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
         while part := [*first, *islice(waiting, ROWS_AT_ONCE - len(first))]:
             first = []
+            for row in part:
+                _refuse_other_columns(row, schema.names)
             writer.write_table(pa.Table.from_pylist([_packed(row) for row in part], schema=schema))
+
+
+def _refuse_other_columns(row: Mapping[str, Any], names: Sequence[str]) -> None:
+    if row.keys() != {*names}:
+        differing = ", ".join(sorted(row.keys() ^ {*names}))
+        raise BadDataset(f"some rows have {differing} and some do not, which a table cannot say; write jsonl instead")
 
 
 def join_splits(folder: Path, splits: Sequence[str], digest: str) -> None:

@@ -1,7 +1,7 @@
 """The work file of an export: rows made so far, so that an interrupted export goes on, and memory stays flat.
 
-A SQLite file beside the folder that is being written. What is in it belongs to one query over one state of
-the databases; for any other it is begun anew.
+A SQLite file beside the folder that is being written, held by one export at a time. What is in it belongs to one
+query over one state of the databases; for any other it is begun anew.
 """
 
 import json
@@ -9,11 +9,11 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import BadDataset
 from ..dataset import line_of
 
 FILE = "journal.sqlite"
@@ -27,6 +27,7 @@ create table origins(place integer, db integer, thread text, checkpoint text);
 create table left_out(db integer, thread text, checkpoint text, reason text);
 create table counts(name text primary key, n integer);
 create table taken(key blob primary key) without rowid;
+create index origins_place on origins(place);
 """
 
 
@@ -58,6 +59,7 @@ class Journal:
     """Rows in the order in which they were made."""
 
     def __init__(self, out: Path, fingerprint: str) -> None:
+        self.out = out
         self.folder = out.with_name(f".{out.name}.part")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._open(fingerprint)
@@ -147,23 +149,36 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self, fingerprint: str) -> None:
+        """Go on with the file, or begin anew if it is of something else, half made, or damaged."""
         file = self.folder / FILE
-        for _ in range(2):
-            self._connection = sqlite3.connect(file)
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = normal")
-            with suppress(sqlite3.DatabaseError):
-                if self._one("select fingerprint from about") == fingerprint:
-                    self._connection.execute("create index if not exists origins_place on origins(place)")
-                    return
-            self._connection.close()
-            for other in self.folder.glob(f"{FILE}*"):
-                other.unlink()
-            self._connection = sqlite3.connect(file)
-            self._connection.executescript(_TABLES)
-            self._connection.execute("insert into about values (?, 0)", (fingerprint,))
-            self._connection.commit()
-            self._connection.close()
+        self._connection = sqlite3.connect(file, timeout=1)
+        try:
+            if self._is_of(fingerprint):
+                return
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                self._connection.close()
+                busy = f"{self.out} is in use: another export is writing to it; wait for it, or choose another folder"
+                raise BadDataset(busy) from error
+        self._connection.close()
+        for other in self.folder.glob(f"{FILE}*"):
+            other.unlink()
+        self._connection = sqlite3.connect(file)
+        self._hold()
+        self._connection.executescript(_TABLES)
+        self._connection.execute("insert into about values (?, 0)", (fingerprint,))
+        self._connection.commit()
+
+    def _is_of(self, fingerprint: str) -> bool:
+        self._hold()
+        found = self._connection.execute("select fingerprint from about").fetchone()
+        return found == (fingerprint,) and self._one("pragma quick_check") == "ok"
+
+    def _hold(self) -> None:
+        """Keep every other process out until the connection is closed, or this process ends."""
+        self._connection.execute("pragma locking_mode = exclusive")
+        self._connection.execute("pragma journal_mode = wal")
+        self._connection.execute("pragma synchronous = normal")
 
     def _one(self, query: str, *values: Any) -> Any:
         return self._connection.execute(query, values).fetchone()[0]

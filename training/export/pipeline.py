@@ -27,6 +27,7 @@ from .journal import NOTED, Entry, Journal, Origin
 from .makers import Maker
 from .selected import token_counts, write_selected
 from .units import Place, Unit, in_units
+from .writing import writing
 
 if TYPE_CHECKING:
     from ...nodes.models.render import Renderer
@@ -109,8 +110,17 @@ def run_export(
     Interrupted and called again, it goes on where it was, unless the threads or the query have changed.
 
     Raises:
-        BadDataset: ``out`` exists and is not a data set, or ``format`` cannot hold such rows.
+        BadDataset: ``out`` exists and is not a data set, is being written by another export, or cannot be written, or
+            ``format`` cannot hold such rows.
+        StoreFull: there is no room for it.
     """
+    with writing(out):
+        return _export(stores, out, recipe, format, progress)
+
+
+def _export(
+    stores: Sequence[Store], out: Path, recipe: Recipe, format: Format, progress: Progress | None
+) -> dict[str, Any]:
     refuse_place(out, recipe.kind, format)
     found = ((db, head) for db, store in enumerate(stores) for head in find_heads(store, recipe.where))
     heads = in_units(found, together=recipe.together, links=recipe.links)
