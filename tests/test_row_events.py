@@ -223,6 +223,12 @@ def test_what_a_process_said_before_it_died_is_trained_if_it_was_saved(life: Lif
     ]
 
 
+def test_a_branch_on_which_nothing_was_said_yet_costs_the_others_nothing(life: Life, tmp_path: Path) -> None:
+    life.say(0, "hi", death=("put", 1))
+    life.fork(0, 0, [Says("Yes.")])  # beside the only checkpoint, which holds no messages
+    assert shown(life, tmp_path) == [[f".  {USER}hi{END}↵{ASSISTANT}", f"+s Yes.{END}"]]
+
+
 def test_a_process_that_was_killed_while_the_tool_ran(life: Life, tmp_path: Path) -> None:
     life.say(0, "hi", [Says("Yes.")])
     life.store.close()

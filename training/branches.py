@@ -174,7 +174,8 @@ def _branch(
     recorded = read_traces(messages)
     trajectories = tuple(recorded.trajectories)
     tokens: Tokens = "recorded"
-    if not trajectories and not recorded.forgotten and renderer is not None:
+    spoken = any(isinstance(message, AIMessage) for message in messages)
+    if spoken and not trajectories and not recorded.forgotten and renderer is not None:
         tokens, trajectories = "rendered", render_trajectory(messages, renderer, tools)
     return Branch(
         thread,
