@@ -190,6 +190,8 @@ def test_a_copy_of_a_thread_trains_nothing_twice(store: Any, tmp_path: Path):
     assert (manifest["rows"], manifest["trained_tokens"]) == (1, 3)
     assert manifest["left_out"] == {"every turn is trained in another row": 1}
     assert [one["threads"] for one in lines(tmp_path / "a" / "origins.jsonl")] == [["t0"]]
+    left = [(one["thread"], one["reason"]) for one in lines(tmp_path / "a" / "left_out.jsonl")]
+    assert left == [("t0-copy", "every turn is trained in another row")]
 
 
 def test_several_databases_are_one_data_set(store: Any, tmp_path: Path):
@@ -242,6 +244,17 @@ def test_what_is_redacted_is_counted_and_never_trained(store: Any, tmp_path: Pat
     assert chats["redacted"] == {"EMAIL_ADDRESS": 1}
     said = lines(tmp_path / "b" / "train.jsonl")[0]["messages"][1]["content"]
     assert said == "write to [EMAIL_ADDRESS] soon"
+
+
+def test_every_row_says_how_much_of_it_was_redacted_and_only_rows_that_are_written_count(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes", "t1": "write to ada@example.org"})
+    copy_thread(store, "t1", "t1-copy")
+    for format in ("jsonl", "parquet"):
+        wishes: Any = {"tokenizer": TOKENIZER, "redactor": Redactor(TOKENIZER), "format": format}
+        manifest = export_sft(store, tmp_path / format, **wishes)
+        assert manifest["left_out"] == {"every turn is trained in another row": 1}
+        assert manifest["redacted"] == {"EMAIL_ADDRESS": 1}
+        assert [row["redacted"] for row in read_rows(tmp_path / format)[0]] == [0, 1]
 
 
 def test_tools_that_were_not_noted_can_be_given(store: Any, tmp_path: Path):

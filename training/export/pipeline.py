@@ -163,7 +163,7 @@ def _fill(
     counted: Counter[str] = Counter()
     for _, threads in groupby(_read(recipe, stores, heads, done), key=lambda thread: thread.unit):
         group = list(threads)
-        _make(maker, group, journal)
+        _make(maker, group, journal, redacts=recipe.redactor is not None)
         done += len(group)
         if done - saved >= COMMIT_EVERY or done == len(heads):
             counts = maker.left_out + Counter({f"{NOTED}{name}": n for name, n in maker.noted.items()})
@@ -175,7 +175,7 @@ def _fill(
             progress(done, len(heads))
 
 
-def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
+def _make(maker: Maker, group: Sequence[_Thread], journal: Journal, *, redacts: bool) -> None:
     """Keep the rows of these threads, and why others gave none."""
     for thread in group:
         for found in thread.left_out:
@@ -188,7 +188,7 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal) -> None:
         if row["tokens"] != "recorded" and first.facts.calls and not first.branch.tools:
             journal.count(Counter({f"{NOTED}{NO_TOOLS}": 1}))
         redacted = Counter({kind: n for one in made for kind, n in one.redacted.items()})
-        row = {**row, "facts": first.facts.to_row(), **({"redacted": redacted.total()} if redacted else {})}
+        row = {**row, "facts": first.facts.to_row(), **({"redacted": redacted.total()} if redacts else {})}
         entry = Entry(
             0,
             first.facts.to_dict(),

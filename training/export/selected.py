@@ -37,7 +37,6 @@ class _Told:
     tokens: int = 0
     trained: int = 0
     by_source: Counter[str] = field(default_factory=Counter)
-    redacted: Counter[str] = field(default_factory=Counter)
     lengths: Histogram = field(default_factory=Histogram)
     trained_lengths: Histogram = field(default_factory=Histogram)
     repeated: dict[int, str] = field(default_factory=dict)
@@ -80,7 +79,6 @@ def write_selected(
         decision = dropped.get(entry.pair or "") or selected.decisions[entry.place]
         if decision == "train" or decision == "test":
             places[decision].append(entry.place)
-            told.redacted.update(entry.redacted)
         else:
             refused[entry.place] = decision.removeprefix("left out: ")
     manifest = write_dataset(
@@ -96,7 +94,7 @@ def write_selected(
         format=format,
         beside={
             ORIGINS: _origins(stores, journal, places, told),
-            LEFT_OUT: _left_out(stores, journal, refused),
+            LEFT_OUT: _left_out(stores, journal, refused, told.repeated),
         },
         finish=lambda: {**_numbers(journal, told, refused, threads), "selected": selected.to_dict()},
     )
@@ -163,12 +161,16 @@ def _origins(
             }
 
 
-def _left_out(stores: Sequence[Store], journal: Journal, refused: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+def _left_out(
+    stores: Sequence[Store], journal: Journal, refused: Mapping[int, str], repeated: Mapping[int, str]
+) -> Iterator[dict[str, Any]]:
+    """``repeated`` is read when all rows are written."""
     for db, thread, checkpoint, reason in journal.left_out():
         yield _missing(stores, Origin(db, thread, checkpoint or ""), reason)
-    for reason, origins in zip(refused.values(), journal.origins(refused), strict=True):
-        for origin in origins:
-            yield _missing(stores, origin, reason)
+    for reasons in (refused, repeated):
+        for reason, origins in zip(reasons.values(), journal.origins(reasons), strict=True):
+            for origin in origins:
+                yield _missing(stores, origin, reason)
 
 
 def _missing(stores: Sequence[Store], origin: Origin, reason: str) -> dict[str, Any]:
@@ -184,6 +186,10 @@ def _numbers(journal: Journal, told: _Told, refused: Mapping[int, str], threads:
     left_out.update(refused.values())
     left_out.update(reason for _, _, _, reason in journal.left_out())
     left_out.update(told.repeated.values())
+    redacted: Counter[str] = Counter()
+    for entry in journal.entries():
+        if entry.place not in refused and entry.place not in told.repeated:
+            redacted.update(entry.redacted)
     return {
         "threads": threads,
         "rows": told.rows,
@@ -192,7 +198,7 @@ def _numbers(journal: Journal, told: _Told, refused: Mapping[int, str], threads:
         "by_source": dict(sorted(told.by_source.items())),
         "left_out": dict(sorted(left_out.items())),
         **({"noted": dict(sorted(noted.items()))} if noted else {}),
-        "redacted": dict(sorted(told.redacted.items())),
+        "redacted": dict(sorted(redacted.items())),
         "token_histogram": told.lengths.to_dict(),
         "trained_token_histogram": told.trained_lengths.to_dict(),
     }
