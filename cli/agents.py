@@ -17,9 +17,15 @@ def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
     Built-in agents are found by their name, others in the ``langgraph.json`` of the current folder.
 
     Raises:
-        UnknownSuite: no agent of this name is found.
+        UnknownSuite: no agent of this name is found, or it is empty, as of a thread that names none.
         BadModelSpec: ``model`` is given for an agent that is not built in and brings its own.
     """
+    if not agent:
+        raise UnknownSuite(
+            "the thread does not say which agent wrote it, so no command can run it; run your agents with the config "
+            '{"metadata": {"agent": NAME}} and name them in langgraph.json, or go on from Python with '
+            "threadmill.graphs.travel.fork_thread or threadmill.graphs.run.continue_thread"
+        )
     if agent not in AGENTS:
         from .own_agents import open_own_agent, own_agents
 

@@ -69,12 +69,18 @@ def list_command(
 
     table = Table()
     for column in ("thread", "agent", "task", "status", "turns", "versions", "labels", "updated"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in ("task", "versions", "labels"))
     for thread in threads:
         labels = ", ".join(f"{label.kind} {_short(label.value)}" for label in thread.labels)
         row = (thread.thread, thread.agent, thread.task or "", thread.status, str(thread.turns))
         table.add_row(*row, ", ".join(thread.versions), labels, thread.updated_at[:19])
-    Console(markup=False, emoji=False).print(table)
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200
+    if threads:
+        console.print(table)
+    else:
+        typer.echo("no thread is like that; `threadmill threads list` shows all", err=True)
     for thread, questions in asks.items():
         for question in questions:
             typer.echo(visible(f"{thread}  {question_line(thread, question)}"))

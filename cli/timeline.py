@@ -34,7 +34,7 @@ def print_timeline(
         console.print(Text(visible(line), style=style), soft_wrap=True)
 
     about = [f"{key} {metadata[key]}" for key in ("agent", "task", "trial") if key in metadata]
-    say(f"thread {thread} · {' · '.join(about)}", "")
+    say(" · ".join([f"thread {thread}", *about]), "")
     final = {message.id: message for message in messages}
     for step in steps:
         for message in step.added:
@@ -124,8 +124,8 @@ def lines_of(message: "AnyMessage") -> list[str]:
         return [f"tool   {message.name} ({notes.get('kind', message.status)}{who}{took}): {message.text}"]
     if not isinstance(message, AIMessage):
         return [f"{message.type:<6} {message.text}"]
-    version = message.response_metadata.get("version", "")
-    lines = [f"ai     [{version}] {message.text}".rstrip()]
+    version = message.response_metadata.get("version")
+    lines = [f"ai     {f'[{version}] ' if version else ''}{message.text}".rstrip()]
     lines += [f"         calls {call_text(call)}" for call in message.tool_calls]
     lines += [f"         cannot be read: {call['args']} ({call['error']})" for call in message.invalid_tool_calls]
     edit = message.response_metadata.get(EDIT_KEY)

@@ -35,6 +35,7 @@ def fork(
     """
     from ..checkpoints.reading import find_checkpoint, latest_metadata, read_messages
     from ..checkpoints.store import open_store
+    from ..checkpoints.threads import agent_of
     from ..graphs.run import continue_thread
     from ..graphs.travel import fork_thread
     from .agents import open_agent
@@ -45,7 +46,7 @@ def fork(
     laid_over = read_json(args, "--args") if args is not None else None
     with open_store(db, create=False) as store:
         checkpoint = find_checkpoint(store, thread, at)
-        agent = open_agent(store, str(latest_metadata(store, thread).get("agent")), model=model)
+        agent = open_agent(store, agent_of(latest_metadata(store, thread)), model=model)
         changed = None
         if message is not None:
             changed = _changed(thread, read_messages(store, thread, checkpoint), message, text, laid_over)
@@ -87,13 +88,14 @@ def replay(
 
     from ..checkpoints.reading import find_checkpoint, latest_metadata
     from ..checkpoints.store import open_store
+    from ..checkpoints.threads import agent_of
     from ..graphs.recorded import replay_recorded
     from ..graphs.travel import replay_thread
     from .agents import open_agent, versions_of_model
 
     with open_store(db, create=False) as store:
         checkpoint = find_checkpoint(store, thread, at)
-        name = str(latest_metadata(store, thread).get("agent"))
+        name = agent_of(latest_metadata(store, thread))
         agent = open_agent(store, name, model=model)
         versions = versions_of_model(store, name, model)
         go = replay_recorded if recorded else replay_thread
@@ -132,11 +134,12 @@ def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAU
     """
     from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
+    from ..checkpoints.threads import agent_of
     from ..graphs.run import continue_thread
     from .agents import open_agent
 
     with open_store(db, create=False) as store:
-        agent = open_agent(store, str(latest_metadata(store, thread).get("agent")), model=model)
+        agent = open_agent(store, agent_of(latest_metadata(store, thread)), model=model)
         outcome = continue_thread(agent, thread)
     tell_outcome(outcome, as_json)
 

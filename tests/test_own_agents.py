@@ -82,3 +82,33 @@ def test_a_thread_of_one_s_own_agent_is_answered_forked_and_replayed(folder: Pat
 def test_what_is_no_agent_is_named(folder: Path, place: str, says: str) -> None:
     with open_store("sqlite:///runs.db") as store, pytest.raises(UnknownSuite, match=says):
         open_own_agent(store, "shop", place)
+
+
+CLERK = """
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from threadmill.nodes import ScriptedModel
+
+named = create_agent(ScriptedModel(lambda messages: AIMessage(f"Heard {len(messages)}.")), [], name="clerk")
+nameless = create_agent(ScriptedModel(lambda messages: AIMessage("Yes.")), [])
+"""
+
+
+def test_threads_of_a_plain_langchain_agent_run_on_by_the_name_that_the_list_shows(folder: Path) -> None:
+    (folder / "clerks.py").write_text(CLERK)
+    (folder / "langgraph.json").write_text(json.dumps({"graphs": {"clerk": "./clerks.py:named"}}))
+    with open_store("sqlite:///runs.db") as store:
+        for name in ("named", "nameless"):
+            agent = open_own_agent(store, name, f"./clerks.py:{name}")
+            agent.invoke({"messages": [("user", "Hi.")]}, {"configurable": {"thread_id": name}})
+    assert {one["thread"]: one["agent"] for one in run("threads", "list")["threads"]} == {
+        "named": "clerk",
+        "nameless": "",
+    }
+    at = run("threads", "tree", "named")["checkpoints"][1]["checkpoint"]
+    forked = run("threads", "fork", "named", "--at", at, "--run")
+    assert (forked["status"], len(run("threads", "tree", "named")["leaves"])) == ("done", 2)
+    shown = CliRunner().invoke(app, ["threads", "show", "nameless"], catch_exceptions=False).stdout.splitlines()
+    assert shown == ["thread nameless", "human  Hi.", "ai     Yes."]
+    with pytest.raises(UnknownSuite, match="the thread does not say which agent wrote it"):
+        CliRunner().invoke(app, ["threads", "continue", "nameless"], catch_exceptions=False)
