@@ -43,10 +43,14 @@ def print_report(report: "Report") -> None:
     console.print(
         f"{report.path}: {report.kind} in {report.format}, rows: {rows or 'none'}", style="bold", soft_wrap=True
     )
+    told: set[str] = set()
     for record in report.findings.records():
+        again = record["code"] in told
+        told.add(record["code"])
         place = f"{record['split']} row {record['row']}: " if record["row"] else ""
         style = "red" if record["severity"] == "error" else "yellow"
-        console.print(f"\n{record['severity']} {record['code']} (1 of {record['count']:,})", style=style)
+        if not again:
+            console.print(f"\n{record['severity']} {record['code']}, {record['count']:,} in all", style=style)
         console.print(visible(f"{place}{record['explanation']}"), soft_wrap=True)
         if record["excerpt"]:
             console.print(visible(record["excerpt"]), style="dim", soft_wrap=True)
