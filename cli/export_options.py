@@ -37,7 +37,7 @@ class Export:
     format: Annotated[str, typer.Option(help="jsonl, parquet, or datasets.")] = "jsonl"
     tokenizer: Annotated[
         str | None,
-        typer.Option("--tokenizer", "--model", help="Folder or hub name of the model to train (default: the seed's)."),
+        typer.Option("--tokenizer", "--model", help="Folder or hub name of the model to train, or seed (the default)."),
     ] = None
     template: Annotated[Path | None, typer.Option(help="A chat template in place of the tokenizer's.")] = None
     family: Annotated[
@@ -95,7 +95,7 @@ class Export:
 
     def rendering(self) -> dict[str, Any]:
         """How threads without recorded tokens are rendered."""
-        return {"tokenizer": self.tokenizer or seed_policy(), "family": self.family, "template": self.template}
+        return {"tokenizer": tokenizer_named(self.tokenizer), "family": self.family, "template": self.template}
 
     def run(self, exporter: Callable[..., dict[str, Any]], **told: Any) -> dict[str, Any]:
         """Call ``exporter``, show its progress, and return the manifest."""
@@ -159,23 +159,29 @@ def open_for_export(db: str) -> "Store":
     return open_store(db, create=False, read_only=not ours)
 
 
-def seed_policy() -> str:
-    """The folder of the embedded model."""
+def tokenizer_named(spec: str | None) -> str:
+    """What ``--tokenizer`` names; None and ``seed`` are the embedded model's, as ``seed`` is in ``threadmill train``."""
     from ..training.slots import SEED_POLICY
 
-    return str(SEED_POLICY)
+    return str(SEED_POLICY) if spec in (None, "seed") else spec
 
 
 def _tools(file: Path | None) -> Sequence[Any]:
     if file is None:
         return ()
+    from ..checkpoints.importers.schemas import read_tools
+
     try:
         tools = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--tools") from error
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+    if not isinstance(tools, list):
         raise typer.BadParameter(f"{file} holds no list of schemas", param_hint="--tools")
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    try:
+        read = read_tools(tools)
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} holds no list of schemas: {error}", param_hint="--tools") from error
+    return [tool if "function" in tool else known for tool, known in zip(tools, read, strict=True)]
 
 
 def _named(patterns: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage
 from letter_world import letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.export import app
+from threadmill.errors import BadModelFolder
 from threadmill.training.dataset import read_manifest
 from typer.testing import CliRunner
 
@@ -86,3 +87,50 @@ def test_conditions_that_nothing_meets_are_named(world: Path):
     done = export(world, "sft", "--where", "agent=nobody", "--json")
     assert (done.exit_code, json.loads(done.stdout)["rows"]) == (0, 0)
     assert "no thread fits agent=nobody" in done.stderr
+
+
+def test_threads_without_labels_and_without_a_tokenizer_are_explained(tmp_path: Path):
+    db = f"sqlite:///{tmp_path / 'own.db'}"
+    with open_store(db) as store:
+        graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [AIMessage("Yes.")]})
+        own = graph.add_edge(START, "say").compile(checkpointer=store.saver)
+        own.invoke({"messages": [("user", "Hi.")]}, {"configurable": {"thread_id": "t"}})
+    command = ["export", "sft", "--db", db, "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert "no thread is labelled: see `threadmill threads label --help`, or take them with --all" in done.stderr
+    done = CliRunner().invoke(app, [*command, "--all", "--tokenizer", "seed"])
+    assert (done.exit_code, read_manifest(tmp_path / "out")["rows"]) == (0, 1), done.output
+    assert ["tokenizer", "seed"] in [[cell.strip() for cell in line.split("│")[1:3]] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ('[{"function": "look"}]', "tool 0 has no name"),
+        ("[{}]", "tool 0 has no name"),
+        ("[1]", "tool 0 has no name"),
+        ("{}", "holds no list of schemas"),
+    ],
+)
+def test_a_file_without_schemas_is_wrong_usage(world: Path, tmp_path: Path, tools: str, said: str):
+    (tmp_path / "tools.json").write_text(tools)
+    refused = export(world, "openai", "--tools", str(tmp_path / "tools.json"))
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_schemas_are_given_as_anthropic_writes_them_too(world: Path, tmp_path: Path):
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    (tmp_path / "tools.json").write_text(json.dumps([{"name": "look", "input_schema": schema}]))
+    assert export(world, "openai", "--tools", str(tmp_path / "tools.json")).exit_code == 0
+    record = json.loads((world / "out" / "train.jsonl").read_text().splitlines()[0])
+    function = {"name": "look", "description": "", "parameters": schema}
+    assert record["tools"] == [{"type": "function", "function": function}]
+
+
+def test_a_template_that_is_none_is_refused_with_its_name(world: Path, tmp_path: Path):
+    (tmp_path / "broken.jinja").write_text("{% for m in messages %}{{ m.content ")
+    for name in ("broken.jinja", "missing.jinja"):
+        refused = export(world, "sft", "--template", str(tmp_path / name))
+        assert isinstance(refused.exception, BadModelFolder)
+        assert f"no chat template can be read from '{tmp_path / name}'" in str(refused.exception)

@@ -62,6 +62,7 @@ def export_sft(
     Raises:
         BadDataset: ``out`` exists and is not a data set.
         BadModelFolder: there is no tokenizer, or it has no chat template.
+        StoreFull: there is no room for it.
         BadWhere, BadSelection: a wish that cannot be met.
     """
     where = _where(wishes)
@@ -160,12 +161,12 @@ def export_groups(
 
     ``tokenizer``, ``family``, ``template`` and what is raised as for ``export_sft``.
     """
-    where = _where(wishes)
+    where, selection = _where(wishes), wishes.get("selection", EVERYTHING)
     recipe = Recipe(
         kind="groups",
         where=where,
-        maker=lambda _: group_maker(_nodes(where)),
-        selection=wishes.get("selection", EVERYTHING),
+        maker=lambda _: group_maker(_nodes(where), selection.max_tokens),
+        selection=selection,
         renderer=open_renderer(tokenizer, family, template),
         together=True,
         by_outcome=False,
@@ -201,7 +202,7 @@ def open_renderer(tokenizer: Any, family: str | None = None, template: Path | No
     """The renderer of a tokenizer, or of the one in a folder or on the hub; ``family`` None finds it out.
 
     Raises:
-        BadModelFolder: there is none, or it has no chat template.
+        BadModelFolder: there is none, or it has no chat template, or ``template`` is none.
         BadModelSpec: there is no such family.
     """
     from transformers import AutoTokenizer
@@ -209,16 +210,29 @@ def open_renderer(tokenizer: Any, family: str | None = None, template: Path | No
     chosen = family_named(family) if family else None
     try:
         opened = AutoTokenizer.from_pretrained(str(tokenizer)) if isinstance(tokenizer, str | Path) else tokenizer
-        if template is not None:
-            opened = copy(opened)
-            opened.chat_template = Path(template).read_text(encoding="utf-8")
-        return Renderer(opened, chosen)
+        return Renderer(opened if template is None else _with_template(opened, Path(template)), chosen)
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, BadModelFolder):
             raise
         raise BadModelFolder(
-            f"no tokenizer can be opened at {str(template or tokenizer)!r}: {error}; give a folder with tokenizer.json"
+            f"no tokenizer can be opened at {str(tokenizer)!r}: {error}; give a folder with tokenizer.json"
         ) from error
+
+
+def _with_template(tokenizer: Any, file: Path) -> Any:
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    told = copy(tokenizer)
+    try:
+        told.chat_template = file.read_text(encoding="utf-8")
+        told.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    except (OSError, UnicodeDecodeError, TemplateSyntaxError) as error:
+        raise BadModelFolder(
+            f"no chat template can be read from {str(file)!r}: {error}; give a file in Jinja"
+        ) from error
+    except (TemplateError, TypeError, ValueError, AttributeError):  # this message alone is nothing to it
+        pass
+    return told
 
 
 def _where(wishes: Wishes) -> Where:

@@ -39,6 +39,7 @@ class Entry:
     facts: dict[str, Any]
     digest: bytes
     tokens: int
+    """That a model reads at once."""
     text: str
     source: str
     pair: str | None

@@ -109,9 +109,9 @@ class _GroupMaker:
         return {}
 
 
-def group_maker(nodes: Set[str] | None) -> Maker:
-    """Trials of one task after the same prompt."""
-    return _GroupMaker(Groups(nodes=nodes))
+def group_maker(nodes: Set[str] | None, max_tokens: int | None) -> Maker:
+    """Trials of one task after the same prompt; longer ones are in no group."""
+    return _GroupMaker(Groups(max_length=max_tokens, nodes=nodes))
 
 
 class _PairMaker:

@@ -16,16 +16,17 @@ import orjson
 
 from ...checkpoints.store import Store
 from ...checkpoints.where import Where, find_heads, state_of
-from ...errors import BadRedaction, BadTrace, CannotRender, ThreadmillError
+from ...errors import BadRedaction, BadTrace, BadWhere, CannotRender, ThreadmillError
 from ..branches import Branch, stream_branches
 from ..dataset import LIBRARIES, Format, line_of, refuse_place, version_of
 from ..selection.duplicates import branch_text
 from ..selection.facts import Facts, facts_of
 from ..selection.filters import refuse
 from ..selection.settings import Selection
+from .fitting import refuse_selection
 from .journal import NOTED, Entry, Journal, Origin
 from .makers import Maker
-from .selected import token_counts, write_selected
+from .selected import longest_sequence, write_selected
 from .units import Place, Unit, in_units
 from .writing import writing
 
@@ -112,6 +113,8 @@ def run_export(
     Raises:
         BadDataset: ``out`` exists and is not a data set, is being written by another export, or cannot be written, or
             ``format`` cannot hold such rows.
+        BadSelection: rows of this kind cannot be selected so.
+        BadWhere: a database is named twice.
         StoreFull: there is no room for it.
     """
     with writing(out):
@@ -122,6 +125,10 @@ def _export(
     stores: Sequence[Store], out: Path, recipe: Recipe, format: Format, progress: Progress | None
 ) -> dict[str, Any]:
     refuse_place(out, recipe.kind, format)
+    refuse_selection(recipe.kind, recipe.selection)
+    names = [store.name for store in stores]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadWhere(f"the database {twice[0]!r} is named twice; name it once")
     found = ((db, head) for db, store in enumerate(stores) for head in find_heads(store, recipe.where))
     heads = in_units(found, together=recipe.together, links=recipe.links)
     journal = Journal(out, _fingerprint(recipe, stores, heads))
@@ -193,7 +200,7 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal, *, redacts: 
             0,
             first.facts.to_dict(),
             _digest(row),
-            token_counts(row)[0],
+            longest_sequence(row),
             first.text,
             row["source"],
             row.get("pair"),

@@ -119,6 +119,13 @@ def token_counts(row: Mapping[str, Any]) -> tuple[int, int]:
     )
 
 
+def longest_sequence(row: Mapping[str, Any]) -> int:
+    """How many tokens a model reads of ``row`` at once: of a pair, of its longer side; 0 if it holds text."""
+    if "chosen_ids" in row:
+        return len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+    return token_counts(row)[0]
+
+
 def _rows(kind: str, journal: Journal, places: Sequence[int], told: _Told) -> Iterator[dict[str, Any]]:
     """The rows at ``places``; a turn that stands in several of them is trained in the first."""
     for place, line in zip(places, journal.lines(places), strict=True):
