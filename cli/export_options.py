@@ -160,7 +160,7 @@ def open_for_export(db: str) -> "Store":
 
 
 def tokenizer_named(spec: str | None) -> str:
-    """What ``--tokenizer`` names; None and ``seed`` are the embedded model's, as ``seed`` is in ``threadmill train``."""
+    """The folder or hub name that ``--tokenizer`` means; None and ``seed``: the embedded model's, as elsewhere."""
     from ..training.slots import SEED_POLICY
 
     return str(SEED_POLICY) if spec in (None, "seed") else spec

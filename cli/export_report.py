@@ -17,6 +17,9 @@ def report(export: Export, manifest: dict[str, Any]) -> None:
         typer.echo(f"no thread fits {asked}; see `threadmill threads list`", err=True)
     if lacking := manifest.get("noted", {}).get("rows with calls of tools that nobody noted"):
         typer.echo(f"{lacking} rows have calls of tools that their prompts do not show; give --tools FILE", err=True)
+    if not manifest["rows"] and manifest["left_out"].get("no outcome"):
+        anyhow = "" if manifest["kind"] == "kto" else ", or take them anyhow with --all"
+        typer.echo(f"nothing says what went well: label with `threadmill threads label ID success 1`{anyhow}", err=True)
     record = {key: manifest[key] for key in KEYS} | {"out": str(export.out)}
     if export.as_json:
         typer.echo(json.dumps(record))
@@ -29,6 +32,7 @@ def report(export: Export, manifest: dict[str, Any]) -> None:
         table.add_row(f"rows: {split}", f"{rows:,}")
     if manifest["kind"] not in CHATS:
         table.add_row("tokens", f"{record['tokens']:,}, {record['trained_tokens']:,} of them trained")
+        table.add_row("tokenizer", export.tokenizer or "seed; --tokenizer names another")
     for name in ("by_source", "left_out", "redacted"):
         for reason, count in manifest[name].items():
             table.add_row(f"{name.replace('_', ' ')}: {reason}", f"{count:,}")

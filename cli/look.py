@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at threads and data sets.")
 
 TokenizerSpec = Annotated[
     str | None,
-    typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name (default: the seed's)."),
+    typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name, or seed (the default)."),
 ]
 Family = Annotated[str | None, typer.Option(help="How the model writes calls, if its template does not tell.")]
 Template = Annotated[Path | None, typer.Option(help="A chat template in place of the tokenizer's.")]
@@ -49,9 +49,9 @@ def preview_command(
     """
     from ..training.look.open_sheets import folder_sheets, thread_sheets
     from ..training.look.roles import RoleReader
-    from ..training.slots import SEED_POLICY
+    from .export_options import tokenizer_named
 
-    spec = tokenizer or str(SEED_POLICY)
+    spec = tokenizer_named(tokenizer)
     if row or Path(source).exists():
         from ..training.look.tokenizer import open_tokenizer
 
@@ -138,7 +138,7 @@ def stats_command(
 def check_command(
     data: Annotated[Path, typer.Argument(help="The folder or the file of a data set, ours or not.")],
     tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name.")
+        str | None, typer.Option("--tokenizer", "--model", help="The tokenizer's folder or hub name, or seed.")
     ] = None,
     template: Template = None,
     family: Family = None,
@@ -164,14 +164,14 @@ def _reader_for(data: Path, tokenizer: str | None, family: str | None, template:
     from ..training.look.folder import open_folder
     from ..training.look.roles import RoleReader
     from ..training.look.tokenizer import open_tokenizer
-    from ..training.slots import SEED_POLICY
+    from .export_options import tokenizer_named
 
     if tokenizer is not None:
-        return RoleReader(open_tokenizer(tokenizer, template), family)
+        return RoleReader(open_tokenizer(tokenizer_named(tokenizer), template), family)
     made = (open_folder(data).manifest or {}).get("tokenizer")
     if not made:
         return None
-    reader = RoleReader(open_tokenizer(SEED_POLICY, template), family)
+    reader = RoleReader(open_tokenizer(tokenizer_named(None), template), family)
     return reader if reader.template is not None and reader.template.fingerprint == made else None
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.graph import START, MessagesState, StateGraph
 from letter_world import letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.export import app
@@ -95,12 +96,14 @@ def test_threads_without_labels_and_without_a_tokenizer_are_explained(tmp_path: 
         graph = StateGraph(MessagesState).add_node("say", lambda _: {"messages": [AIMessage("Yes.")]})
         own = graph.add_edge(START, "say").compile(checkpointer=store.saver)
         own.invoke({"messages": [("user", "Hi.")]}, {"configurable": {"thread_id": "t"}})
-    command = ["export", "sft", "--db", db, "--out", str(tmp_path / "out")]
+    command = ["sft", "--db", db, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, command)
-    assert "no thread is labelled: see `threadmill threads label --help`, or take them with --all" in done.stderr
+    assert "`threadmill threads label ID success 1`, or take them anyhow with --all" in done.stderr
     done = CliRunner().invoke(app, [*command, "--all", "--tokenizer", "seed"])
     assert (done.exit_code, read_manifest(tmp_path / "out")["rows"]) == (0, 1), done.output
-    assert ["tokenizer", "seed"] in [[cell.strip() for cell in line.split("│")[1:3]] for line in done.stdout.splitlines()]
+    assert ["tokenizer", "seed"] in [
+        [cell.strip() for cell in line.split("│")[1:3]] for line in done.stdout.splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
