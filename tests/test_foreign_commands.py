@@ -141,7 +141,8 @@ def test_edits_are_preference_pairs(foreign: str, tmp_path: Path) -> None:
 
     tokenizer: Any = AutoTokenizer.from_pretrained(SEED_POLICY)
     made = run("export", "pairs", "--out", tmp_path / "pairs", "--db", foreign)
-    assert made["by_source"] == {"human_edit": 5, "repair": 1}
+    assert made["by_source"] == {"human_edit": 3, "repair": 1}
+    assert made["left_out"]["human_edit: a person refused another call of it"] == 2
     rows = [json.loads(line) for line in (tmp_path / "pairs" / "train.jsonl").read_text().splitlines()]
     (row,) = [row for row in rows if row["threads"][0] == "subgraph-answered"]
     call = '<tool_call>{{"name": "refund", "arguments": {{"order": "O1", "amount": {}}}}}</tool_call><|im_end|>'
