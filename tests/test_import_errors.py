@@ -154,6 +154,13 @@ def test_a_call_at_the_end_may_lack_its_result(store: Store, tmp_path: Path) -> 
     assert (report.imported, report.tool_calls, report.set_aside) == (1, 1, [])
 
 
+def test_schemas_in_a_folder_are_no_runs(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_text(json.dumps({**RUN, "traj": [USER, CALL]}) + "\n")
+    (tmp_path / "tools.json").write_text("[]")
+    report = import_files(store, [tmp_path])
+    assert (report.imported, report.set_aside) == (1, [])
+
+
 def test_damaged_gzip_and_empty_folders_are_refused(store: Store, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.jsonl.gz"
     whole = gzip.compress(b'{"traj": []}\n', mtime=0)

@@ -17,6 +17,8 @@ GZIP = b"\x1f\x8b"
 DOCUMENTS = (".json", ".traj")
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".traj", ".parquet", ".txt")
 """What is taken of a folder; a file that is named is read whatever its suffix."""
+TOOLS = "tools.json"
+"""The schemas of the runs beside it, and no runs."""
 LONGEST_LINE = 2**28
 
 Row = tuple[int, Any]
@@ -29,7 +31,8 @@ def find_files(folder: Path) -> list[Path]:
     Raises:
         BadImport: there are no such files.
     """
-    found = sorted(file for file in folder.rglob("*") if file.is_file() and suffix_of(file) in SUFFIXES)
+    files = (file for file in folder.rglob("*") if file.is_file() and suffix_of(file) in SUFFIXES)
+    found = sorted(file for file in files if file.name != TOOLS)
     if not found:
         raise BadImport(f"{folder} is a directory without files that can be imported ({', '.join(SUFFIXES)})")
     return found
