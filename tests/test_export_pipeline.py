@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,25 @@ def test_only_the_turns_of_a_node_are_trained(store: Any, tmp_path: Path):
     assert export_sft(store, tmp_path / "a", tokenizer=TOKENIZER, where=["node=think"])["trained_tokens"] == 3
     none = export_sft(store, tmp_path / "b", tokenizer=TOKENIZER, where=["node=plan"])
     assert (none["rows"], none["left_out"]) == (0, {"no turn of plan": 1})
+
+
+def test_threads_that_give_no_row_are_named_with_the_reason(store: Any, tmp_path: Path):
+    write_answers(store, {"t0": "yes"})
+    copy_thread(store, "t0", "t0-copy")
+    write_thread(store, "asked", [HumanMessage("q", id="a-0")], success=True)
+    silent = spoken("s-1", "q", "")
+    write_thread(store, "silent", [HumanMessage("q", id="s-0"), silent], success=True)
+    said = {
+        "sft": {("asked", "no message of a model"), ("silent", "nothing to train")},
+        "kto": {("asked", "no message of a model"), ("t0-copy", "every turn is trained in another row")},
+        "groups": {(thread, "no task") for thread in ("asked", "silent", "t0", "t0-copy")},
+    }
+    exports = {"sft": export_sft, "kto": export_kto, "groups": export_groups}
+    for kind, left_out in said.items():
+        manifest = exports[kind](store, tmp_path / kind, tokenizer=TOKENIZER)
+        found = [(one["thread"], one["reason"]) for one in lines(tmp_path / kind / "left_out.jsonl")]
+        assert left_out <= {*found}
+        assert Counter(reason for _, reason in found) == manifest["left_out"]
 
 
 def test_what_is_redacted_is_counted_and_never_trained(store: Any, tmp_path: Path):

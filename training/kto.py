@@ -26,6 +26,7 @@ from .trajectory import Span, Trajectory, loss_mask
 from .turns import Segment, join, split_turns
 
 SHARED = "turns that branches of different outcome share"
+REPEATED = "every turn is trained in another row"
 NO_TURN = "labels on messages that are no turn of the policy"
 
 
@@ -100,6 +101,7 @@ class Kto:
         new = self.taken.add([key for key, _ in turns])
         fresh = [segment for (_, segment), is_new in zip(turns, new, strict=True) if is_new]
         if not fresh:
+            self.left_out[REPEATED] += 1
             return
         start, end = fresh[0].start, _end(fresh[-1])
         trained = {at for segment in fresh for at in range(segment.start, _end(segment))}

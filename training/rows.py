@@ -63,7 +63,7 @@ class SftRows:
 
     def _row(self, branch: Branch, trajectory: Trajectory, refused: Set[str | None]) -> dict[str, Any] | None:
         keys = [
-            None if span.message in refused else key
+            None if span.message in refused or not span.tokens else key
             for span, key in zip(trajectory.spans, span_keys(branch, trajectory.spans), strict=True)
         ]
         if not any(keys):

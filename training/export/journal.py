@@ -24,7 +24,7 @@ create table about(fingerprint text, done integer);
 create table rows(place integer primary key, line blob, facts text, digest blob, tokens integer,
                   text text, source text, pair text, redacted text);
 create table origins(place integer, db integer, thread text, checkpoint text);
-create table left_out(db integer, thread text, checkpoint text, reason text);
+create table left_out(db integer, thread text, checkpoint text, reason text, n integer);
 create table counts(name text primary key, n integer);
 create table taken(key blob primary key) without rowid;
 create index origins_place on origins(place);
@@ -90,9 +90,9 @@ class Journal:
             "insert into origins values (?, ?, ?, ?)", [(place, one.db, one.thread, one.checkpoint) for one in origins]
         )
 
-    def leave_out(self, db: int, thread: str, checkpoint: str | None, reason: str) -> None:
-        """Note a branch that gave no row."""
-        self._connection.execute("insert into left_out values (?, ?, ?, ?)", (db, thread, checkpoint, reason))
+    def leave_out(self, db: int, thread: str, checkpoint: str | None, reason: str, n: int = 1) -> None:
+        """Note a branch that gave no row, or what of a thread gave none, so many times."""
+        self._connection.execute("insert into left_out values (?, ?, ?, ?, ?)", (db, thread, checkpoint, reason, n))
 
     def count(self, counts: Counter[str]) -> None:
         """Add to the numbers that the manifest tells."""
@@ -132,9 +132,9 @@ class Journal:
         for place in places:
             yield [Origin(*found) for found in self._connection.execute(query, (place,))]
 
-    def left_out(self) -> Iterator[tuple[int, str, str | None, str]]:
-        """Database, thread, checkpoint and reason of what gave no row."""
-        yield from self._connection.execute("select db, thread, checkpoint, reason from left_out order by rowid")
+    def left_out(self) -> Iterator[tuple[int, str, str | None, str, int]]:
+        """Database, thread, checkpoint and reason of what gave no row, and how many there are of it."""
+        yield from self._connection.execute("select db, thread, checkpoint, reason, n from left_out order by rowid")
 
     def counts(self) -> Counter[str]:
         """The numbers so far."""

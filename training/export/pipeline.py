@@ -27,7 +27,7 @@ from .fitting import refuse_selection
 from .journal import NOTED, Entry, Journal, Origin
 from .makers import Maker
 from .selected import longest_sequence, write_selected
-from .units import Place, Unit, in_units
+from .units import Place, in_units
 from .writing import writing
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class _Made:
 class _Thread:
     """What became of reading a thread."""
 
-    unit: Unit
+    place: Place
     made: tuple[_Made, ...]
     left_out: tuple[tuple[int, str, str | None, str], ...]
-    """As ``Journal.left_out`` tells it."""
+    """Database, thread, checkpoint and reason."""
 
 
 def run_export(
@@ -167,15 +167,11 @@ def _fill(
 ) -> None:
     """Make the rows of all threads that are not yet in the journal."""
     done = saved = journal.done
-    counted: Counter[str] = Counter()
-    for _, threads in groupby(_read(recipe, stores, heads, done), key=lambda thread: thread.unit):
+    for _, threads in groupby(_read(recipe, stores, heads, done), key=lambda thread: thread.place.unit):
         group = list(threads)
         _make(maker, group, journal, redacts=recipe.redactor is not None)
         done += len(group)
         if done - saved >= COMMIT_EVERY or done == len(heads):
-            counts = maker.left_out + Counter({f"{NOTED}{name}": n for name, n in maker.noted.items()})
-            journal.count(counts - counted)
-            counted = counts
             journal.commit(done)
             saved = done
         if progress is not None:
@@ -187,6 +183,7 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal, *, redacts: 
     for thread in group:
         for found in thread.left_out:
             journal.leave_out(*found)
+    left_out, noted = Counter(maker.left_out), Counter(maker.noted)
     known = {(made.branch.thread, made.branch.checkpoint): made for thread in group for made in thread.made}
     for row in maker.of([[made.branch for made in thread.made] for thread in group if thread.made]):
         places = [*zip(*(row.get(f"{name}s") or [row[name]] for name in ("thread", "checkpoint")), strict=True)]
@@ -207,6 +204,14 @@ def _make(maker: Maker, group: Sequence[_Thread], journal: Journal, *, redacts: 
             redacted,
         )
         journal.add(row, entry, [one.origin for one in made])
+    journal.count(Counter({f"{NOTED}{name}": n for name, n in (Counter(maker.noted) - noted).items()}))
+    reasons = Counter(maker.left_out) - left_out
+    if len(group) == 1:
+        _, db, head = group[0].place
+        for reason, n in reasons.items():
+            journal.leave_out(db, head.thread, None, reason, n)
+    else:  # of which thread they are is not known
+        journal.count(reasons)
 
 
 def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done: int) -> Iterator[_Thread]:
@@ -216,7 +221,8 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done:
         store, places = stores[db], list(run)
         ahead = [place.head for place in places]
         stream = stream_branches(store, ahead, renderer=recipe.renderer, tools=recipe.tools)
-        for (unit, _, head), read in zip(places, stream, strict=True):
+        for place, read in zip(places, stream, strict=True):
+            head = place.head
             name = head.thread if ids[head.thread] == 1 else f"{head.thread} (database {db + 1})"
             made: list[_Made] = []
             left_out: list[tuple[int, str, str | None, str]] = []
@@ -233,7 +239,7 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done:
                         reason = "its tokens are not of the redactor's tokenizer"
                 if reason is not None:
                     left_out.append((db, head.thread, branch.checkpoint, reason))
-            yield _Thread(unit, tuple(made), tuple(left_out))
+            yield _Thread(place, tuple(made), tuple(left_out))
 
 
 def _prepare(recipe: Recipe, branch: Branch, origin: Origin, facts: Facts) -> _Made:

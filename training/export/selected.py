@@ -172,8 +172,9 @@ def _left_out(
     stores: Sequence[Store], journal: Journal, refused: Mapping[int, str], repeated: Mapping[int, str]
 ) -> Iterator[dict[str, Any]]:
     """``repeated`` is read when all rows are written."""
-    for db, thread, checkpoint, reason in journal.left_out():
-        yield _missing(stores, Origin(db, thread, checkpoint or ""), reason)
+    for db, thread, checkpoint, reason, n in journal.left_out():
+        times = {"count": n} if n > 1 else {}
+        yield {**_missing(stores, Origin(db, thread, checkpoint or ""), reason), **times}
     for reasons in (refused, repeated):
         for reason, origins in zip(reasons.values(), journal.origins(reasons), strict=True):
             for origin in origins:
@@ -191,7 +192,8 @@ def _numbers(journal: Journal, told: _Told, refused: Mapping[int, str], threads:
     noted = {name.removeprefix(NOTED): n for name, n in counts.items() if name.startswith(NOTED)}
     left_out = Counter({name: n for name, n in counts.items() if not name.startswith(NOTED)})
     left_out.update(refused.values())
-    left_out.update(reason for _, _, _, reason in journal.left_out())
+    for *_, reason, n in journal.left_out():
+        left_out[reason] += n
     left_out.update(told.repeated.values())
     redacted: Counter[str] = Counter()
     for entry in journal.entries():
