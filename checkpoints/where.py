@@ -124,7 +124,8 @@ def state_of(store: Store, heads: Sequence[Head]) -> str:
     for head in heads:
         digest.update(f"{head.thread}\0{head.checkpoint}\0".encode())
     if store.has_labels:
-        digest.update(repr(store.tables.read(select(func.count(LabelRow.id), func.max(LabelRow.id)))[0]).encode())
+        told = select(func.count(LabelRow.id), func.max(LabelRow.id), func.max(LabelRow.created_at))  # ids come again
+        digest.update(repr(store.tables.read(told)[0]).encode())
     return digest.hexdigest()
 
 

@@ -1,11 +1,13 @@
 """Conditions on threads: read as people write them, and met by the right threads."""
 
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
+from threadmill.checkpoints.forget import delete_thread
 from threadmill.checkpoints.labels import Label, add_labels
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.where import Where, find_heads, parse_where, state_of
@@ -113,3 +115,15 @@ def test_a_new_checkpoint_and_a_new_label_change_the_state(store: Store):
     write(store, "x", {"agent": "bank"})
     states.append(state_of(store, find_heads(store, Where())))
     assert len(set(states)) == 3
+
+
+def test_a_label_that_takes_the_place_of_a_deleted_one_changes_the_state(store: Store):
+    """SQLite gives the number of the last row again when that is gone."""
+    write(store, "x", {"agent": "bank"})
+    write(store, "y", {"agent": "shop"})
+    add_labels(store, [Label("y", None, None, "success", 1.0, "test")])
+    before = state_of(store, find_heads(store, Where(agent="bank")))
+    delete_thread(store, "y")
+    sleep(0.002)  # labels know their millisecond
+    add_labels(store, [Label("x", None, None, "success", 1.0, "test")])
+    assert state_of(store, find_heads(store, Where(agent="bank"))) != before
