@@ -81,7 +81,10 @@ def preview_command(
 
         from ..training.look.terminal import render_sheets
 
-        Console(highlight=False).print(render_sheets(sheets, reader.texts, logprobs=logprobs), soft_wrap=True)
+        console = Console(highlight=False)
+        colours = console.color_system is not None and not console.no_color
+        text = render_sheets(sheets, reader.texts, logprobs=logprobs, colours=colours)
+        console.print(text, soft_wrap=True)
 
 
 def _record(sheet: "Sheet", reader: "RoleReader") -> dict[str, Any]:

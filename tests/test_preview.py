@@ -173,6 +173,9 @@ def test_the_terminal_shows_colours_and_logprobs_and_nothing_steers_it(tokenizer
     assert str(text.spans[-1].style) == "green"
     count = len(tokenizer("yes")["input_ids"])
     assert render_sheets(sheets, reader.texts, logprobs=True).plain.count("‹-0.50›") == count
+    marked = render_sheets(sheets, reader.texts, colours=False).plain
+    assert marked.startswith("⟦⟧ by the model, trained\n")
+    assert marked.endswith("\n<|im_start|>user\n⟨1B⟩[2J⟨202E⟩no<|im_end|>⟦yes⟧\n")
 
 
 def test_the_command_shows_a_thread_or_a_row(tmp_path: Path, tiny_tokenizer: Any) -> None:

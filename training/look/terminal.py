@@ -16,12 +16,26 @@ STYLES: dict[Kind, str] = {
     "rejected": "red strike",
 }
 
+MARKS: dict[Kind, tuple[str, str]] = {
+    "sampled": ("⟦", "⟧"),
+    "human": ("⟦✎", "⟧"),
+    "masked": ("⟦–", "⟧"),
+    "rejected": ("⟦✗", "⟧"),
+}
+"""What stands around pieces where there is no colour; the others have none."""
 
-def render_sheets(sheets: Iterable[Sheet], texts: TokenTexts, *, logprobs: bool = False) -> Text:
-    """All ``sheets`` one below the other, a legend above them; with ``logprobs`` each token's own behind it."""
+
+def render_sheets(sheets: Iterable[Sheet], texts: TokenTexts, *, logprobs: bool = False, colours: bool = True) -> Text:
+    """All ``sheets`` one below the other, a legend above them; with ``logprobs`` each token's own behind it.
+
+    Without ``colours`` there are ``MARKS`` around what a model or a human wrote.
+    """
     text = Text()
+    marks = {} if colours else MARKS
     for kind, style in STYLES.items():
-        text.append("■ ", style=style.removesuffix(" strike"))
+        if not colours and kind not in marks:
+            continue
+        text.append("■ " if colours else f"{''.join(marks[kind])} ", style=style.removesuffix(" strike"))
         text.append(f"{MEANING[kind]}\n")
     for sheet in sheets:
         facts = " · ".join(f"{name} {value}" for name, value in sheet.facts.items())
@@ -32,11 +46,14 @@ def render_sheets(sheets: Iterable[Sheet], texts: TokenTexts, *, logprobs: bool 
         for piece in sheet.pieces:
             known = piece.logprobs if logprobs else ()
             shown = texts.each(piece.ids)
+            before, behind = marks.get(piece.kind, ("", ""))
+            text.append(before)
             for place, token in enumerate(shown):
                 text.append(visible(token), style=STYLES[piece.kind])
                 value = known[place] if known else None
                 if value is not None:
                     text.append(f"‹{value:.2f}›", style="cyan dim")
+            text.append(behind)
         if not text.plain.endswith("\n"):
             text.append("\n")
     return text
