@@ -20,6 +20,11 @@ def report(export: Export, manifest: dict[str, Any]) -> None:
     if not manifest["rows"] and manifest["left_out"].get("no outcome"):
         anyhow = "" if manifest["kind"] == "kto" else ", or take them anyhow with --all"
         typer.echo(f"nothing says what went well: label with `threadmill threads label ID success 1`{anyhow}", err=True)
+    if manifest["kind"] == "pairs" and manifest["threads"] and not manifest["rows"] and not manifest["left_out"]:
+        typer.echo(
+            "nothing to compare: no edits, preferences or repairs, and no trials or branches that ended differently",
+            err=True,
+        )
     record = {key: manifest[key] for key in KEYS} | {"out": str(export.out)}
     if export.as_json:
         typer.echo(json.dumps(record))

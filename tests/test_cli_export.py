@@ -71,6 +71,7 @@ def test_options_become_rows(world: Path, kind: str, options: list[str], rows: i
     [
         (["--format", "csv"], "'csv' is none of jsonl, parquet, datasets"),
         (["--dedup", "fuzzy"], "'fuzzy' is neither exact nor near=0.8"),
+        (["--dedup", "exact=7"], "'exact=7' is neither exact nor near=0.8"),
         (["--mix", "success=half"], "'half' is no number"),
         (["--allow", "x"], "go with --redact"),
         (["--redact", "--also", "x"], "'x' is not NAME=REGEX"),
@@ -99,6 +100,8 @@ def test_threads_without_labels_and_without_a_tokenizer_are_explained(tmp_path: 
     command = ["sft", "--db", db, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, command)
     assert "`threadmill threads label ID success 1`, or take them anyhow with --all" in done.stderr
+    done = CliRunner().invoke(app, ["pairs", *command[1:]])
+    assert "nothing to compare" in done.stderr
     done = CliRunner().invoke(app, [*command, "--all", "--tokenizer", "seed"])
     assert (done.exit_code, read_manifest(tmp_path / "out")["rows"]) == (0, 1), done.output
     assert ["tokenizer", "seed"] in [
