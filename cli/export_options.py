@@ -77,7 +77,7 @@ class Export:
         from ..training.selection.settings import Selection
 
         name, _, part = (self.dedup or "").partition("=")
-        if name not in ("", "exact", "near"):
+        if name not in ("", "exact", "near") or (name == "exact" and part):
             raise typer.BadParameter(f"{self.dedup!r} is neither exact nor near=0.8", param_hint="--dedup")
         return Selection(
             success_only=good and not self.everything and self.min_reward is None,
