@@ -46,6 +46,9 @@ class Export:
     tools: Annotated[
         Path | None, typer.Option(help="JSON with the schemas of tools, for threads that did not note theirs.")
     ] = None
+    system: Annotated[
+        Path | None, typer.Option(help="Text of the system prompt, for threads that did not note theirs.")
+    ] = None
     everything: Annotated[bool, typer.Option("--all", help="Failures and unlabelled threads too.")] = False
     min_reward: Annotated[float | None, typer.Option(help="Only branches with a reward of at least this.")] = None
     best_of: Annotated[int | None, typer.Option(min=1, help="Of each task only so many, the best.")] = None
@@ -111,6 +114,7 @@ class Export:
                 self.out,
                 where=self.where or [],
                 tools=_tools(self.tools),
+                system=_text(self.system),
                 redactor=self._redactor(told.get("tokenizer")),
                 format=self.format,
                 progress=progress,
@@ -164,6 +168,13 @@ def tokenizer_named(spec: str | None) -> str:
     from ..training.slots import SEED_POLICY
 
     return str(SEED_POLICY) if spec in (None, "seed") else spec
+
+
+def _text(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--system") from error
 
 
 def _tools(file: Path | None) -> Sequence[Any]:

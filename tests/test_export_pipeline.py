@@ -10,7 +10,7 @@ from typing import Any
 
 import datasets
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from letter_world import graph_of, ids, letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.copies import copy_thread
 from threadmill.checkpoints.data_sets import uses_of
@@ -292,3 +292,15 @@ def test_tools_that_were_not_noted_can_be_given(store: Any, tmp_path: Path):
     assert "tools" not in lines(tmp_path / "a" / "train.jsonl")[0]
     assert "noted" not in export_chats(store, tmp_path / "a", chat="openai", tools=[tool])
     assert lines(tmp_path / "a" / "train.jsonl")[0]["tools"] == [tool]
+
+
+def test_a_system_prompt_that_was_not_noted_can_be_given(store: Any, tmp_path: Path):
+    write_thread(store, "t", [HumanMessage("q"), AIMessage("yes", id="a")], success=True)
+    write_thread(store, "u", [SystemMessage("own"), HumanMessage("q"), AIMessage("no", id="b")], success=True)
+    export_chats(store, tmp_path / "a", chat="openai", system="be kind")
+    said = [[message["content"] for message in row["messages"]] for row in lines(tmp_path / "a" / "train.jsonl")]
+    assert said == [["be kind", "q", "yes"], ["own", "q", "no"]]
+    export_sft(store, tmp_path / "b", tokenizer=TOKENIZER, system="be kind")
+    rows, manifest = read_rows(tmp_path / "b")
+    assert [TOKENIZER.decode(row["input_ids"]).count("be kind") for row in rows] == [1, 0]
+    assert manifest["query"]["system"] == "be kind"

@@ -63,6 +63,16 @@ class Branch:
     """Messages of the model that are in no trajectory, because what it had seen was taken out of the thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unnoted:
+    """What the model of a thread had, if the thread itself does not say it: LangGraph keeps neither."""
+
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Schemas as OpenAI writes them."""
+    system: str | None = None
+    """The system prompt."""
+
+
 class Head(Protocol):
     """A thread to read; ``checkpoints.where`` finds them."""
 
@@ -87,11 +97,11 @@ AT_ONCE = 256
 
 
 def stream_branches(
-    store: Store, heads: Iterable[Head], *, renderer: "Renderer | None", tools: Sequence[Mapping[str, Any]] = ()
+    store: Store, heads: Iterable[Head], *, renderer: "Renderer | None", unnoted: "Unnoted | None" = None
 ) -> Iterator[Read]:
     """The branches of each thread, in the order of ``heads``; a thread that cannot be read stops nothing.
 
-    ``tools``: those of threads that noted none.
+    ``unnoted``: what the model had in threads that did not note it.
     """
     waiting = iter(heads)
     while part := list(islice(waiting, AT_ONCE)):
@@ -99,7 +109,7 @@ def stream_branches(
         labels = labels_of(store, names)
         for head, found in zip(part, read_leaves(store, names), strict=True):
             try:
-                branches = _branches(found, head.task, labels.get(head.thread, []), renderer, tools)
+                branches = _branches(found, head.task, labels.get(head.thread, []), renderer, unnoted or Unnoted())
             except ThreadmillError as error:
                 yield Read(head.thread, [], error)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -124,7 +134,7 @@ def read_branches(
         CannotRender: the template refuses messages without recorded tokens.
     """
     (found,) = read_leaves(store, [thread])
-    return _branches(found, task, labels, renderer)
+    return _branches(found, task, labels, renderer, Unnoted())
 
 
 def _branches(
@@ -132,7 +142,7 @@ def _branches(
     task: str | None,
     labels: Sequence[Label],
     renderer: "Renderer | None",
-    tools: Sequence[Mapping[str, Any]] = (),
+    unnoted: "Unnoted",
 ) -> list[Branch]:
     if found.error is not None:
         raise found.error
@@ -141,12 +151,12 @@ def _branches(
     for leaf in whole:
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
         outcome = read_outcome(own, leaf.path, only_leaf=len(whole) == 1)
-        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome, tools), path=leaf.path))
+        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome, unnoted), path=leaf.path))
     spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)}
     # In front, because the last branch is taken for the thread's trial of its task.
     outcome = read_outcome(labels, [])
     return [
-        _branch(found.thread, leaf, task, labels, renderer, outcome, tools)
+        _branch(found.thread, leaf, task, labels, renderer, outcome, unnoted)
         for leaf in _spoken_apart(found.leaves, spoken)
     ] + branches
 
@@ -167,10 +177,12 @@ def _branch(
     labels: Sequence[Label],
     renderer: "Renderer | None",
     outcome: Outcome,
-    given: Sequence[Mapping[str, Any]],
+    unnoted: "Unnoted",
 ) -> Branch:
     messages = leaf.messages
-    tools = [*(tools_at(messages) or map(dict, given))]
+    tools = [*(tools_at(messages) or map(dict, unnoted.tools))]
+    if unnoted.system and not system_at(messages) and not isinstance(next(iter(messages), None), SystemMessage):
+        messages = (SystemMessage(unnoted.system), *messages)
     recorded = read_traces(messages)
     trajectories = tuple(recorded.trajectories)
     tokens: Tokens = "recorded"

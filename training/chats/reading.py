@@ -80,7 +80,8 @@ def read_chat(branch: Branch, nodes: Set[str] | None = None) -> Chat:
     except CannotWrite as error:
         raise refusal(error.reason, branch) from error
     if all(one.untrained or one.role != "assistant" for one in complete):
-        raise refusal("nothing to train", branch)
+        cut = len(complete) < len(said) and any(one.calls for one in said[len(complete) :])
+        raise refusal("a call without its result at the end" if cut else "nothing to train", branch)
     return Chat(tuple(complete), tools)
 
 

@@ -15,6 +15,7 @@ from ...checkpoints.where import Where, parse_where
 from ...errors import BadModelFolder
 from ...nodes.models.families.choose import family_named
 from ...nodes.models.render import Renderer
+from ..branches import Unnoted
 from ..chats.openai import Thinking
 from ..chats.rows import Format as ChatFormat
 from ..dataset import Format
@@ -40,6 +41,8 @@ class Wishes(TypedDict, total=False):
     """What takes personal data and secrets out."""
     tools: Sequence[Mapping[str, Any]]
     """Schemas, as OpenAI writes them, for threads that did not note which tools their model had."""
+    system: str | None
+    """The system prompt, for threads that did not note it: LangGraph does not store the one of ``create_agent``."""
     format: Format
     progress: Progress
 
@@ -249,6 +252,7 @@ def _stores(store: Store | Sequence[Store]) -> list[Store]:
 
 
 def _run(store: Store | Sequence[Store], out: Path | str, recipe: Recipe, wishes: Wishes) -> dict[str, Any]:
-    told = replace(recipe, redactor=wishes.get("redactor"), tools=tuple(wishes.get("tools", ())))
+    unnoted = Unnoted(tuple(wishes.get("tools", ())), wishes.get("system"))
+    told = replace(recipe, redactor=wishes.get("redactor"), unnoted=unnoted)
     format, progress = wishes.get("format", "jsonl"), wishes.get("progress")
     return run_export(_stores(store), Path(out), told, format=format, progress=progress)

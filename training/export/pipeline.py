@@ -17,7 +17,7 @@ import orjson
 from ...checkpoints.store import Store
 from ...checkpoints.where import Where, find_heads, state_of
 from ...errors import BadRedaction, BadTrace, BadWhere, CannotRender, ThreadmillError
-from ..branches import Branch, stream_branches
+from ..branches import Branch, Unnoted, stream_branches
 from ..dataset import LIBRARIES, Format, line_of, refuse_place, version_of
 from ..selection.duplicates import branch_text
 from ..selection.facts import Facts, facts_of
@@ -61,8 +61,8 @@ class Recipe:
     remembers: bool = False
     """Whether the maker must be told its earlier rows, to go on after an interruption."""
     redactor: "Redactor | None" = None
-    tools: tuple[Mapping[str, Any], ...] = ()
-    """Given for threads that noted none."""
+    unnoted: Unnoted = field(default_factory=Unnoted)
+    """Given for threads that did not note it."""
 
     def query(self) -> dict[str, Any]:
         """What was asked, JSON-safe."""
@@ -71,7 +71,8 @@ class Recipe:
             "where": self.where.to_dict(),
             "selection": self.selection.to_dict(),
             "redaction": self.redactor.to_dict() if self.redactor else None,
-            "tools": [tool.get("function", tool).get("name") for tool in self.tools],
+            "tools": [tool.get("function", tool).get("name") for tool in self.unnoted.tools],
+            "system": self.unnoted.system,
             **self.settings,
         }
 
@@ -153,7 +154,9 @@ def _fingerprint(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place]
     ]
     tokenizer = recipe.renderer.fingerprint if recipe.renderer else None
     libraries = [version_of(name) for name in LIBRARIES]
-    said = json.dumps([recipe.query(), [*recipe.tools], tokenizer, states, libraries], default=str, sort_keys=True)
+    said = json.dumps(
+        [recipe.query(), [*recipe.unnoted.tools], tokenizer, states, libraries], default=str, sort_keys=True
+    )
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -220,7 +223,7 @@ def _read(recipe: Recipe, stores: Sequence[Store], heads: Sequence[Place], done:
     for db, run in groupby(heads[done:], key=lambda place: place.db):
         store, places = stores[db], list(run)
         ahead = [place.head for place in places]
-        stream = stream_branches(store, ahead, renderer=recipe.renderer, tools=recipe.tools)
+        stream = stream_branches(store, ahead, renderer=recipe.renderer, unnoted=recipe.unnoted)
         for place, read in zip(places, stream, strict=True):
             head = place.head
             name = head.thread if ids[head.thread] == 1 else f"{head.thread} (database {db + 1})"
