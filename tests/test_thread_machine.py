@@ -571,8 +571,8 @@ def run_machine(url: str, **how: Any) -> None:
 
 
 def test_threads_in_sqlite_live_as_the_model_says(tmp_path: Path) -> None:
-    run_machine(f"sqlite:///{tmp_path / 'runs.db'}", derandomize=True, max_examples=60, stateful_step_count=30)
+    run_machine(f"sqlite:///{tmp_path / 'runs.db'}", derandomize=True, max_examples=40, stateful_step_count=30)
 
 
 def test_threads_in_postgresql_live_as_the_model_says(postgres_url: str) -> None:
-    run_machine(postgres_url, derandomize=True, max_examples=20, stateful_step_count=25)
+    run_machine(postgres_url, derandomize=True, max_examples=12, stateful_step_count=25)
