@@ -94,7 +94,7 @@ def export_pairs(
     """Write preference pairs to the folder ``out`` and return its manifest.
 
     ``tokenizer``, ``family``, ``template`` and what is raised as for ``export_sft``. Of a thread with several
-    branches, the newest is its trial of the task. The rest as for ``pairs.Pairs``.
+    branches, the newest is its trial of the task. The rest as for ``pairing.pairs.Pairs``.
     """
     where, opened = _where(wishes), _stores(store)
     settings = {
