@@ -16,8 +16,6 @@ from .place import DEFAULT_DB, AsJson
 if TYPE_CHECKING:
     from ..checkpoints.store import Store
 
-CHATS = ("openai", "anthropic", "sharegpt")
-
 
 @dataclass(frozen=True)
 class Export:

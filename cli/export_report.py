@@ -5,17 +5,20 @@ from typing import Any
 
 import typer
 
-from .export_options import CHATS, Export
+from .export_options import Export
 
 KEYS = ("rows", "tokens", "trained_tokens", "left_out", "by_source", "digest", "splits", "redacted")
 
 
 def report(export: Export, manifest: dict[str, Any]) -> None:
     """Print the manifest's numbers, for people or as JSON."""
+    from ..training.export.pipeline import NO_TOOLS
+    from ..training.tabular import CHATS
+
     if not manifest["threads"]:
         asked = " and ".join(export.where or ()) or "anything"
         typer.echo(f"no thread fits {asked}; see `threadmill threads list`", err=True)
-    if lacking := manifest.get("noted", {}).get("rows with calls of tools that nobody noted"):
+    if lacking := manifest.get("noted", {}).get(NO_TOOLS):
         typer.echo(f"{lacking} rows have calls of tools that their prompts do not show; give --tools FILE", err=True)
     if not manifest["rows"] and manifest["left_out"].get("no outcome"):
         anyhow = "" if manifest["kind"] == "kto" else ", or take them anyhow with --all"

@@ -7,7 +7,7 @@ from family_tokenizers import qwen_tokenizer
 from langchain_core.messages import AIMessage, HumanMessage
 from threadmill.checkpoints.labels import Label, add_label
 from threadmill.checkpoints.store import Store
-from threadmill.checkpoints.where import Where, find_heads
+from threadmill.checkpoints.where import Head, Where, find_heads
 from threadmill.errors import BadTrace, CannotRender, UnknownThread
 from threadmill.graphs import run_thread
 from threadmill.nodes.models.render import Renderer
@@ -32,20 +32,13 @@ def test_a_branch_says_who_spoke_with_which_tools_and_what_came_of_it(store: Sto
     assert (branch.metadata["task"], branch.path[0], len(branch.path)) == ("pay-1", branch.checkpoint, 8)
 
 
-class Asked:
-    """A thread that somebody names."""
-
-    def __init__(self, thread: str) -> None:
-        self.thread, self.task = thread, None
-
-
 def test_what_cannot_be_read_is_said_in_its_place_and_stops_nothing(store: Store):
     run(store, "broken trace", AIMessage("Done.", response_metadata={"trace": {"version": "v"}}))
     run(store, "fine", AIMessage("Done."))
     picture: Any = HumanMessage([{"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}])
     graph = build_bank([AIMessage("Nice.")]).compile(checkpointer=store.saver)
     graph.invoke({"messages": [picture]}, {"configurable": {"thread_id": "picture"}})
-    heads = [Asked(name) for name in ("broken trace", "x7", "picture", "fine")]
+    heads = [Head(name, "bank", None, "") for name in ("broken trace", "x7", "picture", "fine")]
     reads = list(stream_branches(store, heads, renderer=Renderer(qwen_tokenizer("qwen3"))))
     assert [(read.thread, type(read.error), len(read.branches)) for read in reads] == [
         ("broken trace", BadTrace, 0),

@@ -7,7 +7,7 @@ every branch that has none of its own, but not for recorded replays: nobody has 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
@@ -15,6 +15,7 @@ from ..checkpoints.bulk import Leaf, Leaves, read_leaves
 from ..checkpoints.importers.record import CANNED_KEY
 from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.store import Store
+from ..checkpoints.where import Head
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.bound_tools import system_at, tools_at
 from ..nodes.models.families.chat import reasoning_of
@@ -73,16 +74,6 @@ class Unnoted:
     """The system prompt."""
 
 
-class Head(Protocol):
-    """A thread to read; ``checkpoints.where`` finds them."""
-
-    @property
-    def thread(self) -> str: ...
-
-    @property
-    def task(self) -> str | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Read:
     """What became of reading one thread: its branches, or why there are none."""
@@ -115,8 +106,7 @@ def stream_branches(
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 yield Read(head.thread, [], BadCheckpoint(f"thread {head.thread!r} cannot be read: {error!r}"))
             else:
-                agent = getattr(head, "agent", None) or None
-                yield Read(head.thread, [replace(branch, agent=agent) for branch in branches])
+                yield Read(head.thread, [replace(branch, agent=head.agent or None) for branch in branches])
 
 
 def read_branches(
