@@ -6,7 +6,7 @@ SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: install check test crowd docs bench quickstart seed-policy clean
+.PHONY: install check test fuzz crowd docs bench quickstart seed-policy clean
 
 install: $(STAMP)
 
@@ -26,6 +26,10 @@ check: install
 test: check
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_thread_machine.py
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/test_thread_machine.py
+
+# Properties, with examples that were never tried before.
+fuzz: install
+	$(OFFLINE) OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 -m hypothesis
 
 # The test of many processes on one database, for a minute on each kind instead of six seconds.
 crowd: install

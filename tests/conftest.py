@@ -12,6 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that what is red here is red elsewhere; `make fuzz` looks for new ones.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("random", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture(scope="session")

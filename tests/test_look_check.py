@@ -242,6 +242,11 @@ def test_lines_that_are_no_rows_are_found_and_stop_nothing(check: Check) -> None
     assert codes(check()) == {"no-rows": 1}
 
 
+@pytest.mark.parametrize("column", ["mask", "labels"])
+def test_an_empty_mask_beside_tokens_is_found(column: str, check: Check) -> None:
+    assert codes(check({"input_ids": [1, 2], column: []}, known=False)) == {"not-aligned": 1}
+
+
 def test_masks_of_other_libraries_and_other_formats_are_read(tmp_path: Path, reader: RoleReader, row: Any) -> None:
     import datasets
     import pyarrow as pa

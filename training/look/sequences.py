@@ -65,11 +65,12 @@ def sequences_of(row: Mapping[str, Any]) -> list[Tokens]:
 def _whole(row: Mapping[str, Any], name: str, ids: Any, labels: Any, mask: Any) -> Tokens:
     ids = _ints(f"{name} input_ids".strip(), ids)
     logprobs = _logprobs(row.get("logprobs")) if not name else ()
-    labels = () if labels is None else _ints(f"{name} labels".strip(), labels)
+    labels = None if labels is None else _ints(f"{name} labels".strip(), labels)
     mask = None if mask is None else _list(f"{name} mask".strip(), mask)
-    for column, values in (("labels", labels), ("mask", mask), ("logprobs", logprobs)):
-        if values and len(values) != len(ids):
+    for column, values in (("labels", labels), ("mask", mask), ("logprobs", logprobs or None)):
+        if values is not None and len(values) != len(ids):
             raise NotAligned(f"{len(ids)} input_ids but {len(values)} {f'{name} {column}'.strip()}")
+    labels = labels or ()
     trained = tuple(label != IGNORED for label in labels) or (True,) * len(ids)
     if mask is not None:
         trained = tuple(t and bool(m) for t, m in zip(trained, mask, strict=True))
