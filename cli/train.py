@@ -9,7 +9,7 @@ import typer
 from .place import DEFAULT_DB, Database
 
 if TYPE_CHECKING:
-    from ..training.report import TrainingReport
+    from ..training.recipes.report import TrainingReport
 
 app = typer.Typer(help="Train with TRL on what the threads recorded.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def sft(
 
     Example: threadmill train sft --data out/sft --base seed --out out/models/sft
     """
-    from ..training.sft import SftConfig, train_sft
+    from ..training.recipes.sft import SftConfig, train_sft
     from .progress import progress_bar
 
     folder, version = _open_base(base, db)
@@ -75,7 +75,7 @@ def dpo(
 
     Example: threadmill train dpo --data out/pairs --base out/models/sft --out out/models/dpo
     """
-    from ..training.dpo import DpoConfig, train_dpo
+    from ..training.recipes.dpo import DpoConfig, train_dpo
     from .progress import progress_bar
 
     folder, version = _open_base(base, db)
@@ -103,8 +103,8 @@ def grpo(
     Example: threadmill train grpo helpdesk --base out/models/dpo --out out/models/grpo --steps 4
     """
     from ..checkpoints.store import open_store
-    from ..training.grpo import GrpoConfig, train_grpo
     from ..training.grpo_helpdesk import HelpdeskRollout
+    from ..training.recipes.grpo import GrpoConfig, train_grpo
     from ..training.worlds.helpdesk import make_tasks
     from .progress import progress_bar
     from .rollout import check_suite
@@ -141,7 +141,7 @@ def _finish(report: "TrainingReport", base: str | None, register: str | None, db
     if register is not None:
         from ..checkpoints.registry import register_version
         from ..checkpoints.store import open_store
-        from ..training.lineage import lineage_of
+        from ..training.recipes.lineage import lineage_of
 
         with open_store(db) as store:
             version = register_version(store, register, report.out, lineage=lineage_of(report), base=base).name

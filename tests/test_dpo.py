@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from threadmill.training import usable
-from threadmill.training.dpo import DpoConfig, make_trainer, train_dpo
+from threadmill.training.recipes import usable
+from threadmill.training.recipes.dpo import DpoConfig, make_trainer, train_dpo
 
 PAIR = {
     "prompt_ids": [300, 301, 302],

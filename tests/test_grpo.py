@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from threadmill.errors import BadDataset
-from threadmill.training.grpo import GroupRow, GrpoConfig, make_trainer, train_grpo
+from threadmill.training.recipes.grpo import GroupRow, GrpoConfig, make_trainer, train_grpo
 
 CONFIG: dict[str, Any] = {"steps": 2, "tasks_per_step": 2, "group_size": 2, "learning_rate": 1e-3}
 

@@ -45,7 +45,7 @@ def test_rows_of_random_threads_keep_the_invariants(models: Any, folder: Path, s
 
 
 def test_the_trainers_gradient_is_zero_where_rows_are_masked(models: Any, folder: Path, tiny_folder: Path) -> None:
-    from threadmill.training.sft import SftConfig, make_trainer
+    from threadmill.training.recipes.sft import SftConfig, make_trainer
 
     life = Life(f"sqlite:///{folder / 'runs.db'}", models)
     life.talk(0, "pay", [Says(PAY_8 + PAY_9)], [{"type": "approve"}, {"type": "edit", "args": {"amount": 2}}])

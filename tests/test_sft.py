@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from threadmill.errors import BadDataset, TrainingFailed
-from threadmill.training import usable
-from threadmill.training.report import TrainingReport, read_report, save_folder
-from threadmill.training.sft import SftConfig, train_sft
+from threadmill.training.recipes import usable
+from threadmill.training.recipes.report import TrainingReport, read_report, save_folder
+from threadmill.training.recipes.sft import SftConfig, train_sft
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 #                 user said      | sampled        | tool said | sampled
@@ -61,7 +61,7 @@ def test_two_steps_move_the_weights_and_leave_a_complete_folder(
 
 
 def test_masked_positions_carry_exactly_no_gradient(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
-    from threadmill.training.sft import make_trainer
+    from threadmill.training.recipes.sft import make_trainer
 
     trainer, _, _ = make_trainer(
         SftConfig(write_folder("sft", [ROW]), str(tiny_folder), tmp_path / "out", batch_size=1, max_steps=1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from threadmill.errors import BadDataset
-from threadmill.training.usable import rows_at_once, split_usable
+from threadmill.training.recipes.usable import rows_at_once, split_usable
 
 
 def split(*rows: list[int]) -> Any:

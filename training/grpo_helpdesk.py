@@ -8,8 +8,8 @@ from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
 from ..nodes.models.local import LocalChatModel
 from ..nodes.models.slot import Slot
-from .grpo import GroupRow
-from .report import TrainingReport
+from .recipes.grpo import GroupRow
+from .recipes.report import TrainingReport
 from .rollout import run_tasks
 from .trajectory import read_trajectory
 from .worlds.helpdesk.prompt import SLOT

@@ -18,16 +18,16 @@ from ..checkpoints.store import Store, open_store
 from ..errors import ThreadmillError
 from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
 from ..nodes.models.slot import Slot
-from .dpo import DpoConfig, train_dpo
 from .evaluate import Comparison, compare
 from .export import export_pairs, export_sft
-from .grpo import GrpoConfig, train_grpo
 from .grpo_helpdesk import HelpdeskRollout
-from .lineage import lineage_of
 from .picture import draw_result
-from .report import TrainingReport, read_report
+from .recipes.dpo import DpoConfig, train_dpo
+from .recipes.grpo import GrpoConfig, train_grpo
+from .recipes.lineage import lineage_of
+from .recipes.report import TrainingReport, read_report
+from .recipes.sft import SftConfig, train_sft
 from .rollout import run_tasks, worlds_folder
-from .sft import SftConfig, train_sft
 from .slots import SEED_POLICY, open_slot
 from .worlds.helpdesk import Task, make_tasks
 from .worlds.helpdesk.agent import build_helpdesk

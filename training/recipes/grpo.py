@@ -12,12 +12,12 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadDataset
+from ...errors import BadDataset
 from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
 from .sft import quiet
 
 if TYPE_CHECKING:
-    from ..nodes.models.local import LocalChatModel
+    from ...nodes.models.local import LocalChatModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def make_trainer(config: GrpoConfig, tasks: Sequence[str], rollout: Rollout) -> 
     import torch
     from datasets import Dataset
 
-    from ..nodes.models.folder import load_model
+    from ...nodes.models.folder import load_model
     from .rollout_grpo import RolloutGRPOTrainer, make_arguments
 
     if len(tasks) < config.tasks_per_step:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..rows import IGNORED
 from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
-from .rows import IGNORED
 from .usable import rows_at_once, split_usable
 
 
@@ -65,8 +65,8 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from ..nodes.models.folder import load_model
-    from .dataset import read_rows
+    from ...nodes.models.folder import load_model
+    from ..dataset import read_rows
 
     rows, manifest = read_rows(config.data, "sft")
     model, tokenizer = load_model(config.base)

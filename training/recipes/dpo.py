@@ -62,8 +62,8 @@ def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
     import torch
     from datasets import Dataset
 
-    from ..nodes.models.folder import load_model
-    from .dataset import read_rows
+    from ...nodes.models.folder import load_model
+    from ..dataset import read_rows
     from .masked_dpo import MaskedDPOTrainer, MaskedPreferenceCollator, make_arguments
 
     rows, manifest = read_rows(config.data, "pairs")

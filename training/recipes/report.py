@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..errors import BadDataset, TrainingFailed
+from ...errors import BadDataset, TrainingFailed
 
 REPORT = "training.json"
 Progress = Callable[..., None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from ..nodes.models.local import LocalChatModel
+from ...nodes.models.local import LocalChatModel
 
 if TYPE_CHECKING:
     from .grpo import GrpoConfig, Rollout

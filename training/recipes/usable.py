@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import BadDataset
+from ...errors import BadDataset
 
 Row = dict[str, Any]
 TOKENS_AT_ONCE = 32_768

@@ -1,0 +1,1 @@
+"""Credit: how much of an episode's reward each turn deserves."""

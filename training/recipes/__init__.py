@@ -1,0 +1,1 @@
+"""Recipes: a frozen config and one page around TRL's trainer, for each method."""

@@ -1,0 +1,1 @@
+"""Rewards: pure functions over a finished episode, composed by weights."""

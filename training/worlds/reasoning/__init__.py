@@ -1,0 +1,1 @@
+"""A world that others wrote: the verifiable tasks of reasoning-gym, played by an agent with a calculator."""
