@@ -8,7 +8,7 @@ import pytest
 from threadmill.checkpoints.registry import lineage, promote, register_version, resolve
 from threadmill.checkpoints.store import open_store
 from threadmill.cli import main as command
-from threadmill.training import sft
+from threadmill.training.recipes import sft
 
 ROW = {
     "input_ids": [300, 301, 310, 311],
