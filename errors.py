@@ -145,6 +145,10 @@ class TrainingFailed(ThreadmillError, RuntimeError):
     """A training run that cannot go on."""
 
 
+class BadCredit(ThreadmillError, ValueError):
+    """Settings of credit assignment that contradict each other, or numbers that do not fit an episode's turns."""
+
+
 class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
 
