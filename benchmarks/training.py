@@ -1,8 +1,9 @@
 """What SFT and DPO cost: our rows through our recipes, against plain TRL on the same conversations as one row a call.
 
-The seed policy talks over so many turns, in trials of which one succeeds and one fails. Plain TRL gets what its documents
-show: ``prompt`` and ``completion`` (``chosen``, ``rejected``) as messages, a row for each answer with everything before it
-in front. Both train the same answers, once, in steps of about as many answers. Every training runs in a process of its own.
+The seed policy talks over so many turns, in trials of which one succeeds and one fails. Plain TRL gets what its
+documents show: ``prompt`` and ``completion`` (``chosen``, ``rejected``) as messages, a row for each answer with
+everything before it in front. Both train the same answers, once, in steps of about as many answers. Every training runs
+in a process of its own.
 """
 
 import argparse
