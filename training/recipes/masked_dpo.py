@@ -1,5 +1,6 @@
 """TRL's DPO trainer on pre-tokenised pairs with a mask for every token; imports torch and TRL."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +19,23 @@ class MaskedPreferenceCollator(DataCollatorForPreference):
         batch = super().torch_call(examples)
         marks = [example["chosen_mask"] for example in examples]
         marks += [example["rejected_mask"] for example in examples]
-        prompts = [len(example["prompt_ids"]) for example in examples] * 2
-        mask = torch.zeros_like(batch["completion_mask"])
-        for row, (start, mark) in enumerate(zip(prompts, marks, strict=True)):
-            mask[row, start : start + len(mark)] = torch.tensor(mark)
-        batch["completion_mask"] = mask
+        starts = [len(example["prompt_ids"]) for example in examples] * 2
+        batch["completion_mask"] = mark_tokens(batch["attention_mask"], starts, marks)
         return batch
+
+
+def mark_tokens(attention: torch.Tensor, starts: Sequence[int], marks: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The marks of each row where its completion starts, in the shape of ``attention``.
+
+    Padding and what was cut off stay unmarked, and so does a row's first token: no position predicts it, but some
+    losses count the marked tokens.
+    """
+    mask = torch.zeros_like(attention)
+    for row, (start, mark) in enumerate(zip(starts, marks, strict=True)):
+        kept = list(mark)[: max(0, mask.shape[1] - start)]
+        mask[row, start : start + len(kept)] = torch.tensor(kept, dtype=mask.dtype)
+    mask[:, :1] = 0
+    return mask * attention
 
 
 class MaskedDPOTrainer(DPOTrainer):
@@ -33,7 +45,10 @@ class MaskedDPOTrainer(DPOTrainer):
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"]
+        self._signature_columns = [
+            *("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"),
+            *("ref_chosen_logps", "ref_rejected_logps"),  # if they were computed before training
+        ]
 
 
 def make_arguments(config: "DpoConfig", at_once: int, *, gpu: bool) -> DPOConfig:
