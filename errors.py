@@ -141,6 +141,10 @@ class StoreFull(ThreadmillError, OSError):
     """The database could not be written; what was finished is kept."""
 
 
+class BadConfig(ThreadmillError, ValueError):
+    """A setting that a recipe does not have, or a value that it cannot take."""
+
+
 class TrainingFailed(ThreadmillError, RuntimeError):
     """A training run that cannot go on."""
 
@@ -151,6 +155,10 @@ class BadCredit(ThreadmillError, ValueError):
 
 class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
+
+
+class BadReward(ThreadmillError, ValueError):
+    """A reward that is not known, has a wrong parameter, or cannot be told for an episode."""
 
 
 class CannotConstrain(ThreadmillError, ValueError):

@@ -1,0 +1,80 @@
+"""The rewards that are built in, by name, and how a name with parameters becomes a function."""
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial as bind
+from inspect import Parameter, signature
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from ...errors import BadReward
+from .end_state import end_state, exit_code, partial
+from .finished import Finished, GroupReward, Reward
+
+REWARDS: dict[str, Callable[..., float]] = {
+    "end_state": end_state,
+    "partial": partial,
+    "exit_code": exit_code,
+}
+"""Name to the reward; its parameters are the keyword arguments."""
+
+WITH_MODEL = ("judge", "judge_pairs", "ruler", "learned")
+"""Rewards that ask a model: ``open_rewards`` opens it."""
+
+
+def find_reward(name: str, parameters: Mapping[str, Any]) -> GroupReward:
+    """The reward ``name`` with ``parameters`` bound, for all episodes of a group.
+
+    Raises:
+        BadReward: no such reward or parameter, or a value that does not fit.
+    """
+    if name in WITH_MODEL:
+        raise BadReward(f"reward {name!r} asks a model; open it with open_rewards, which knows where models are")
+    if name not in REWARDS:
+        raise unknown_reward(name)
+    return each(bind(REWARDS[name], **fitting_parameters(name, REWARDS[name], parameters)))
+
+
+def unknown_reward(name: str) -> BadReward:
+    """The error that names the nearest reward."""
+    known = [*REWARDS, *WITH_MODEL]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+    return BadReward(f"there is no reward {name!r}; {hint} Known: {', '.join(known)}")
+
+
+def each(reward: Reward) -> GroupReward:
+    """A reward of one episode as one of a group: every episode by itself."""
+
+    def rewards(group: Sequence[Finished]) -> list[float]:
+        return [reward(episode) for episode in group]
+
+    return rewards
+
+
+def fitting_parameters(name: str, reward: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given``, checked against the keyword arguments of ``reward`` and read as their types.
+
+    Raises:
+        BadReward: with the value seen and what there is.
+    """
+    known = {key: about for key, about in signature(reward).parameters.items() if about.kind == Parameter.KEYWORD_ONLY}
+    hints = get_type_hints(reward)
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, list(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+            raise BadReward(f"reward {name!r} has no parameter {key!r}; {hint}")
+    for key, about in known.items():
+        if about.default is Parameter.empty and key not in given:
+            raise BadReward(f"reward {name!r} needs its parameter {key!r}; set it in [rewards.{name}]")
+    read = {}
+    for key, value in given.items():
+        try:
+            read[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            raise BadReward(
+                f"reward {name!r}: {key} = {value!r}: {error.errors()[0]['msg']}; mend the value"
+            ) from error
+    return read
