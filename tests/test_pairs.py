@@ -8,6 +8,8 @@ from threadmill.training.branches import Outcome
 from threadmill.training.pairing.pairs import Pairs
 from threadmill.training.trajectory import Span, Trajectory
 
+UNKNOWN = {"completion": None, "tool_use": None, "efficiency": None}
+
 
 def edited(name="t"):
     return branch(
@@ -37,6 +39,7 @@ def test_a_human_edit_against_the_proposal():
         "agent": "shop",
         "task": "task-1",
         "why": "a human replaced the proposal of message a",
+        "components": {"chosen": UNKNOWN, "rejected": UNKNOWN},
     }
 
 

@@ -18,7 +18,7 @@ _INTS = ("input_ids", "labels", "prompt_ids", "completion_ids", "chosen_ids", "r
 _MASKS = ("mask", "completion_mask", "chosen_mask", "rejected_mask")
 _TEXTS = ("threads", "checkpoints", "messages", "versions", "nodes")
 _TEXT = ("tokens", "source", "thread", "checkpoint", "task", "agent", "why", "pair", "group", "db", "split_key")
-_OBJECTS = ("facts", "sampling")
+_OBJECTS = ("facts", "sampling", "components")
 _FLAGS = ("label", "success", "varies")
 
 

@@ -17,6 +17,7 @@ from ..branches import Branch
 from ..chosen_nodes import only_nodes
 from ..trajectory import Span, loss_mask
 from ..turns import join
+from .components import components_of
 from .contradictions import edge_of, find_contradictions, name_of
 from .divergence import Refusal, find_divergence
 from .invented import invented_observations
@@ -160,6 +161,7 @@ def _row(found: Comparison, edge: bytes) -> dict[str, Any]:
         "agent": found.branches[0].agent,
         "task": found.branches[0].task,
         "why": found.why,
+        "components": components_of(found),
     }
 
 
