@@ -1,7 +1,7 @@
 """reasoning-gym as a suite: one question an episode, a calculator, and reasoning-gym's own score as the reward."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ FINEST = 1000
 class ReasoningSuite:
     """The tasks of ``make_tasks``; nobody is asked anything, and there is no world that could change."""
 
-    tiers: Tiers = TIERS
+    tiers: Tiers = field(default_factory=lambda: TIERS)
     """Any data sets of reasoning-gym with any parameters; the names of the tiers are free."""
     system: str = SYSTEM
     name: str = AGENT
