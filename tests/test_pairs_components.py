@@ -2,6 +2,7 @@
 
 from langchain_core.messages import AIMessage
 from pair_world import CALL, branch, lost, result, spoken, won
+from threadmill.training.branches import Outcome
 from threadmill.training.pairing.pairs import Pairs
 
 NOTHING = {"completion": None, "tool_use": None, "efficiency": None}
@@ -63,8 +64,8 @@ def test_what_became_of_a_humans_call_says_nothing_about_the_proposal():
 
 
 def test_where_labels_say_only_success_that_is_the_completion():
-    good = branch("t0", spoken("a", [1], [10]), outcome=won(None))
-    bad = branch("t1", spoken("b", [1], [11]), AIMessage("told apart", id="x"), outcome=lost(None))
+    good = branch("t0", spoken("a", [1], [10]), outcome=Outcome(True, None, "check"))
+    bad = branch("t1", spoken("b", [1], [11]), AIMessage("told apart", id="x"), outcome=Outcome(False, None, "check"))
     (row,) = Pairs().of_trials([good, bad])
     assert row["components"]["chosen"] == {"completion": 1.0, "tool_use": None, "efficiency": -1.0}
     assert row["components"]["rejected"] == {**NOTHING, "completion": 0.0}
