@@ -3,10 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+FORMS = {
+    "loss": "loss {:.4f}",
+    "reward": "reward {:.3f}",
+    "kl": "kl {:.4f}",
+    "accuracy": "accuracy {:.2f}",
+    "tokens_per_second": "{:.0f} tokens/s",
+}
+"""What is shown behind the bar; a recipe may tell more."""
+
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[..., None]]:
-    """A function ``(done, total, loss=None)`` that draws a bar called ``name`` on stderr."""
+    """A function ``(done, total, loss=None, **figures)`` that draws a bar called ``name`` on stderr."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -29,7 +38,9 @@ def progress_bar(name: str) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=None, note="")
 
-        def advance(done: int, total: int, loss: float | None = None) -> None:
-            bar.update(task, completed=done, total=total, note="" if loss is None else f"loss {loss:.4f}")
+        def advance(done: int, total: int, loss: float | None = None, **figures: float) -> None:
+            told = {**({} if loss is None else {"loss": loss}), **figures}
+            note = " ".join(FORMS[name].format(value) for name, value in told.items() if name in FORMS)
+            bar.update(task, completed=done, total=total, note=note)
 
         yield advance

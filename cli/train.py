@@ -45,11 +45,14 @@ def sft(
 
     Example: threadmill train sft --data out/sft --base seed --out out/models/sft
     """
+    from ..training.recipes.settings import Lora
     from ..training.recipes.sft import SftConfig, train_sft
     from .progress import progress_bar
 
     folder, version = _open_base(base, db)
-    config = SftConfig(data, folder, out, learning_rate, epochs, steps, batch_size, lora, seed)
+    config = SftConfig(
+        data, folder, out, learning_rate, epochs, steps, batch_size, seed=seed, lora=Lora(rank=lora, merge=True)
+    )
     with progress_bar("train sft") as progress:
         report = train_sft(config, progress=progress)
     _finish(report, version, register, db, as_json)
@@ -76,10 +79,11 @@ def dpo(
     Example: threadmill train dpo --data out/pairs --base out/models/sft --out out/models/dpo
     """
     from ..training.recipes.dpo import DpoConfig, train_dpo
+    from ..training.recipes.settings import Lora
     from .progress import progress_bar
 
     folder, version = _open_base(base, db)
-    config = DpoConfig(data, folder, out, learning_rate, beta, epochs, steps, batch_size, lora, seed)
+    config = DpoConfig(data, folder, out, learning_rate, beta, epochs, steps, batch_size, seed, Lora(lora, merge=True))
     with progress_bar("train dpo") as progress:
         report = train_dpo(config, progress=progress)
     _finish(report, version, register, db, as_json)

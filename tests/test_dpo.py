@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from threadmill.training.recipes import usable
 from threadmill.training.recipes.dpo import DpoConfig, make_trainer, train_dpo
+from threadmill.training.recipes.settings import Lora, Run
 
 PAIR = {
     "prompt_ids": [300, 301, 302],
@@ -30,7 +30,7 @@ def test_the_first_loss_is_ln_2(tmp_path: Path, tiny_folder: Path, write_folder:
         max_steps=12,
         batch_size=2,
         learning_rate=1e-2,
-        lora_rank=lora_rank,
+        lora=Lora(rank=lora_rank, merge=True),
     )
     report = train_dpo(config)
     assert report.loss_first == pytest.approx(math.log(2), abs=1e-6)
@@ -38,11 +38,13 @@ def test_the_first_loss_is_ln_2(tmp_path: Path, tiny_folder: Path, write_folder:
     assert (report.out / "model.safetensors").exists()
 
 
-def test_the_first_loss_is_ln_2_in_several_passes(
-    tmp_path: Path, tiny_folder: Path, write_folder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(usable, "TOKENS_AT_ONCE", 20)
-    config = DpoConfig(write_folder("pairs", [PAIR] * 4), str(tiny_folder), tmp_path / "out", max_steps=1, batch_size=4)
+def test_the_first_loss_is_ln_2_in_several_passes(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    config = DpoConfig(
+        *(write_folder("pairs", [PAIR] * 4), str(tiny_folder), tmp_path / "out"),
+        max_steps=1,
+        batch_size=4,
+        run=Run(tokens_at_once=20),
+    )
     report = train_dpo(config)
     assert report.loss_first == pytest.approx(math.log(2), abs=1e-6)
     assert report.tokens == 4 * (9 + 7)

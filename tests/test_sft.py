@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 from threadmill.errors import BadDataset, TrainingFailed
-from threadmill.training.recipes import usable
 from threadmill.training.recipes.report import TrainingReport, read_report, save_folder
+from threadmill.training.recipes.settings import Lora, Run
 from threadmill.training.recipes.sft import SftConfig, train_sft
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -47,7 +47,7 @@ def test_two_steps_move_the_weights_and_leave_a_complete_folder(
         learning_rate=1e-2,
     )
     seen: list[tuple[int, int]] = []
-    report = train_sft(config, progress=lambda done, total, loss: seen.append((done, total)))
+    report = train_sft(config, progress=lambda done, total, loss, **_: seen.append((done, total)))
     assert seen == [(step, 8) for step in range(1, 9)]
     assert report.loss_last < report.loss_first
     assert report.tokens == 8 * 2 * 10
@@ -80,7 +80,7 @@ def test_lora_trains_too_and_is_merged(tmp_path: Path, tiny_folder: Path, write_
         tmp_path / "out",
         max_steps=2,
         batch_size=2,
-        lora_rank=4,
+        lora=Lora(rank=4, merge=True),
     )
     report = train_sft(config)
     assert (report.out / "model.safetensors").exists()
@@ -144,15 +144,18 @@ def test_tokens_of_a_short_last_batch_are_counted_once(tmp_path: Path, tiny_fold
     assert train_sft(config).tokens == 2 * 5 * 10
 
 
-def test_a_step_in_several_passes_is_the_same_step(
-    tmp_path: Path, tiny_folder: Path, write_folder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_in_several_passes_is_the_same_step(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     short = {"input_ids": [300, 310, 311], "labels": [-100, 310, 311], "logprobs": [None, -1.0, -1.0]}
     data = write_folder("sft", [ROW, short, ROW, short])
 
     def trained(name: str, tokens_at_once: int) -> tuple[list[tuple[int, float]], dict[str, torch.Tensor]]:
-        monkeypatch.setattr(usable, "TOKENS_AT_ONCE", tokens_at_once)
-        config = SftConfig(data, str(tiny_folder), tmp_path / name, max_steps=8, batch_size=4, learning_rate=1e-2)
+        config = SftConfig(
+            *(data, str(tiny_folder), tmp_path / name),
+            max_steps=8,
+            batch_size=4,
+            learning_rate=1e-2,
+            run=Run(tokens_at_once=tokens_at_once),
+        )
         report = train_sft(config)
         return report.losses, AutoModelForCausalLM.from_pretrained(report.out).state_dict()
 

@@ -5,13 +5,15 @@ included. The collator here writes our masks instead, and rows pass through as t
 recorded. The reference is the base itself: a frozen copy, or with LoRA the model without its adapter.
 """
 
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
-from .sft import lora_config, merged, quiet
+from annotated_types import Ge, Gt
+
+from .harness import arguments_of, open_policy, run_trainer
+from .report import Progress, TrainingReport, refuse_overwriting
+from .settings import Lora, Run
 from .usable import rows_at_once, split_usable
 
 COLUMNS = ("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask")
@@ -21,53 +23,42 @@ COLUMNS = ("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_
 class DpoConfig:
     """Settings of one run; the defaults suit the seed policy."""
 
-    data: Path
-    base: str
-    out: Path
-    learning_rate: float = 5e-5
-    beta: float = 0.1
-    epochs: float = 1.0
-    max_steps: int = -1
-    batch_size: int = 8
-    lora_rank: int = 0
-    seed: int = 0
+    data: Annotated[Path, "A folder that `threadmill export pairs` wrote."]
+    base: Annotated[str, "The model to train: a folder, an adapter's folder, or a hub name."]
+    out: Annotated[Path, "The new model folder; it must not exist."]
+    learning_rate: Annotated[float, "Peak learning rate; it falls along a cosine.", Gt(0)] = 5e-5
+    beta: Annotated[float, "How strongly the reference holds.", Ge(0)] = 0.1
+    epochs: Annotated[float, "Passes over the data.", Ge(0)] = 1.0
+    max_steps: Annotated[int, "Steps, in place of epochs; -1 leaves it to epochs.", Ge(-1)] = -1
+    batch_size: Annotated[int, "Pairs a step, over all processes and passes.", Ge(1)] = 8
+    seed: Annotated[int, "Of shuffling, and of adapters' first weights."] = 0
+    lora: Lora = Lora()
+    run: Run = Run()
 
 
 def train_dpo(config: DpoConfig, *, progress: Progress | None = None) -> TrainingReport:
-    """Train and write a complete model folder. The first loss is ln 2: policy and reference are equal.
+    """Train and write a model folder. The first loss is ln 2: policy and reference are equal.
 
     Raises:
         BadDataset, BadModelFolder, TrainingFailed: as ``train_sft``.
     """
     refuse_overwriting(config.out)
-    watch = Watch(progress)
     trainer, tokenizer, data = make_trainer(config)
-    trainer.add_callback(watch)
-    result = trainer.train()
-    report = TrainingReport(
-        method="dpo",
-        out=config.out,
-        steps=trainer.state.global_step,
-        losses=watch.losses,
-        seconds=result.metrics["train_runtime"],
-        tokens=round(data["tokens"] * trainer.state.epoch),
-        config={**asdict(config), "data": data},
-    )
-    save_folder(merged(trainer.model), tokenizer, report)
-    return report
+    return run_trainer(trainer, config, method="dpo", tokenizer=tokenizer, data=data, progress=progress)
 
 
 def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
     """TRL's trainer, the tokenizer, and what the data are: digest, pairs, tokens, pairs left out."""
-    import torch
     from datasets import Dataset
+    from trl.trainer.dpo_config import DPOConfig
 
-    from ...nodes.models.folder import load_model
     from ..dataset import read_rows
-    from .masked_dpo import MaskedDPOTrainer, MaskedPreferenceCollator, make_arguments
+    from .adapters import frozen_reference
+    from .masked_dpo import MaskedDPOTrainer, MaskedPreferenceCollator
 
     rows, manifest = read_rows(config.data, "pairs")
-    model, tokenizer = load_model(config.base)
+    policy = open_policy(config)
+    model, tokenizer, peft_config = policy
     kept, left_out = split_usable(
         rows,
         sequences=both_sides,
@@ -77,18 +68,23 @@ def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
         base=config.base,
     )
     longest = max(len(ids) for row in kept for ids in both_sides(row))
-    at_once = rows_at_once(config.batch_size, 2 * longest)
+    at_once = rows_at_once(config.batch_size, 2 * longest, tokens_at_once=config.run.tokens_at_once)
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     trainer = MaskedDPOTrainer(
         model=model,
-        ref_model=None if config.lora_rank else deepcopy(model),
-        args=make_arguments(config, at_once, gpu=torch.cuda.is_available()),
+        ref_model=frozen_reference(policy),
+        args=DPOConfig(
+            **arguments_of(config, at_once=at_once),
+            beta=config.beta,
+            lr_scheduler_type="cosine",
+            warmup_steps=5,
+            max_length=None,
+        ),
         data_collator=MaskedPreferenceCollator(pad_token_id=padding),
         train_dataset=Dataset.from_list([{key: row[key] for key in COLUMNS} for row in kept]),
         processing_class=tokenizer,
-        peft_config=lora_config(config.lora_rank),
+        peft_config=peft_config,
     )
-    quiet(trainer)
     tokens = sum(len(ids) for row in kept for ids in both_sides(row))
     data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, **left_out}
     return trainer, tokenizer, data

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadDataset
-from .report import Progress, TrainingReport, Watch, refuse_overwriting, save_folder
-from .sft import quiet
+from .harness import quiet
+from .report import Progress, TrainingReport, refuse_overwriting, save_folder
 
 if TYPE_CHECKING:
     from ...nodes.models.local import LocalChatModel
@@ -61,6 +61,8 @@ def train_grpo(
         BadModelFolder, TrainingFailed: as ``train_sft``.
     """
     refuse_overwriting(config.out)
+    from .watch import Watch, losses_of
+
     watch = Watch(progress)
     played: list[GroupRow] = []
 
@@ -76,7 +78,7 @@ def train_grpo(
         method="grpo",
         out=config.out,
         steps=trainer.state.global_step,
-        losses=watch.losses,
+        losses=losses_of(trainer.state.log_history),
         seconds=result.metrics["train_runtime"],
         tokens=trainer.tokens_seen,
         config={

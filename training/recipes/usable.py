@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...errors import BadDataset
+from ...errors import BadConfig, BadDataset
+from .processes import process_count
+from .settings import TOKENS_AT_ONCE
 
 Row = dict[str, Any]
-TOKENS_AT_ONCE = 32_768
-"""Padded tokens of one forward pass. Quickstart's rows stay far below; sixteen rows of 10,000 tokens need 30 GB."""
 
 
 def split_usable(
@@ -51,13 +51,26 @@ def split_usable(
     return kept, left_out
 
 
-def rows_at_once(batch_size: int, longest: int) -> int:
-    """The largest part of a batch whose rows, padded to ``longest``, fit into one forward pass.
+def rows_at_once(
+    batch_size: int, longest: int, *, tokens_at_once: int = TOKENS_AT_ONCE, processes: int | None = None
+) -> int:
+    """The largest part of a process's share of a batch whose rows, padded to ``longest``, fit into one forward pass.
 
-    It divides ``batch_size``, so that a step of several passes is the same step.
+    It divides the share, so that a step of several passes is the same step. ``processes`` None is those of this run.
 
     >>> rows_at_once(16, 324), rows_at_once(16, 10_900), rows_at_once(6, 10_900), rows_at_once(16, 90_000)
     (16, 2, 3, 1)
+
+    Raises:
+        BadConfig: the batch cannot be shared equally among the processes.
     """
-    fitting = [part for part in range(1, batch_size + 1) if not batch_size % part and part * longest <= TOKENS_AT_ONCE]
-    return max(fitting, default=1)
+    processes = processes or process_count()
+    if batch_size % processes:
+        raise BadConfig(
+            f"a batch of {batch_size} cannot be shared equally by {processes} processes; "
+            f"take a batch size of {batch_size + processes - batch_size % processes}"
+        )
+    share = batch_size // processes
+    return max(
+        (part for part in range(1, share + 1) if not share % part and part * longest <= tokens_at_once), default=1
+    )

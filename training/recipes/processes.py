@@ -1,0 +1,21 @@
+"""Several processes that train one model (torchrun, accelerate): how many there are, and which one this is.
+
+Read from the variables that the launchers set, so that it is known before torch is imported.
+"""
+
+from os import environ
+
+
+def process_count() -> int:
+    """How many processes train together; 1 if nothing launched several."""
+    return int(environ.get("WORLD_SIZE", "1"))
+
+
+def is_main_process() -> bool:
+    """Whether this process writes and prints; the others only compute."""
+    return int(environ.get("RANK", "0")) == 0
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, and of its GPU."""
+    return int(environ.get("LOCAL_RANK", "0"))
