@@ -17,7 +17,7 @@ METRICS = ("steps", "calls", "failed_calls", "invalid_calls", "unneeded_calls", 
 
 
 class Attempt(Protocol):
-    """One trial of one task; ``rollout.Episode`` is one."""
+    """One trial of one task; ``episode.Episode`` is one."""
 
     @property
     def task(self) -> str: ...

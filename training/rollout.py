@@ -1,62 +1,138 @@
-"""Run helpdesk tasks as ordinary checkpointed threads, many at once, and label them with their reward.
+"""Play a suite's tasks as ordinary checkpointed threads, many at once, and label them with what they earned.
 
-Every episode has a database of its own, a scripted customer who answers when asked, and a reviewer
-for what the agent may not do alone. A finished thread carries its labels; running the same tasks
-again reads finished threads back and starts anything unfinished from the beginning.
+Every episode has a world of its own, a user who answers when asked, and somebody who reviews what the agent may not
+do alone: the suite plays them. A finished thread carries its labels; playing the same tasks again reads finished
+threads back and starts anything unfinished from the beginning.
 """
 
 import random
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 from ..checkpoints.labels import Label, add_labels, labels_of
 from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
+from ..errors import ContextOverflow, OutOfMemory, StoreFull, UnknownThread
 from ..graphs.run import Outcome, answer_thread, run_thread
 from ..nodes.models.slot import Slot
-from ..nodes.models.trace import EDIT_KEY, read_trace
-from .worlds.helpdesk.agent import build_helpdesk
-from .worlds.helpdesk.check import check
-from .worlds.helpdesk.database import make_world, read_end_state, write_world
-from .worlds.helpdesk.prompt import AGENT
+from ..nodes.models.trace import read_trace
+from .episode import Episode, measure
+from .rewards.finished import Finished, Status, make_finished
+from .suites import Judged, Suite, SuiteTask
+from .worlds.helpdesk.suite import HelpdeskSuite, Reviewer
 from .worlds.helpdesk.tasks import Task
 
-Reviewer = Literal["approve", "scripted"]
-SOURCE = "helpdesk.check"
 MAX_QUESTIONS = 6
 """Interrupts answered in one episode before it is left as it is."""
+NOT_OF_AN_EPISODE = (StoreFull, OutOfMemory, MemoryError)
+"""Failures that the next episode would meet as well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
-    """One trial of one task, with what the metrics count."""
+class Trial:
+    """An episode that was played."""
 
-    thread: str
-    task: str
-    tier: str
-    trial: int
-    version: str
-    reward: float
-    success: bool
-    steps: int
-    """Model calls."""
-    calls: int
-    """Tool calls, invalid ones included."""
-    failed_calls: int
-    """Calls that the tool refused or that took too long."""
-    invalid_calls: int
-    """Calls that could not be parsed, did not fit the schema, or named no tool."""
-    unneeded_calls: int
-    """Executed calls beyond those of the shortest solution."""
-    sampled_tokens: int
-    edited: bool
+    number: int
+    finished: Finished
+    error: str | None = None
+    """The exception that stopped it."""
+
+
+def play(
+    store: Store,
+    suite: Suite,
+    tasks: Sequence[SuiteTask],
+    slots: Mapping[str, Slot],
+    *,
+    trials: int,
+    seed: int,
+    workers: int = 32,
+    prefix: str = "",
+    temperature: float | None = None,
+    keep_failures: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Trial]:
+    """``trials`` episodes of each task, in the order of tasks and trials.
+
+    Thread ids are ``{prefix}{task id}-t{trial}``. ``workers`` episodes run at a time; those that share a model are
+    decoded together. Ctrl-C stops after the model calls in flight; finished threads are kept and not run again.
+
+    An episode that runs out of calls, tokens or context is ``truncated`` and judged as it stands. One that an
+    exception stops ends everything, or with ``keep_failures`` is ``failed``, without judgement and labels; playing
+    it again starts it anew.
+    """
+    graph = suite.build(slots).compile(checkpointer=store.saver, name=suite.slots[0].partition(".")[0])
+    wanted = [(task, trial, f"{prefix}{task.id}-t{trial}") for task in tasks for trial in range(trials)]
+    labelled = labels_of(store, [thread for _, _, thread in wanted])
+    folder = worlds_folder(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    source = source_of(suite)
+    stop = threading.Event()
+    played: dict[str, Trial] = {}
+
+    def one(task: SuiteTask, trial: int, thread: str) -> Trial | None:
+        known = {label.kind: label.value for label in labelled.get(thread, []) if label.source == source}
+        place = folder / thread
+        if "reward" in known:
+            judged = _judged_before(suite, task, place, float(known["reward"]))
+            return Trial(trial, _finished(store, suite, task, thread, judged))
+        if stop.is_set():
+            return None
+        store.saver.delete_thread(thread)
+        try:
+            return Trial(trial, play_one(task, trial, thread, place))
+        except NOT_OF_AN_EPISODE:
+            raise
+        except Exception as error:
+            if not keep_failures:
+                raise
+            finished = _finished(store, suite, task, thread, None, "failed")
+            return Trial(trial, finished, f"{type(error).__name__}: {error}")
+        finally:
+            suite.close(place)
+
+    def play_one(task: SuiteTask, trial: int, thread: str, place: Path) -> Finished:
+        configurable = suite.start(task, place)
+        configurable["seed"] = random.Random(f"{seed}/{thread}").randrange(2**31)
+        if temperature is not None:
+            configurable["temperature"] = temperature
+        metadata = {"task": task.id, "trial": trial}
+        try:
+            outcome = run_thread(graph, thread, task.text, metadata=metadata, configurable=configurable)
+            _to_the_end(graph, suite, task, outcome)
+        except ContextOverflow:
+            pass  # judged as it stands
+        judged = suite.judge(task, place, read_messages(store, thread))
+        add_labels(
+            store,
+            [
+                Label(thread, None, None, "reward", judged.reward, source),
+                Label(thread, None, None, "success", float(judged.success), source),
+            ],
+        )
+        return _finished(store, suite, task, thread, judged)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="episode") as pool:
+        futures = [pool.submit(one, *item) for item in wanted]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                trial = future.result()
+                if trial is not None:
+                    played[trial.finished.thread] = trial
+                if progress is not None:
+                    progress(done, len(futures))
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [played[thread] for _, _, thread in wanted]
 
 
 def run_tasks(
@@ -72,123 +148,81 @@ def run_tasks(
     temperature: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
-    """``trials`` episodes of each task, in the order of tasks and trials.
-
-    Thread ids are ``{prefix}{task id}-t{trial}``. ``workers`` episodes run at a time; those that share
-    the slot's model are decoded together. ``reviewer`` answers what the agent must ask: ``approve``
-    always agrees, ``scripted`` knows the task and edits a wrong amount and rejects a wrong refund.
-    Ctrl-C stops after the model calls in flight; finished threads are kept and not run again.
-    """
-    graph = build_helpdesk(slot).compile(checkpointer=store.saver, name=AGENT)
-    wanted = [(task, trial, f"{prefix}{task.id}-t{trial}") for task in tasks for trial in range(trials)]
-    labelled = labels_of(store, [thread for _, _, thread in wanted])
-    folder = worlds_folder(store)
-    folder.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
-    episodes: dict[str, Episode] = {}
-
-    def one(task: Task, trial: int, thread: str) -> Episode | None:
-        finished = {label.kind: label.value for label in labelled.get(thread, []) if label.source == SOURCE}
-        if "reward" in finished:
-            return _episode(task, trial, thread, read_messages(store, thread), float(finished["reward"]))
-        if stop.is_set():
-            return None
-        store.saver.delete_thread(thread)
-        world = folder / f"{thread}.db"
-        write_world(make_world(task.split, task.seed), world)
-        configurable: dict[str, Any] = {
-            "world": str(world),
-            "seed": random.Random(f"{seed}/{thread}").randrange(2**31),
-        }
-        if temperature is not None:
-            configurable["temperature"] = temperature
-        outcome = run_thread(
-            graph, thread, task.text, metadata={"task": task.id, "trial": trial}, configurable=configurable
-        )
-        outcome = _to_the_end(graph, task, outcome, reviewer)
-        result = check(task, read_end_state(world), outcome.answer or "")
-        world.unlink()
-        add_labels(
-            store,
-            [
-                Label(thread, None, None, "reward", result.reward, SOURCE),
-                Label(thread, None, None, "success", float(result.success), SOURCE),
-            ],
-        )
-        return _episode(task, trial, thread, read_messages(store, thread), result.reward)
-
-    with ThreadPoolExecutor(workers, thread_name_prefix="episode") as pool:
-        futures = [pool.submit(one, *item) for item in wanted]
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                episode = future.result()
-                if episode is not None:
-                    episodes[episode.thread] = episode
-                if progress is not None:
-                    progress(done, len(futures))
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [episodes[thread] for _, _, thread in wanted]
+    """``play`` for tasks of the helpdesk, and what the metrics count of each episode."""
+    played = play(
+        store,
+        HelpdeskSuite(reviewer),
+        tasks,
+        {slot.name: slot},
+        trials=trials,
+        seed=seed,
+        workers=workers,
+        prefix=prefix,
+        temperature=temperature,
+        progress=progress,
+    )
+    return [measure(trial.finished, trial.number) for trial in played]
 
 
 def worlds_folder(store: Store) -> Path:
-    """Where the episodes' databases lie while they run: beside the store's file."""
+    """Where the episodes' worlds lie while they run: beside the store's file."""
     return store.place.with_suffix(".worlds")
 
 
-def _to_the_end(graph: Any, task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
-    """Play the reviewer and the customer until the thread is done."""
-    replied = False
-    for _ in range(MAX_QUESTIONS):
-        if outcome.status == "paused":
-            answers = [review(task, question, reviewer) for question in outcome.questions]
-            outcome = answer_thread(graph, outcome.thread, answers)
-        elif task.reply and not replied and "?" in (outcome.answer or ""):
-            replied = True
-            outcome = run_thread(graph, outcome.thread, task.reply)
-        else:
-            return outcome
-    return outcome
+def source_of(suite: Suite) -> str:
+    """Who says what an episode of ``suite`` earned, in its labels."""
+    return f"{suite.name}.check"
 
 
-def review(task: Task, question: dict[str, Any], reviewer: Reviewer) -> dict[str, Any]:
-    """The reviewer's answer to one question about a refund."""
-    answer = {"id": question["id"], "by": f"reviewer:{reviewer}"}
-    args = question["args"]
-    due = task.refunds.get(args["order_id"])
-    if reviewer == "approve" or due == args["amount"]:
-        return {**answer, "type": "approve"}
-    if due is None:
-        return {**answer, "type": "reject", "text": "this order must not be refunded"}
-    return {**answer, "type": "edit", "args": {**args, "amount": due}}
+def status_of(messages: Sequence[BaseMessage]) -> Status:
+    """How an episode ended that no exception stopped, by its messages."""
+    last = messages[-1] if messages else None
+    if not isinstance(last, AIMessage):
+        return "truncated"  # no call of the model was left
+    if last.tool_calls or last.invalid_tool_calls:
+        return "paused"
+    trace = read_trace(last)
+    finish = trace.finish if trace else last.response_metadata.get("finish_reason")
+    return "truncated" if finish == "length" else "done"
 
 
-def _episode(task: Task, trial: int, thread: str, messages: Sequence[AnyMessage], reward: float) -> Episode:
-    spoken = [message for message in messages if isinstance(message, AIMessage)]
-    results = [message for message in messages if isinstance(message, ToolMessage)]
-    kinds = Counter(str(message.additional_kwargs.get("kind")) for message in results)
-    made = Counter(_key(call["name"], call["args"]) for message in spoken for call in message.tool_calls)
-    needed = Counter(_key(name, args) for name, args in task.needed)
-    traces = [trace for message in spoken if (trace := read_trace(message))]
-    return Episode(
-        thread=thread,
-        task=task.id,
-        tier=task.tier,
-        trial=trial,
-        version=traces[-1].version if traces else "",
-        reward=reward,
-        success=reward == 1.0,
-        steps=len(spoken),
-        calls=sum(len(message.tool_calls) + len(message.invalid_tool_calls) for message in spoken),
-        failed_calls=kinds["failed"] + kinds["timeout"],
-        invalid_calls=kinds["invalid"] + kinds["unknown_tool"],
-        unneeded_calls=(made - needed).total(),
-        sampled_tokens=sum(len(trace.sampled_ids) for trace in traces),
-        edited=any(EDIT_KEY in message.response_metadata for message in spoken),
+def _judged_before(suite: Suite, task: SuiteTask, place: Path, reward: float) -> Judged:
+    """What a label remembers of a judgement: k/n in lowest terms; the right answer is asked for in a world anew."""
+    share = Fraction(reward).limit_denominator(10_000)
+    suite.start(task, place)
+    try:
+        return Judged(share.numerator, share.denominator, suite.judge(task, place, []).expected)
+    finally:
+        suite.close(place)
+
+
+def _finished(
+    store: Store, suite: Suite, task: SuiteTask, thread: str, judged: Judged | None, status: Status | None = None
+) -> Finished:
+    try:
+        messages = read_messages(store, thread)
+    except UnknownThread:
+        messages = []
+    return make_finished(
+        thread,
+        messages,
+        task=task,
+        judged=judged,
+        needed=suite.needed(task),
+        status=status or status_of(messages),
     )
 
 
-def _key(name: str, args: dict[str, Any]) -> tuple[str, str]:
-    return name, repr(sorted(args.items()))
+def _to_the_end(graph: Any, suite: Suite, task: SuiteTask, outcome: Outcome) -> None:
+    """Play the reviewer and the user until the thread is done."""
+    replied = False
+    for _ in range(MAX_QUESTIONS):
+        if outcome.status == "paused":
+            answers = [suite.review(task, question) for question in outcome.questions]
+            outcome = answer_thread(graph, outcome.thread, answers)
+            continue
+        reply = None if replied else suite.reply(task, outcome.answer or "")
+        if reply is None:
+            return
+        replied = True
+        outcome = run_thread(graph, outcome.thread, reply)
