@@ -60,6 +60,37 @@ def branch_at(
     return state["id"]
 
 
+def begin_thread_at(
+    saver: ThreadSaver,
+    thread: str,
+    checkpoint: str,
+    target: str,
+    *,
+    noted: Mapping[str, Any],
+    values: Mapping[str, Any] | None = None,
+) -> str:
+    """Begin the thread ``target`` with a copy of ``checkpoint``, complete in itself; the copy's id.
+
+    ``noted`` and ``values`` as in ``branch_at``. The two threads know nothing of each other: both may run at once.
+
+    Raises:
+        UnknownThread: there is no such checkpoint.
+        ThreadBusy: somebody drives ``target``.
+    """
+    found = saver.get_tuple(place_of(thread, checkpoint))
+    if found is None:
+        raise UnknownThread(
+            f"thread {thread!r} has no checkpoint {checkpoint!r}; see `threadmill threads tree {thread}`"
+        )
+    step = int(found.metadata.get("step", 0))
+    state: Any = whole_checkpoint(saver, found, values or {})
+    state["id"] = str(uuid6(clock_seq=step))
+    metadata: Any = {**_kept(found), **noted, "source": "fork", "step": step}
+    with saver.leases.hold(target):
+        saver.put(place_of(target, None), state, metadata, dict(state["channel_versions"]))
+    return state["id"]
+
+
 def checkpoint_of(config: RunnableConfig | None) -> str | None:
     """The checkpoint that a config names."""
     return config.get("configurable", {}).get("checkpoint_id") if config else None

@@ -1,0 +1,157 @@
+"""One continuation: a thread of its own that begins at a checkpoint of another, in a world restored to that point.
+
+It is an ordinary thread (`threadmill threads show` shows it), labelled like any finished episode. It is not a branch of
+the thread that it continues: a thread has one driver at a time, and its newest branch counts as its trial.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints.branching import begin_thread_at, refuse_subgraphs_with_memory
+from ...checkpoints.labels import Label, add_labels, labels_of
+from ...checkpoints.reading import read_messages
+from ...checkpoints.store import Store
+from ...errors import CannotTravel, ContextOverflow
+from ...graphs.run import Agent, Outcome, answer_thread, continue_thread, run_thread
+from ..rewards.finished import Finished, Status, make_finished
+from ..suites import Suite, SuiteTask
+from .restore import restore_world
+from .think_calls import ThinkCall
+
+FORKED_FROM = "forked_from"
+"""The key in the metadata of a continuation that names the thread it continues."""
+MAX_ROUNDS = 6
+"""As in rollouts: how often people answer in one episode before it is left as it is."""
+Return = Callable[[Finished], float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where continuations run: what is the same for all of them."""
+
+    store: Store
+    suite: Suite
+    graph: Agent
+    folder: Path
+    """For their worlds."""
+    versions: Mapping[str, str]
+    """Slot to the version that speaks."""
+    configurable: Mapping[str, Any]
+    """Such as the temperature."""
+    returns: Return | None = None
+    """The return of a finished continuation; None is the suite's reward."""
+
+    @property
+    def source(self) -> str:
+        """Of the labels on what was played in the suite."""
+        return f"{self.suite.name}.check"
+
+
+def play_continuation(
+    place: Place, thread: str, task: SuiteTask, call: ThinkCall, name: str, *, seed: int, turn: int
+) -> float:
+    """The return of the continuation ``name`` of ``thread`` from the state before ``call``.
+
+    If it is finished already it is not run again, and one that was broken off begins anew.
+
+    Raises:
+        CannotTravel: the world cannot be restored, or the thread does not hold the state.
+    """
+    finished = return_of(place.store, name, place.source)
+    if finished is not None:
+        return finished
+    if call.checkpoint is None:
+        raise CannotTravel(f"thread {thread!r} holds no checkpoint in front of message {call.message!r}")
+    refuse_subgraphs_with_memory(place.store.tables.namespaces(thread), thread)
+    place.store.saver.delete_thread(name)
+    world = world_of(place.folder, name)
+    try:
+        about = {**place.configurable, **place.suite.start(task, world), "seed": seed}
+        restore_world(place.graph, thread, call.history, {**about, "thread_id": name}, salt=name)
+        begin_thread_at(
+            place.store.saver,
+            thread,
+            call.checkpoint,
+            name,
+            noted={**about, FORKED_FROM: thread, "fork_of": call.checkpoint, "forked_turn": turn},
+            values={"versions": dict(place.versions)},
+        )
+        status = _play_on(place, name, task, call.rounds)
+        messages = read_messages(place.store, name)
+        judged = place.suite.judge(task, world, messages)
+        episode = make_finished(
+            name, messages, task=task, judged=judged, needed=place.suite.needed(task), status=status
+        )
+    finally:
+        place.suite.close(world)
+    reward = judged.reward if place.returns is None else place.returns(episode)
+    add_labels(
+        place.store,
+        [
+            Label(name, None, None, "reward", reward, place.source),
+            Label(name, None, None, "success", float(judged.success), place.source),
+        ],
+    )
+    return reward
+
+
+def check_world(place: Place, thread: str, task: SuiteTask, call: ThinkCall) -> None:
+    """Nothing, unless the world cannot be restored to where it was before ``call``.
+
+    Raises:
+        CannotTravel
+    """
+    world = world_of(place.folder, thread)
+    try:
+        about = {**place.configurable, **place.suite.start(task, world), "thread_id": thread}
+        restore_world(place.graph, thread, call.history, about, salt="check")
+    finally:
+        place.suite.close(world)
+
+
+def return_of(store: Store, thread: str, source: str) -> float | None:
+    """The reward that ``source`` gave ``thread`` in the end; None if there is none."""
+    rewards = [
+        float(label.value)
+        for label in labels_of(store, [thread]).get(thread, ())
+        if label.kind == "reward" and label.message is None and label.checkpoint is None and label.source == source
+    ]
+    return rewards[-1] if rewards else None
+
+
+def world_of(folder: Path, thread: str) -> Path:
+    """Where the world of ``thread`` lies while it runs; ids may hold signs that no file name can."""
+    return folder / sha256(thread.encode()).hexdigest()[:24]
+
+
+def _play_on(place: Place, thread: str, task: SuiteTask, rounds: int) -> Status:
+    """Run it to its end, as a rollout would have from there: people answer what is asked, the user replies once."""
+    graph = place.graph
+    try:
+        outcome = continue_thread(graph, thread)
+        while rounds < MAX_ROUNDS and (given := _next_words(place, task, outcome, thread)):
+            rounds += 1
+            outcome = (
+                answer_thread(graph, thread, given) if isinstance(given, list) else run_thread(graph, thread, given)
+            )
+    except ContextOverflow:
+        return "truncated"
+    if outcome.status == "paused":
+        return "paused"
+    return "done" if outcome.answer is not None else "truncated"
+
+
+def _next_words(place: Place, task: SuiteTask, outcome: Outcome, thread: str) -> "list[dict[str, Any]] | str | None":
+    """What people say next: answers to the questions, or the user's one reply; None if the episode is over."""
+    if outcome.status == "paused":
+        return [place.suite.review(task, question) for question in outcome.questions]
+    if outcome.answer is None or _user_turns(read_messages(place.store, thread)) > 1:
+        return None
+    return place.suite.reply(task, outcome.answer)
+
+
+def _user_turns(messages: Sequence[Any]) -> int:
+    return sum(message.type == "human" for message in messages)
