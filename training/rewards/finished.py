@@ -3,7 +3,7 @@
 A reward is a pure function of this record and of nothing else: no clock, no network, no world.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,8 @@ class Finished:
     exit_code: int | None = None
     """Of the last program that a tool ran."""
     sampled_tokens: int = 0
+    approved: frozenset[str] = frozenset()
+    """Ids of the calls that a person allowed, after the agent had asked."""
 
 
 Reward = Callable[[Finished], float]
@@ -71,10 +73,11 @@ def make_finished(
     judged: Judged | None = None,
     needed: Needed | None = None,
     status: Status = "done",
+    approved: Iterable[str] = (),
 ) -> Finished:
     """The record of an episode that was just played; answer, tools, exit code and tokens are read off ``messages``.
 
-    A crash may leave no ``messages`` and no judgement (None).
+    A crash may leave no ``messages`` and no judgement (None). ``approved`` are ids of calls that a person allowed.
     """
     return Finished(
         thread=thread,
@@ -91,6 +94,7 @@ def make_finished(
         tools=tuple(tools_at(messages)),
         exit_code=exit_code_of(messages),
         sampled_tokens=sampled_tokens_of(messages),
+        approved=frozenset(approved),
     )
 
 

@@ -9,12 +9,24 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import BadReward
+from .answer import answer_match, json_answer
+from .economy import efficiency, length, steps
 from .end_state import end_state, exit_code, partial
 from .finished import Finished, GroupReward, Reward
+from .safety import safety
+from .tool_calls import tool_success, valid_calls
 
 REWARDS: dict[str, Callable[..., float]] = {
     "end_state": end_state,
     "partial": partial,
+    "answer_match": answer_match,
+    "tool_success": tool_success,
+    "efficiency": efficiency,
+    "steps": steps,
+    "valid_calls": valid_calls,
+    "json_answer": json_answer,
+    "length": length,
+    "safety": safety,
     "exit_code": exit_code,
 }
 """Name to the reward; its parameters are the keyword arguments."""
@@ -74,7 +86,8 @@ def fitting_parameters(name: str, reward: Callable[..., Any], given: Mapping[str
         try:
             read[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
-            raise BadReward(
-                f"reward {name!r}: {key} = {value!r}: {error.errors()[0]['msg']}; mend the value"
-            ) from error
+            last = error.errors()[-1]  # of several types that a value may have, the fullest
+            place = ".".join(str(part) for part in last["loc"])
+            what = f"{place}: {last['msg']}" if place else last["msg"]
+            raise BadReward(f"reward {name!r} cannot take {key} = {value!r}: {what}") from error
     return read

@@ -1,0 +1,87 @@
+"""The calls that the policy made in an episode, each with what became of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from ...nodes.calls import Kind
+from ...nodes.models.trace import EDIT_KEY
+from ..pairing.sources import kind_of, turns_with_results
+
+Became = Kind | Literal["edited", "unanswered"]
+"""As the tool node notes it; ``edited``: a human put other arguments in; ``unanswered``: nothing came back."""
+
+WORKED = frozenset({"result", "responded"})
+RAN = frozenset({"result", "failed", "timeout"})
+MALFORMED = frozenset({"invalid", "unknown_tool"})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One call as the policy proposed it."""
+
+    name: str
+    args: Mapping[str, Any]
+    """Empty if it could not be read."""
+    became: Became
+    turn: int
+    """Of the model, from 0."""
+    id: str
+    by: str | None = None
+    """Who decided, where the tool node noted it."""
+
+
+def made_calls(messages: Sequence[BaseMessage]) -> list[Made]:
+    """All calls, in order; those of a turn that could not be read come after its others.
+
+    Messages of agents that are not ours note no kinds: there an error is ``failed``, and anything else a ``result``.
+
+    >>> call = {"name": "look", "args": {"order": 7}, "id": "c1"}
+    >>> spoken = AIMessage("", tool_calls=[call])
+    >>> [made.became for made in made_calls([spoken, ToolMessage("shipped", tool_call_id="c1")])]
+    ['result']
+    >>> [made.became for made in made_calls([spoken])]
+    ['unanswered']
+    """
+    return [
+        made
+        for turn, (message, results) in enumerate(turns_with_results(messages))
+        for made in _of(message, results, turn)
+    ]
+
+
+def _of(message: AIMessage, results: Sequence[ToolMessage], turn: int) -> Iterator[Made]:
+    waiting = list(results)
+    proposed = message.response_metadata.get(EDIT_KEY, {}).get("proposal", {}).get("tool_calls", message.tool_calls)
+    ids = [call.get("id") or f"{message.id}:{place}" for place, call in enumerate(message.tool_calls)]
+    for place, call in enumerate(proposed):
+        id_ = ids[place] if place < len(ids) else call.get("id") or ""
+        result = _take(waiting, id_)
+        standing = message.tool_calls[place] if place < len(message.tool_calls) else None
+        edited = standing is None or (standing["name"], standing["args"]) != (call["name"], call["args"])
+        became: Became = "edited" if edited else _became(result)
+        yield Made(call["name"], call["args"], became, turn, id_, _decided_by(result))
+    for place, broken in enumerate(message.invalid_tool_calls, len(message.tool_calls)):
+        id_ = broken.get("id") or f"{message.id}:{place}"
+        yield Made(broken.get("name") or "", {}, "invalid", turn, id_, _decided_by(_take(waiting, id_)))
+
+
+def _take(waiting: list[ToolMessage], id_: str) -> ToolMessage | None:
+    """The first answer to the call ``id_`` that is not taken yet: models repeat ids."""
+    for place, result in enumerate(waiting):
+        if result.tool_call_id == id_:
+            return waiting.pop(place)
+    return None
+
+
+def _became(result: ToolMessage | None) -> Became:
+    if result is None:
+        return "unanswered"
+    noted: Any = kind_of(result)
+    return noted or ("failed" if result.status == "error" else "result")
+
+
+def _decided_by(result: ToolMessage | None) -> str | None:
+    return None if result is None else result.additional_kwargs.get("by")

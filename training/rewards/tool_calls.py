@@ -1,0 +1,45 @@
+"""Rewards of single calls: were they well formed, and did they work?
+
+An episode that calls nothing has no share to speak of. It gets 0, or the policy would learn that the safest call is
+none; it gets 1 where the task is known to need no call.
+"""
+
+from collections.abc import Sequence
+
+from ...nodes.calls import make_check
+from .finished import Finished
+from .made import MALFORMED, WORKED, Made, made_calls
+
+
+def tool_success(episode: Finished) -> float:
+    """The share of calls that worked, from 0 to 1: the tool gave a result, or a person answered in its place.
+
+    What failed, took too long, could not run, was refused or had to be edited did not work, nor did a call that nothing
+    came of.
+    """
+    calls = made_calls(episode.messages)
+    return _share([call.became in WORKED for call in calls], episode)
+
+
+def valid_calls(episode: Finished) -> float:
+    """The share of calls that could be read, name a tool of the agent and fit its JSON Schema, from 0 to 1.
+
+    Where the episode does not know its tools, what the act node found decides alone.
+    """
+    calls = made_calls(episode.messages)
+    return _share([fits for fits in _fitting(calls, episode)], episode)
+
+
+def _fitting(calls: Sequence[Made], episode: Finished) -> list[bool]:
+    functions = [tool["function"] for tool in episode.tools if "function" in tool]
+    checks = {function["name"]: make_check(function.get("parameters") or {}) for function in functions}
+    return [
+        call.became not in MALFORMED and (not checks or (call.name in checks and not checks[call.name](call.args)))
+        for call in calls
+    ]
+
+
+def _share(good: Sequence[bool], episode: Finished) -> float:
+    if not good:
+        return float(episode.needed == () and bool(episode.messages))
+    return sum(good) / len(good)
