@@ -4,7 +4,7 @@ It is an ordinary thread (`threadmill threads show` shows it), labelled like any
 the thread that it continues: a thread has one driver at a time, and its newest branch counts as its trial.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,16 +15,16 @@ from ...checkpoints.labels import Label, add_labels, labels_of
 from ...checkpoints.reading import read_messages
 from ...checkpoints.store import Store
 from ...errors import CannotTravel, ContextOverflow
-from ...graphs.run import Agent, Outcome, answer_thread, continue_thread, run_thread
-from ..rewards.finished import Finished, Status, make_finished
+from ...graphs.run import Agent, answer_thread, continue_thread, run_thread
+from ..rewards.finished import Finished
+from ..rewards.stored import read_finished
+from ..rollout import MAX_QUESTIONS, source_of
 from ..suites import Suite, SuiteTask
 from .restore import restore_world
 from .think_calls import ThinkCall
 
 FORKED_FROM = "forked_from"
 """The key in the metadata of a continuation that names the thread it continues."""
-MAX_ROUNDS = 6
-"""As in rollouts: how often people answer in one episode before it is left as it is."""
 Return = Callable[[Finished], float]
 
 
@@ -47,7 +47,7 @@ class Place:
     @property
     def source(self) -> str:
         """Of the labels on what was played in the suite."""
-        return f"{self.suite.name}.check"
+        return source_of(self.suite)
 
 
 def play_continuation(
@@ -62,7 +62,7 @@ def play_continuation(
     """
     finished = return_of(place.store, name, place.source)
     if finished is not None:
-        return finished
+        return _counted(place, name, task, finished)
     if call.checkpoint is None:
         raise CannotTravel(f"thread {thread!r} holds no checkpoint in front of message {call.message!r}")
     refuse_subgraphs_with_memory(place.store.tables.namespaces(thread), thread)
@@ -79,23 +79,18 @@ def play_continuation(
             noted={**about, FORKED_FROM: thread, "fork_of": call.checkpoint, "forked_turn": turn},
             values={"versions": dict(place.versions)},
         )
-        status = _play_on(place, name, task, call.rounds)
-        messages = read_messages(place.store, name)
-        judged = place.suite.judge(task, world, messages)
-        episode = make_finished(
-            name, messages, task=task, judged=judged, needed=place.suite.needed(task), status=status
-        )
+        _play_on(place, name, task, call.rounds)
+        judged = place.suite.judge(task, world, read_messages(place.store, name))
     finally:
         place.suite.close(world)
-    reward = judged.reward if place.returns is None else place.returns(episode)
     add_labels(
         place.store,
         [
-            Label(name, None, None, "reward", reward, place.source),
+            Label(name, None, None, "reward", judged.reward, place.source),
             Label(name, None, None, "success", float(judged.success), place.source),
         ],
     )
-    return reward
+    return _counted(place, name, task, judged.reward)
 
 
 def check_world(place: Place, thread: str, task: SuiteTask, call: ThinkCall) -> None:
@@ -127,31 +122,28 @@ def world_of(folder: Path, thread: str) -> Path:
     return folder / sha256(thread.encode()).hexdigest()[:24]
 
 
-def _play_on(place: Place, thread: str, task: SuiteTask, rounds: int) -> Status:
-    """Run it to its end, as a rollout would have from there: people answer what is asked, the user replies once."""
-    graph = place.graph
+def _counted(place: Place, thread: str, task: SuiteTask, reward: float) -> float:
+    if place.returns is None:
+        return reward
+    return place.returns(read_finished(place.store, thread, suite=place.suite, task=task))
+
+
+def _play_on(place: Place, thread: str, task: SuiteTask, rounds: int) -> None:
+    """Run it to its end, as a rollout would have from there: people answer what is asked, the user replies once.
+
+    ``rounds`` of that were used up before. What runs out of context is judged as it stands.
+    """
     try:
-        outcome = continue_thread(graph, thread)
-        while rounds < MAX_ROUNDS and (given := _next_words(place, task, outcome, thread)):
-            rounds += 1
-            outcome = (
-                answer_thread(graph, thread, given) if isinstance(given, list) else run_thread(graph, thread, given)
-            )
+        outcome = continue_thread(place.graph, thread)
+        for _ in range(rounds, MAX_QUESTIONS):
+            if outcome.status == "paused":
+                answers = [place.suite.review(task, question) for question in outcome.questions]
+                outcome = answer_thread(place.graph, thread, answers)
+                continue
+            replied = sum(message.type == "human" for message in read_messages(place.store, thread)) > 1
+            reply = None if replied else place.suite.reply(task, outcome.answer or "")
+            if reply is None:
+                return
+            outcome = run_thread(place.graph, thread, reply)
     except ContextOverflow:
-        return "truncated"
-    if outcome.status == "paused":
-        return "paused"
-    return "done" if outcome.answer is not None else "truncated"
-
-
-def _next_words(place: Place, task: SuiteTask, outcome: Outcome, thread: str) -> "list[dict[str, Any]] | str | None":
-    """What people say next: answers to the questions, or the user's one reply; None if the episode is over."""
-    if outcome.status == "paused":
-        return [place.suite.review(task, question) for question in outcome.questions]
-    if outcome.answer is None or _user_turns(read_messages(place.store, thread)) > 1:
-        return None
-    return place.suite.reply(task, outcome.answer)
-
-
-def _user_turns(messages: Sequence[Any]) -> int:
-    return sum(message.type == "human" for message in messages)
+        pass

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from ...checkpoints.store import Store
 from ...errors import BadCredit, CannotTravel
 from ...nodes.models.slot import Slot
+from ..rollout import NOT_OF_AN_EPISODE
 from ..suites import Suite, SuiteTask
 from .continuation import Place, Return, check_world, play_continuation, return_of
 from .restore import check_restorable
@@ -62,6 +63,7 @@ def value_steps(
     returns: Return | None = None,
     temperature: float | None = None,
     pure: Sequence[str] = (),
+    keep_failures: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, StepValues]:
     """The values of the turns of finished ``threads`` (id to the task it played), in their order.
@@ -71,7 +73,8 @@ def value_steps(
     continuation (default: the suite's reward). ``temperature`` None is that of the thread. Nodes that are not
     Threadmill's and do nothing to the world are named in ``pure``.
 
-    A thread whose world cannot be restored has no values, and says why (``refused``); the others are not held up.
+    A thread whose world cannot be restored has no values, and says why (``refused``); the others are not held up. A
+    continuation that an exception stops ends everything, or with ``keep_failures`` is missing among the returns.
     Ctrl-C stops after the model calls in flight; call it again to go on.
 
     Raises:
@@ -79,13 +82,13 @@ def value_steps(
         BadCredit: a thread has no outcome.
         UnknownThread: there is no such thread.
     """
-    graph = suite.build(slots).compile(checkpointer=store.saver, name=suite.name)
+    graph = suite.build(slots).compile(checkpointer=store.saver, name=suite.slots[0].partition(".")[0])
     check_restorable(graph, pure)
     with _worlds(store) as folder:
         configurable = {} if temperature is None else {"temperature": temperature}
         versions = {name: slot.version_now() for name, slot in slots.items()}
         place = Place(store, suite, graph, folder, versions, configurable, returns)
-        return _Forks(place, threads, settings, progress).run(rewards or {})
+        return _Forks(place, threads, settings, keep_failures, progress).run(rewards or {})
 
 
 @dataclass
@@ -95,11 +98,12 @@ class _Forks:
     place: Place
     tasks: Mapping[str, SuiteTask]
     settings: Forking
+    keep_failures: bool
     progress: Progress | None
 
     def run(self, rewards: Mapping[str, float]) -> dict[str, StepValues]:
         episodes = {thread: read_episode(self.place.store, thread) for thread in self.tasks}
-        outcomes = {thread: rewards.get(thread, self._outcome(thread)) for thread in self.tasks}
+        outcomes = {thread: rewards[thread] if thread in rewards else self._outcome(thread) for thread in self.tasks}
         refused = self._refused(episodes)
         paths = [
             self._path(episodes[thread], task, outcomes[thread])
@@ -176,6 +180,12 @@ class _Forks:
                 return play_continuation(self.place, thread, self.tasks[thread], call, name, seed=seed, turn=turn)
             except CannotTravel as error:
                 refused[thread] = str(error)
+                return None
+            except NOT_OF_AN_EPISODE:
+                raise
+            except Exception:
+                if not self.keep_failures:
+                    raise
                 return None
 
         with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="fork") as pool:
