@@ -1,9 +1,11 @@
-"""The rewards that are built in, by name, and how a name with parameters becomes a function."""
+"""The rewards by name: those that are built in, your own, and how a name with parameters becomes a function."""
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial as bind
+from importlib import import_module
 from inspect import Parameter, signature
+from runpy import run_path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -38,9 +40,14 @@ WITH_MODEL = ("judge", "judge_pairs", "ruler", "learned")
 def find_reward(name: str, parameters: Mapping[str, Any]) -> GroupReward:
     """The reward ``name`` with ``parameters`` bound, for all episodes of a group.
 
+    ``file.py:function`` or ``module:function`` is one of your own: a function of a ``Finished``, or of a whole group if
+    its first parameter is called ``group``. Its keyword-only arguments are its parameters.
+
     Raises:
         BadReward: no such reward or parameter, or a value that does not fit.
     """
+    if ":" in name:
+        return _own(name, parameters)
     if name in WITH_MODEL:
         raise BadReward(f"reward {name!r} asks a model; open it with open_rewards, which knows where models are")
     if name not in REWARDS:
@@ -52,8 +59,8 @@ def unknown_reward(name: str) -> BadReward:
     """The error that names the nearest reward."""
     known = [*REWARDS, *WITH_MODEL]
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-    return BadReward(f"there is no reward {name!r}; {hint} Known: {', '.join(known)}")
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
+    return BadReward(f"there is no reward {name!r}; {hint} are {', '.join(known)}; your own: file.py:function")
 
 
 def each(reward: Reward) -> GroupReward:
@@ -63,6 +70,18 @@ def each(reward: Reward) -> GroupReward:
         return [reward(episode) for episode in group]
 
     return rewards
+
+
+def _own(name: str, parameters: Mapping[str, Any]) -> GroupReward:
+    source, _, function = name.rpartition(":")
+    try:
+        reward = run_path(source)[function] if source.endswith(".py") else getattr(import_module(source), function)
+    except (OSError, ImportError, KeyError, AttributeError) as error:
+        raise BadReward(
+            f"there is no reward {name!r} ({type(error).__name__}: {error}); name a function as file.py:function"
+        ) from error
+    bound = bind(reward, **fitting_parameters(name, reward, parameters))
+    return bound if next(iter(signature(reward).parameters), "") == "group" else each(bound)
 
 
 def fitting_parameters(name: str, reward: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
