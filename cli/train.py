@@ -1,154 +1,114 @@
-"""``threadmill train``: better weights from a data set folder, or from tasks played live."""
+"""``threadmill train``: better weights from a data set folder, or from tasks played live.
+
+Every method has the same options around those that its config brings: see ``Methods``.
+"""
 
 import json
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from ..errors import BadConfig
 from .place import DEFAULT_DB, Database
+from .train_base import open_base, register
+from .train_launch import accelerate_config, launch_again
+from .train_options import with_settings
 
 if TYPE_CHECKING:
+    from ..training.recipes.methods import Method
     from ..training.recipes.report import TrainingReport
 
-app = typer.Typer(help="Train with TRL on what the threads recorded.", no_args_is_help=True)
-
-Data = Annotated[Path, typer.Option("--data", help="A folder that `threadmill export` wrote.")]
-Base = Annotated[str, typer.Option(help="SPEC: a folder, a hub name, 'seed', or slot@alias of the registry.")]
-Out = Annotated[Path, typer.Option(help="The new model folder; must not exist.")]
-Steps = Annotated[int, typer.Option(help="Steps; overrides --epochs if positive.")]
-Epochs = Annotated[float, typer.Option(min=0, help="Passes over the data.")]
-Rate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
-Batch = Annotated[int, typer.Option(min=1, help="Rows (or pairs) a step.")]
-Lora = Annotated[int, typer.Option(min=0, help="LoRA rank; 0 trains all weights.")]
-Seed = Annotated[int, typer.Option(help="Of shuffling.")]
-Register = Annotated[str | None, typer.Option(help="Register the result as a version of this slot.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; options given here come first.")]
+Print = Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML, and train nothing.")]
+Register = Annotated[str | None, typer.Option("--register", help="Register the result as a version of this slot.")]
+Launch = Annotated[
+    str | None, typer.Option(help="Train in several processes: ddp, fsdp2, zero2, zero3 or a YAML file.")
+]
+Processes = Annotated[int | None, typer.Option(min=1, help="How many, with --launch; as many as there are GPUs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+HELP = {"base": "SPEC of the model to train: a folder, an adapter's, a hub name, or slot@alias. [default: seed]"}
+"""Of settings that mean more here than in a recipe."""
 
 
-@app.command()
-def sft(
-    data: Data,
-    out: Out,
-    base: Base = "seed",
-    steps: Steps = -1,
-    epochs: Epochs = 2.0,
-    learning_rate: Rate = 3e-4,
-    batch_size: Batch = 16,
-    lora: Lora = 0,
-    seed: Seed = 0,
-    register: Register = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
+def train(
+    method: str,
+    flags: Mapping[str, Any],
+    config: Path | None,
+    print_config: bool,
+    slot: str | None,
+    db: str,
+    launch: str | None,
+    processes: int | None,
+    as_json: bool,
 ) -> None:
-    """Supervised fine-tuning on masked rows.
+    """What every command of the group does."""
+    from dataclasses import replace
 
-    Example: threadmill train sft --data out/sft --base seed --out out/models/sft
-    """
-    from ..training.recipes.settings import Lora
-    from ..training.recipes.sft import SftConfig, train_sft
+    from ..training.recipes.config import given_values, load_config, write_toml
+    from ..training.recipes.methods import METHODS
+
+    recipe = METHODS[method]
+    kind = recipe.config_class()
+    try:
+        if "base" not in given_values(kind, config, flags):
+            flags = {**flags, "base": "seed"}
+        if print_config:
+            typer.echo(write_toml(kind, given_values(kind, config, flags)), nl=False)
+            return
+        settings: Any = load_config(kind, config, flags)
+    except BadConfig as error:  # wrong usage, and not something that failed
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    if launch is not None:
+        launch_again(launch, processes)
+    folder, version = open_base(settings.base, db)
+    report = _run(method, recipe, replace(settings, base=folder), db)
+    if _is_main_process():
+        name = None if slot is None else register(report, slot, version, db)
+        _tell(report, name, as_json)
+
+
+def _run(method: str, recipe: "Method", settings: Any, db: str) -> "TrainingReport":
+    from contextlib import ExitStack
+
     from .progress import progress_bar
 
-    folder, version = _open_base(base, db)
-    config = SftConfig(
-        data, folder, out, learning_rate, epochs, steps, batch_size, seed=seed, lora=Lora(rank=lora, merge=True)
-    )
-    with progress_bar("train sft") as progress:
-        report = train_sft(config, progress=progress)
-    _finish(report, version, register, db, as_json)
+    _quiet_libraries()
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar(f"train {method}")) if _is_main_process() else None
+        try:
+            if not recipe.plays:
+                return recipe.train_function()(settings, progress=progress)
+            from ..checkpoints.store import open_store
+
+            store = stack.enter_context(open_store(db))
+            return recipe.train_function()(settings, store, progress=progress)
+        except KeyboardInterrupt as stop:
+            if stop.args and _is_main_process():
+                typer.echo(stop.args[0], err=True)
+            raise
 
 
-@app.command()
-def dpo(
-    data: Data,
-    out: Out,
-    base: Base = "seed",
-    steps: Steps = -1,
-    epochs: Epochs = 1.0,
-    learning_rate: Rate = 5e-5,
-    beta: Annotated[float, typer.Option(min=0, help="How strongly the reference holds.")] = 0.1,
-    batch_size: Batch = 8,
-    lora: Lora = 0,
-    seed: Seed = 0,
-    register: Register = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Direct preference optimisation on masked pairs.
+def _is_main_process() -> bool:
+    from ..training.recipes.processes import is_main_process
 
-    Example: threadmill train dpo --data out/pairs --base out/models/sft --out out/models/dpo
-    """
-    from ..training.recipes.dpo import DpoConfig, train_dpo
-    from ..training.recipes.settings import Lora
-    from .progress import progress_bar
-
-    folder, version = _open_base(base, db)
-    config = DpoConfig(data, folder, out, learning_rate, beta, epochs, steps, batch_size, seed, Lora(lora, merge=True))
-    with progress_bar("train dpo") as progress:
-        report = train_dpo(config, progress=progress)
-    _finish(report, version, register, db, as_json)
+    return is_main_process()
 
 
-@app.command()
-def grpo(
-    world: Annotated[str, typer.Argument(help="The world whose tasks are played; built in: helpdesk.")],
-    out: Out,
-    base: Base = "seed",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps, each with fresh episodes.")] = 4,
-    learning_rate: Rate = 5e-5,
-    tasks: Annotated[int, typer.Option(min=1, help="Training tasks per tier to draw from.")] = 60,
-    seed: Seed = 0,
-    register: Register = None,
-    db: Database = DEFAULT_DB,
-    as_json: AsJson = False,
-) -> None:
-    """Group relative policy optimisation: the policy plays tasks through the real graph.
+def _quiet_libraries() -> None:
+    """Their bars for single seconds of work; ours tells more."""
+    from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
 
-    Example: threadmill train grpo helpdesk --base out/models/dpo --out out/models/grpo --steps 4
-    """
-    from ..checkpoints.store import open_store
-    from ..training.grpo_helpdesk import HelpdeskRollout
-    from ..training.recipes.grpo import GrpoConfig, train_grpo
-    from ..training.worlds.helpdesk import make_tasks
-    from .progress import progress_bar
-    from .rollout import check_suite
-
-    check_suite(world)
-    folder, version = _open_base(base, db)
-    config = GrpoConfig(folder, out, steps=steps, learning_rate=learning_rate, seed=seed)
-    with open_store(db) as store, progress_bar("train grpo") as progress:
-        rollout = HelpdeskRollout(store, make_tasks("train", tasks, seed), seed=seed, prefix=f"grpo-{out.name}")
-        report = train_grpo(config, list(rollout.tasks), rollout, progress=progress)
-        rollout.record(report)
-    _finish(report, version, register, db, as_json)
+    disable_progress_bars()
+    disable_progress_bar()
 
 
-def _open_base(spec: str, db: str) -> tuple[str, str | None]:
-    """The folder or hub name that ``spec`` stands for, and the registered version that it is, if any.
-
-    An alias is followed once, here: it may have moved on when training is done.
-    """
-    from ..training.slots import model_folder, read_spec
-
-    if read_spec(spec).kind != "version":
-        return model_folder(None, spec), None
-    from ..checkpoints.registry import resolve
-    from ..checkpoints.store import open_store
-
-    with open_store(db, create=False) as store:
-        version = resolve(store, spec)
-    return version.folder, version.name
-
-
-def _finish(report: "TrainingReport", base: str | None, register: str | None, db: str, as_json: bool) -> None:
-    version = None
-    if register is not None:
-        from ..checkpoints.registry import register_version
-        from ..checkpoints.store import open_store
-        from ..training.recipes.lineage import lineage_of
-
-        with open_store(db) as store:
-            version = register_version(store, register, report.out, lineage=lineage_of(report), base=base).name
+def _tell(report: "TrainingReport", version: str | None, as_json: bool) -> None:
     record = {
         "version": version,
         "steps": report.steps,
@@ -156,13 +116,77 @@ def _finish(report: "TrainingReport", base: str | None, register: str | None, db
         "loss_last": report.loss_last,
         "tokens_per_second": round(report.tokens_per_second, 1),
         "out": str(report.out),
+        "stopped": report.stopped,
     }
     if as_json:
         typer.echo(json.dumps(record))
         return
     typer.echo(
         f"{report.method}: {report.steps} steps, loss {report.loss_first:.4f} → {report.loss_last:.4f}, "
-        f"{report.tokens_per_second:.0f} tokens/s\nwritten to {report.out}"
+        f"{report.tokens_per_second:.0f} tokens/s"
     )
+    if report.stopped:
+        typer.echo(f"stopped {report.stopped}; what was learnt until then is saved")
+    typer.echo(f"written to {report.out}")
     if version:
         typer.echo(f"registered as {version}")
+
+
+def _command(method: str, recipe: "Method") -> Any:
+    """The command of a method: the options of its config, and those that all methods share."""
+
+    def run(
+        flags: Any,
+        config: Config = None,
+        print_config: Print = False,
+        slot: Register = None,
+        db: Database = DEFAULT_DB,
+        launch: Launch = None,
+        processes: Processes = None,
+        as_json: AsJson = False,
+    ) -> None:
+        train(method, flags, config, print_config, slot, db, launch, processes, as_json)
+
+    single = typer.Typer(add_completion=False)
+    text = f"{recipe.help}\n\nExample: threadmill train {method} {recipe.example}"
+    single.command(method, help=text)(with_settings(run, recipe.config_class(), HELP))
+    return get_command(single)
+
+
+class Commands(MutableMapping[str, Any]):
+    """Commands by name; that of a method is made when it is asked for, because its options are its config's fields."""
+
+    def __init__(self, made: Mapping[str, Any]) -> None:
+        from ..training.recipes.methods import METHODS
+
+        self.methods = METHODS
+        self.made = dict(made)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.made:
+            self.made[name] = _command(name, self.methods[name])
+        return self.made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self.made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self.made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.methods, *(name for name in self.made if name not in self.methods)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Methods(TyperGroup):
+    """The methods that the recipes offer, as commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands(self.commands)
+
+
+app = typer.Typer(cls=Methods, help="Train with TRL on what the threads recorded.", no_args_is_help=True)
+app.command("accelerate-config")(accelerate_config)

@@ -47,13 +47,13 @@ def test_sft_prints_one_document_and_registers_what_it_wrote(
         first = register_version(store, "shop.think", tiny_folder, lineage={})
         promote(store, "shop.think", first.name, because="the first")
     data, out = write_folder("sft", [ROW] * 4), tmp_path / "out"
-    options = ["--steps", 2, "--batch-size", 2, "--seed", 7, "--register", "shop.think", "--db", db, "--json"]
+    options = ["--max-steps", 2, "--batch-size", 2, "--seed", 7, "--register", "shop.think", "--db", db, "--json"]
     code, printed, errors = threadmill(
         "train", "sft", "--data", data, "--base", "shop.think@live", "--out", out, *options
     )
     assert code == 0, errors
     record = json.loads(printed)
-    assert sorted(record) == ["loss_first", "loss_last", "out", "steps", "tokens_per_second", "version"]
+    assert sorted(record) == ["loss_first", "loss_last", "out", "steps", "stopped", "tokens_per_second", "version"]
     assert (record["version"], record["steps"], record["out"]) == ("shop.think@0002", 2, str(out))
     with open_store(db) as store:
         made = resolve(store, "shop.think@0002")
@@ -72,7 +72,7 @@ def test_a_version_trained_from_live_is_not_its_own_base_once_it_is_live(
         promote(
             store, "shop.think", register_version(store, "shop.think", tiny_folder, lineage={}).name, because="first"
         )
-    options = ["--steps", 1, "--batch-size", 2, "--lora", 4, "--register", "shop.think", "--db", db]
+    options = ["--max-steps", 1, "--batch-size", 2, "--lora-rank", 4, "--register", "shop.think", "--db", db]
     code, printed, errors = threadmill(
         *("train", "dpo", "--data", write_folder("pairs", [PAIR] * 2), "--base", "shop.think@live"),
         *("--out", tmp_path / "out", *options),
@@ -102,7 +102,7 @@ def test_the_base_is_the_version_that_was_opened_though_live_moves_while_trainin
         return train_sft(*arguments, **options)
 
     monkeypatch.setattr(sft, "train_sft", train_while_live_moves)
-    options = ["--steps", 1, "--batch-size", 1, "--register", "shop.think", "--db", db]
+    options = ["--max-steps", 1, "--batch-size", 1, "--register", "shop.think", "--db", db]
     code, _, errors = threadmill(
         *("train", "sft", "--data", write_folder("sft", [ROW]), "--base", "shop.think@live"),
         *("--out", tmp_path / "out", *options),
@@ -146,7 +146,7 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("wrong", [("--batch-size", 0), ("--lora", -1), ("--learning-rate", -1), ("--steps", "many")])
+@pytest.mark.parametrize("wrong", [("--batch-size", 0), ("--lora-rank", -1), ("--learning-rate", 0), ("--max-steps", "many")])
 def test_wrong_usage_exits_with_2(tmp_path: Path, threadmill: Any, wrong: tuple[str, object]) -> None:
     code, printed, _ = threadmill("train", "sft", "--data", tmp_path, "--out", tmp_path / "out", *wrong)
     assert (code, printed) == (2, "")

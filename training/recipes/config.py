@@ -6,7 +6,7 @@ text are limits that pydantic checks. A field may be a dataclass of its own (``l
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -54,14 +54,14 @@ def load_config(cls: type[Config], toml: Path | None = None, flags: Mapping[str,
         if setting.default is MISSING and _value_at(values, setting.path) is MISSING:
             name = ".".join(setting.path)
             raise BadConfig(f"{name} is not given; say --{setting.flag.replace('_', '-')}, or {name} = … in the file")
-    return _checked(cls, values)
+    return _made(cls, values)
 
 
 def given_values(cls: type, toml: Path | None, flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the file and the flags say, in the shape of the file; only names are checked.
+    """What the file and the flags say, in the shape of the file, each value checked.
 
     Raises:
-        BadConfig: the file cannot be read, or a name that ``cls`` does not have.
+        BadConfig: the file cannot be read, a name that ``cls`` does not have, or a value of the wrong kind.
     """
     values = {} if toml is None else _read(toml)
     known = settings_of(cls)
@@ -75,7 +75,7 @@ def given_values(cls: type, toml: Path | None, flags: Mapping[str, Any] | None =
         for part in table:
             place = place.setdefault(part, {})
         place[name] = value
-    return values
+    return {name: _checked(name, value, hint) for name, value, hint in _with_types(cls, values)}
 
 
 def to_toml(config: Any) -> str:
@@ -89,18 +89,27 @@ def write_toml(cls: type, values: Mapping[str, Any]) -> str:
 
     lines: list[str] = []
     table: tuple[str, ...] = ()
-    for setting in sorted(settings_of(cls), key=lambda one: len(one.path) > 1):  # tables come last in TOML
+    told = {one.path: _value_at(values, one.path) for one in settings_of(cls)}
+    told = {one.path: one.default if told[one.path] is MISSING else told[one.path] for one in settings_of(cls)}
+    tables_last = sorted(settings_of(cls), key=lambda one: (len(one.path) > 1, isinstance(told[one.path], Mapping)))
+    for setting in tables_last:
         if setting.path[:-1] != table:
             table = setting.path[:-1]
             lines.append(f"\n[{'.'.join(table)}]")
-        value = _value_at(values, setting.path)
-        value = setting.default if value is MISSING else value
-        lines.append(f"# {setting.help}")
+        value = told[setting.path]
+        if setting.help:
+            lines.append(f"# {setting.help}")
         if value is MISSING:
             lines.append(f"# {setting.path[-1]} = must be given")
         else:
             lines.append(tomli_w.dumps({setting.path[-1]: _word(value)}).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def plain_values(config: Any) -> dict[str, Any]:
+    """All values of ``config`` by their names in TOML: ``learning_rate``, ``lora.rank``."""
+    values = _plain(config)
+    return {".".join(setting.path): _value_at(values, setting.path) for setting in settings_of(type(config))}
 
 
 def _settings(cls: type, table: tuple[str, ...], defaults: Mapping[str, Any]) -> Iterator[Setting]:
@@ -112,8 +121,7 @@ def _settings(cls: type, table: tuple[str, ...], defaults: Mapping[str, Any]) ->
             inner = {one.name: getattr(default, one.name) for one in fields(hint)} if default is not MISSING else {}
             yield from _settings(hint, (*table, field.name), inner)
             continue
-        help = next((note for note in get_args(hint)[1:] if isinstance(note, str)), "")
-        yield Setting((*table, field.name), hint, help, default)
+        yield Setting((*table, field.name), hint, _help(hint), default)
 
 
 def _default(field: Field[Any]) -> Any:
@@ -155,34 +163,41 @@ def _nearest(name: str, known: Mapping[str, Setting]) -> str:
     return f"; known are {', '.join(sorted({'.'.join(setting.path) for setting in known.values()}))}"
 
 
-def _checked(cls: type[Config], values: Mapping[str, Any]) -> Config:
-    """The config of these values, each checked by its own type, so that the message can name it."""
+def _with_types(cls: type, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    yield from ((name, value, hints[name]) for name, value in values.items())
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """``value`` as the type ``hint`` has it; a table is checked value by value, so that the message can name one."""
     from pydantic import TypeAdapter, ValidationError
 
-    found: dict[str, Any] = {}
-    hints = get_type_hints(cls, include_extras=True)
-    for field in fields(cls):  # pyright: ignore[reportArgumentType]
-        hint = hints[field.name]
-        if field.name not in values:
-            continue
-        value = values[field.name]
-        if is_dataclass(hint) and isinstance(value, Mapping):
-            default = _default(field)
-            base = {} if default is MISSING else {one.name: getattr(default, one.name) for one in fields(default)}
-            found[field.name] = _checked(hint, {**base, **value})  # pyright: ignore[reportArgumentType]
-            continue
-        value = None if value == NOTHING and type(None) in _members(hint) else value
-        try:
-            found[field.name] = TypeAdapter(hint).validate_python(value)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise BadConfig(
-                f"{field.name} = {value!r}: {problem['msg'].removeprefix('Input ').lower()}; {_help(hint)}"
-            ) from error
+    if is_dataclass(hint):
+        return {inner: _checked(f"{name}.{inner}", one, kind) for inner, one, kind in _with_types(hint, value)}  # pyright: ignore[reportArgumentType]
+    if value == NOTHING and type(None) in _members(hint):
+        return None
     try:
-        return cls(**found)
-    except TypeError as error:
-        raise BadConfig(f"{cls.__name__}: {error}") from error
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Input ")
+        raise BadConfig(f"{name} = {value!r}: it {problem}. {_help(hint)}".rstrip()) from error
+
+
+def _made(cls: type[Config], values: Mapping[str, Any]) -> Config:
+    """The config of checked values; a table's missing ones are those of the field's default."""
+    found = dict(values)
+    for field in fields(cls):  # pyright: ignore[reportArgumentType]
+        table = values.get(field.name)
+        default = _default(field)
+        if is_dataclass(default) and not isinstance(default, type) and isinstance(table, Mapping):
+            found[field.name] = _replaced(default, table)
+    return cls(**found)
+
+
+def _replaced(default: Any, values: Mapping[str, Any]) -> Any:
+    inner = {name: getattr(default, name) for name in values}
+    tables = {name: _replaced(inner[name], one) for name, one in values.items() if is_dataclass(inner[name])}
+    return replace(default, **{**values, **tables})
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -191,7 +206,8 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _help(hint: Any) -> str:
-    return next((note for note in get_args(hint)[1:] if isinstance(note, str)), "give another value")
+    notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((note for note in notes if isinstance(note, str)), "")
 
 
 def _value_at(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -213,6 +229,8 @@ def _word(value: Any) -> Any:
         return NOTHING
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_word(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _word(one) for name, one in value.items()}
     return value

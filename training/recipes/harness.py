@@ -1,24 +1,18 @@
 """Runs TRL's trainer for any recipe: goes on from checkpoints, watches, and leaves a complete folder."""
 
-import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import to_toml
+from ...errors import BadConfig, MissingLibrary, ThreadmillError, TrainingFailed
 from .processes import is_main_process, local_rank, process_count
 from .report import Progress, TrainingReport, refuse_overwriting, save_folder, work_folder
+from .resume import begin_or_go_on, newest_checkpoint, seconds_at
 
 if TYPE_CHECKING:
     from .adapters import Policy
-
-RUN_RECORD = "run.json"
-"""In the work folder: what the run is, so that another one does not go on from its checkpoints."""
-MAY_CHANGE = ("max_minutes", "save_every", "track")
-"""Settings of ``Run`` that another start of the same run may change."""
-COMPLETE = "complete.json"
-"""In a checkpoint that was written to its end: the seconds that the run had taken."""
 
 
 def open_policy(config: Any) -> "Policy":
@@ -69,7 +63,7 @@ def arguments_of(config: Any, *, at_once: int) -> dict[str, Any]:
         "save_strategy": "steps" if run.save_every else "no",
         "save_steps": run.save_every or 500,
         "save_total_limit": 2,
-        "report_to": list(run.track),
+        "report_to": [],  # tracking is ours
         "disable_tqdm": True,
         "bf16": uses_bfloat16(config),
         "activation_checkpointing": run.gradient_checkpointing,
@@ -79,55 +73,107 @@ def arguments_of(config: Any, *, at_once: int) -> dict[str, Any]:
 
 
 def run_trainer(
-    trainer: Any, config: Any, *, method: str, tokenizer: Any, data: Mapping[str, Any], progress: Progress | None = None
+    trainer: Any,
+    config: Any,
+    *,
+    method: str,
+    tokenizer: Any,
+    data: Mapping[str, Any],
+    progress: Progress | None = None,
 ) -> TrainingReport:
-    """Train and write the folder ``config.out``; ``data`` says what was trained on, and is read when that is over.
+    """Train and write the folder ``config.out``, going on from where a killed run of the same config stopped.
+
+    ``data`` says what was trained on, and is read when that is over. A recipe that plays tasks has no ``tokens``
+    in it, but a trainer that counts them as ``tokens_seen``.
 
     Raises:
         TrainingFailed: ``out`` exists, the unfinished run there is another, no step was taken, or it cannot go on.
+        KeyboardInterrupt: somebody stopped the run; its message says how to go on.
     """
-    from .watch import Watch, curves_of, losses_of
+    from .bad_batch import KeptBatch
+    from .memory import is_out_of_memory, what_to_lower
+    from .tracking import trackers
+    from .watch import NotFinite, Watch, curves_of, losses_of, stop_on_signals
 
     refuse_overwriting(config.out)
-    quiet(trainer)
-    watch = Watch(progress if is_main_process() else None, max_minutes=config.run.max_minutes)
-    trainer.add_callback(watch)
     checkpoint = begin_or_go_on(config, data.get("digest"))
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    state = trainer.state
-    report = TrainingReport(
-        method=method,
-        out=config.out,
-        steps=state.global_step,
-        losses=losses_of(state.log_history),
-        seconds=watch.seconds,
-        tokens=trainer.tokens_seen if "tokens" not in data else round(data["tokens"] * state.epoch),
-        config={**asdict(config), "data": dict(data)},
-        curves=curves_of(state.log_history),
-        stopped=watch.stopped,
+    watch = Watch(
+        progress if is_main_process() else None,
+        max_minutes=config.run.max_minutes,
+        earlier_seconds=seconds_at(checkpoint) if checkpoint else 0.0,
+        tokens=lambda state: _tokens(trainer, data, state),
     )
-    if is_main_process():
-        model = trainer.accelerator.unwrap_model(trainer.model).eval()
-        save_folder(model, tokenizer, report, merge=config.lora.merge)
-    trainer.accelerator.wait_for_everyone()
+    quiet(trainer)
+    for callback in (watch, *trackers(config, method)):
+        trainer.add_callback(callback)
+    batch = KeptBatch(trainer)
+    try:
+        if config.run.liger:
+            use_liger(trainer.model)
+        with stop_on_signals(watch):
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if watch.interrupted:
+            raise KeyboardInterrupt(_how_to_go_on(config, trainer.state.global_step))
+        report = TrainingReport(
+            method=method,
+            out=config.out,
+            steps=trainer.state.global_step,
+            losses=losses_of(trainer.state.log_history),
+            seconds=watch.seconds,
+            tokens=round(_tokens(trainer, data, trainer.state)),
+            config={**asdict(config), "data": dict(data)},
+            curves=curves_of(trainer.state.log_history),
+            stopped=watch.stopped,
+        )
+        _save(trainer, config, tokenizer, report)
+    except NotFinite as error:
+        file = config.out.with_name(f"{config.out.name}.bad-batch.json")
+        batch.write(
+            file,
+            tokenizer,
+            getattr(config, "data", None),
+            step=trainer.state.global_step + 1,
+            what=str(error),
+            log=trainer.state.log_history[-2:],
+        )
+        raise TrainingFailed(
+            f"{error}; the batch of that step is in {file}. Look at it, or lower the learning rate (now "
+            f"{config.learning_rate:g})"
+        ) from None
+    except ThreadmillError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = what_to_lower(config, at_once=trainer.args.per_device_train_batch_size)
+        raise TrainingFailed(
+            f"out of memory at step {trainer.state.global_step + 1}; what needs less: {advice}. (It was: {error})"
+        ) from error
+    finally:
+        if newest_checkpoint(work_folder(config.out)) is None and is_main_process():
+            shutil.rmtree(work_folder(config.out), ignore_errors=True)
     return report
 
 
-def begin_or_go_on(config: Any, digest: str | None) -> Path | None:
-    """The newest checkpoint of the unfinished run of ``config``, or None for a new run, which is noted.
+def use_liger(model: Any) -> None:
+    """Put Liger's kernels into ``model``.
 
     Raises:
-        TrainingFailed: the unfinished run there has another config or other data.
+        MissingLibrary: it is not installed.
+        BadConfig: there is no GPU, or it has no kernels for such a model.
     """
-    work = work_folder(config.out)
-    checkpoints = [path.parent for path in work.glob(f"checkpoint-*/{COMPLETE}")]
-    if checkpoints:
-        return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]))
-    if is_main_process():
-        work.mkdir(parents=True, exist_ok=True)
-        record = {"config": to_toml(config), "data": digest, "processes": process_count()}
-        (work / RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return None
+    import torch
+
+    try:
+        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as KNOWN
+        from transformers.integrations.liger import apply_liger_kernel
+    except ImportError as error:
+        raise MissingLibrary("--liger needs liger-kernel; try `pip install 'threadmill[liger]'`") from error
+    if not torch.cuda.is_available():
+        raise BadConfig("liger = true, but its kernels need a GPU and torch sees none here; leave --liger out")
+    if model.config.model_type not in KNOWN:
+        raise BadConfig(f"Liger has no kernels for {model.config.model_type} models; leave --liger out")
+    apply_liger_kernel(model, {"fused_linear_cross_entropy": False})  # it would keep the logits from TRL
 
 
 def quiet(trainer: Any) -> None:
@@ -135,3 +181,24 @@ def quiet(trainer: Any) -> None:
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+
+
+def _save(trainer: Any, config: Any, tokenizer: Any, report: TrainingReport) -> None:
+    """Write the folder in the main process; weights that are spread over processes are gathered first."""
+    spread = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if spread else None
+    if is_main_process():
+        model = trainer.accelerator.unwrap_model(trainer.model).eval()
+        save_folder(model, tokenizer, report, merge=config.lora.merge, weights=weights)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _tokens(trainer: Any, data: Mapping[str, Any], state: Any) -> float:
+    """How many tokens have gone through the model: a recipe that plays tasks counts them itself."""
+    return data["tokens"] * (state.epoch or 0.0) if "tokens" in data else trainer.tokens_seen
+
+
+def _how_to_go_on(config: Any, step: int) -> str:
+    if not config.run.save_every:
+        return f"stopped after step {step}; save_every is 0, so nothing of it is kept"
+    return f"stopped after step {step}, which is kept in {work_folder(config.out)}; the same command goes on from there"

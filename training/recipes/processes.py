@@ -19,3 +19,16 @@ def is_main_process() -> bool:
 def local_rank() -> int:
     """The number of this process on its machine, and of its GPU."""
     return int(environ.get("LOCAL_RANK", "0"))
+
+
+def or_anywhere(asked: bool) -> bool:
+    """Whether ``asked`` is true in any process; all wait for each other here."""
+    import torch
+    from torch import distributed
+
+    if not distributed.is_initialized():
+        return asked
+    device = f"cuda:{local_rank()}" if distributed.get_backend() == "nccl" else "cpu"
+    told = torch.tensor(float(asked), device=device)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return bool(told.item())

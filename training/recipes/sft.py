@@ -4,6 +4,7 @@ TRL's SFTTrainer does the work; rows go in as ``input_ids`` and ``labels``, exac
 The loss is the mean over all trained tokens of a step. Packed rows do not see each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from annotated_types import Ge, Gt
 from .harness import arguments_of, open_policy, run_trainer
 from .report import Progress, TrainingReport, refuse_overwriting
 from .settings import Lora, Run
-from .usable import rows_at_once, split_usable
+from .usable import Row, rows_at_once, split_usable
 
 IGNORED = -100
 
@@ -29,7 +30,9 @@ class SftConfig:
     epochs: Annotated[float, "Passes over the data.", Ge(0)] = 2.0
     max_steps: Annotated[int, "Steps, in place of epochs; -1 leaves it to epochs.", Ge(-1)] = -1
     batch_size: Annotated[int, "Rows a step, over all processes and passes.", Ge(1)] = 16
-    packing: Annotated[bool, "Put several rows into one sequence of the model's length: no padding."] = False
+    packing: Annotated[
+        int, "Fit rows into sequences of so many tokens, which the batch counts then; 0 pads.", Ge(0)
+    ] = 0
     seed: Annotated[int, "Of shuffling, and of adapters' first weights."] = 0
     lora: Lora = Lora()
     run: Run = Run()
@@ -50,24 +53,30 @@ def train_sft(config: SftConfig, *, progress: Progress | None = None) -> Trainin
 
 def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
     """TRL's trainer, the tokenizer, and what the data are: digest, rows, tokens, rows left out."""
+    from ..dataset import read_rows
+
+    rows, manifest = read_rows(config.data, "sft")
+    trainer, tokenizer, used = trainer_on(rows, config)
+    return trainer, tokenizer, {"digest": manifest["digest"], **used}
+
+
+def trainer_on(rows: Sequence[Row], config: Any) -> tuple[Any, Any, dict[str, int]]:
+    """TRL's trainer on ``rows``, the tokenizer, and how many rows and tokens are used and how many rows are not."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from ..dataset import read_rows
-
-    rows, manifest = read_rows(config.data, "sft")
     model, tokenizer, peft_config = open_policy(config)
-    context = model.config.max_position_embeddings
+    length = min(model.config.max_position_embeddings, config.packing or model.config.max_position_embeddings)
     kept, left_out = split_usable(
         rows,
         sequences=lambda row: [row["input_ids"]],
         trains=lambda row: any(label != IGNORED for label in row["labels"][1:]),  # the first has no prediction
-        context=context,
+        context=length,
         vocabulary=model.get_input_embeddings().num_embeddings,
         base=config.base,
     )
-    longest = max(len(row["input_ids"]) for row in kept)
+    longest = length if config.packing else max(len(row["input_ids"]) for row in kept)
     at_once = rows_at_once(config.batch_size, longest, tokens_at_once=config.run.tokens_at_once)
     trainer = SFTTrainer(
         model=model,
@@ -75,13 +84,12 @@ def make_trainer(config: SftConfig) -> tuple[Any, Any, dict[str, Any]]:
             **arguments_of(config, at_once=at_once),
             lr_scheduler_type="cosine",
             warmup_steps=5,
-            max_length=context,
-            packing=config.packing,
+            max_length=length,
+            packing=bool(config.packing),
         ),
         train_dataset=Dataset.from_list([{key: row[key] for key in ("input_ids", "labels")} for row in kept]),
         processing_class=tokenizer,
         peft_config=peft_config,
     )
     tokens = sum(len(row["input_ids"]) for row in kept)
-    data = {"digest": manifest["digest"], "rows": len(kept), "tokens": tokens, **left_out}
-    return trainer, tokenizer, data
+    return trainer, tokenizer, {"rows": len(kept), "tokens": tokens, **left_out}
