@@ -39,6 +39,8 @@ def test_a_row_of_a_group():
         "thread": "t0",
         "checkpoint": "leaf",
         "messages": ["t0a", "t0b"],
+        "step_values": None,
+        "step_advantages": None,
         "agent": "shop",
         "task": "task-1",
     }

@@ -14,6 +14,7 @@ from ..nodes.models.trace import TRACE_KEY
 from .branch_labels import trial_of
 from .branches import Branch
 from .chosen_nodes import only_nodes
+from .credit.step_labels import is_continuation, step_columns
 from .taken import TakenInMemory, digest_of, span_keys
 from .trajectory import Trajectory, loss_mask
 from .turns import split_turns
@@ -63,6 +64,8 @@ class Groups:
     def _refuse(self, trial: Branch | None, copies: TakenInMemory) -> str | None:
         if trial is None or not trial.trajectories:
             return "no message of a model"
+        if is_continuation(trial):
+            return "a continuation of another thread"
         if _reward(trial) is None:
             return "no reward"
         trained = _trained(only_nodes(trial, self.nodes))
@@ -100,6 +103,7 @@ def _rows(trial: Branch, chosen: Branch, about: dict[str, Any]) -> Iterator[dict
             "thread": trial.thread,
             "checkpoint": trial.checkpoint,
             "messages": messages,
+            **step_columns(trial, messages),
             "agent": trial.agent,
             "task": trial.task,
         }

@@ -20,6 +20,7 @@ from typing import Any
 from .branch_labels import message_labels
 from .branches import Branch
 from .chosen_nodes import only_nodes
+from .credit.step_labels import is_step_label
 from .judgements import Judgement, judge_branch, judge_turns
 from .taken import Taken, TakenInMemory, span_keys
 from .trajectory import Span, Trajectory, loss_mask
@@ -67,7 +68,12 @@ class Kto:
                 for trajectory in branch.trajectories:
                     yield from self._whole_row(branch, trajectory, outcome, judged | shared)
         spoken = {span.message for branch in branches for one in branch.trajectories for span in one.spans}
-        labelled = {message for branch in branches for message in message_labels(branch)}
+        labelled = {
+            message
+            for branch in branches
+            for message, labels in message_labels(branch).items()
+            if not all(map(is_step_label, labels))  # the state in front of the first turn has one too
+        }
         if labelled - spoken:
             self.left_out[NO_TURN] += len(labelled - spoken)
 

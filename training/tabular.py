@@ -36,7 +36,7 @@ def schema_of(row: Mapping[str, Any]) -> Any:
         **dict.fromkeys(_TEXTS, pa.list_(pa.string())),
         **dict.fromkeys(_TEXT, pa.string()),
         **dict.fromkeys(_FLAGS, pa.bool_()),
-        "logprobs": pa.list_(pa.float64()),
+        **dict.fromkeys(("logprobs", "step_values", "step_advantages"), pa.list_(pa.float64())),
         "reward": pa.float64(),
         "redacted": pa.int32(),
         **dict.fromkeys(_OBJECTS, pa.string()),

@@ -21,10 +21,9 @@ from ..rewards.stored import read_finished
 from ..rollout import MAX_QUESTIONS, source_of
 from ..suites import Suite, SuiteTask
 from .restore import restore_world
+from .step_labels import FORKED_FROM
 from .think_calls import ThinkCall
 
-FORKED_FROM = "forked_from"
-"""The key in the metadata of a continuation that names the thread it continues."""
 Return = Callable[[Finished], float]
 
 

@@ -228,7 +228,9 @@ class _Forks:
             )
             for call in episode.calls
         )
-        return StepValues(episode.thread, task.id, reward, steps, refused)
+        opening = episode.calls[0].history[-1:] if episode.calls else ()
+        first = next((message.id for message in opening), None)
+        return StepValues(episode.thread, task.id, reward, steps, first, episode.leaf, refused)
 
 
 @contextmanager

@@ -44,6 +44,28 @@ class StepValue:
         """
         return stdev(self.returns) / sqrt(len(self.returns)) if len(self.returns) > 1 else None
 
+    def interval(self, confidence: float = 0.95) -> "Interval | None":
+        """Where the value lies with this confidence, by Student's t: V -+ t(K-1) s / sqrt(K); None without an error.
+
+        The quantile of the normal distribution would be too narrow for few continuations: 8 cover 92 % with it where
+        95 % are meant.
+        """
+        from scipy.stats import t  # takes a second to import
+
+        value, error = self.value, self.error
+        if value is None or error is None:
+            return None
+        reach = float(t.ppf((1 + confidence) / 2, len(self.returns) - 1)) * error
+        return Interval(value - reach, value + reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From ``low`` to ``high``."""
+
+    low: float
+    high: float
+
 
 @dataclass(frozen=True, slots=True)
 class StepAdvantage:
@@ -62,6 +84,10 @@ class StepValues:
     reward: float
     """The outcome that the thread reached."""
     steps: tuple[StepValue, ...]
+    opening: str | None = None
+    """The message in front of the first turn."""
+    leaf: str | None = None
+    """The checkpoint in which the thread ended."""
     refused: str | None = None
     """Why none of them could be valued."""
 

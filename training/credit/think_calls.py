@@ -32,6 +32,8 @@ class Episode:
     calls: tuple[ThinkCall, ...]
     messages: tuple[AnyMessage, ...]
     """All that was said in it."""
+    leaf: str
+    """Its last checkpoint."""
 
 
 def read_episode(store: Store, thread: str) -> Episode:
@@ -68,4 +70,4 @@ def _episode(thread: str, steps: Sequence[Step]) -> Episode:
         said |= {str(message.id): message for message in (*step.changed, *step.added)}
         asked += bool(step.pauses)
         above = step.checkpoint
-    return Episode(thread, tuple(calls), tuple(said.values()))
+    return Episode(thread, tuple(calls), tuple(said.values()), steps[-1].checkpoint)
