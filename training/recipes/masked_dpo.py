@@ -1,14 +1,10 @@
 """TRL's DPO trainer on pre-tokenised pairs with a mask for every token; imports torch and TRL."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
-
-if TYPE_CHECKING:
-    from .dpo import DpoConfig
 
 
 class MaskedPreferenceCollator(DataCollatorForPreference):
@@ -49,29 +45,3 @@ class MaskedDPOTrainer(DPOTrainer):
             *("prompt_ids", "chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask"),
             *("ref_chosen_logps", "ref_rejected_logps"),  # if they were computed before training
         ]
-
-
-def make_arguments(config: "DpoConfig", at_once: int, *, gpu: bool) -> DPOConfig:
-    """TRL's arguments for our config; a step reads its pairs in passes of ``at_once``."""
-    return DPOConfig(
-        output_dir=str(config.out.with_name(f".{config.out.name}.trainer")),
-        learning_rate=config.learning_rate,
-        beta=config.beta,
-        lr_scheduler_type="cosine",
-        warmup_steps=5,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps,
-        per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=config.batch_size // at_once,
-        max_length=None,
-        seed=config.seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would log 0 in place of a loss that is not a number
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        bf16=gpu,
-        activation_checkpointing=gpu,
-        dataloader_pin_memory=gpu,
-        use_cpu=not gpu,
-    )
