@@ -20,7 +20,6 @@ from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
 from ..nodes.models.slot import Slot
 from .evaluate import Comparison, compare
 from .export import export_pairs, export_sft
-from .grpo_helpdesk import HelpdeskRollout
 from .picture import draw_result
 from .recipes.dpo import DpoConfig, train_dpo
 from .recipes.grpo import GrpoConfig, train_grpo
@@ -29,7 +28,7 @@ from .recipes.report import TrainingReport, read_report
 from .recipes.sft import SftConfig, train_sft
 from .rollout import run_tasks, worlds_folder
 from .slots import SEED_POLICY, open_slot
-from .worlds.helpdesk import Task, make_tasks
+from .worlds.helpdesk import make_tasks
 from .worlds.helpdesk.agent import build_helpdesk
 from .worlds.helpdesk.database import make_world, write_world
 from .worlds.helpdesk.prompt import AGENT, SLOT
@@ -103,7 +102,7 @@ def run_quickstart(config: QuickstartConfig, stage: Stage) -> Quickstart:
             )
         with timed("export rows and pairs") as progress:
             _export(store, out, progress)
-        sft, dpo, grpo = _train(store, config, timed, tasks)
+        sft, dpo, grpo = _train(store, config, timed)
         with timed("register the candidate"):
             candidate = _register(store, (sft, dpo, grpo), before)
         with timed("evaluate both") as progress:
@@ -171,7 +170,7 @@ def _export(store: Store, out: Path, progress: Progress) -> None:
 
 
 def _train(
-    store: Store, config: QuickstartConfig, timed: Stage, tasks: list[Task]
+    store: Store, config: QuickstartConfig, timed: Stage
 ) -> tuple[TrainingReport, TrainingReport, TrainingReport]:
     models = config.out / "models"
     reports = []
@@ -182,13 +181,15 @@ def _train(
         dpo = DpoConfig(data=config.out / "pairs", base=str(sft.out), out=models / "dpo", seed=config.seed)
         reports.append(read_report(dpo.out) if dpo.out.exists() else train_dpo(dpo, progress=progress))
     with timed("train GRPO") as progress:
-        grpo = GrpoConfig(base=str(dpo.out), out=models / "grpo", steps=config.grpo_steps, seed=config.seed)
-        rollout = HelpdeskRollout(store, tasks, seed=config.seed)
-        if grpo.out.exists():
-            reports.append(read_report(grpo.out))
-        else:
-            reports.append(train_grpo(grpo, list(rollout.tasks), rollout, progress=progress))
-            rollout.record(reports[-1])
+        grpo = GrpoConfig(
+            AGENT,
+            base=str(dpo.out),
+            out=models / "grpo",
+            steps=config.grpo_steps,
+            tasks=config.tasks_per_tier,
+            seed=config.seed,
+        )
+        reports.append(read_report(grpo.out) if grpo.out.exists() else train_grpo(grpo, store, progress=progress))
     return reports[0], reports[1], reports[2]
 
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,9 @@ def play(
         known = {label.kind: label.value for label in labelled.get(thread, []) if label.source == source}
         place = folder / thread
         if "reward" in known:
-            judged = _judged_before(suite, task, place, float(known["reward"]))
-            return Trial(trial, _finished(store, suite, task, thread, judged))
+            from .rewards.stored import read_finished  # which reads what is played here
+
+            return Trial(trial, read_finished(store, thread, suite=suite, task=task))
         if stop.is_set():
             return None
         store.saver.delete_thread(thread)
@@ -93,7 +93,7 @@ def play(
         except Exception as error:
             if not keep_failures:
                 raise
-            finished = _finished(store, suite, task, thread, None, "failed")
+            finished = _finished(store, suite, task, thread, None, status="failed")
             return Trial(trial, finished, f"{type(error).__name__}: {error}")
         finally:
             suite.close(place)
@@ -104,9 +104,10 @@ def play(
         if temperature is not None:
             configurable["temperature"] = temperature
         metadata = {"task": task.id, "trial": trial}
+        approved: list[str] = []
         try:
             outcome = run_thread(graph, thread, task.text, metadata=metadata, configurable=configurable)
-            _to_the_end(graph, suite, task, outcome)
+            _to_the_end(graph, suite, task, outcome, approved)
         except ContextOverflow:
             pass  # judged as it stands
         judged = suite.judge(task, place, read_messages(store, thread))
@@ -117,7 +118,7 @@ def play(
                 Label(thread, None, None, "success", float(judged.success), source),
             ],
         )
-        return _finished(store, suite, task, thread, judged)
+        return _finished(store, suite, task, thread, judged, approved=approved)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="episode") as pool:
         futures = [pool.submit(one, *item) for item in wanted]
@@ -186,18 +187,15 @@ def status_of(messages: Sequence[BaseMessage]) -> Status:
     return "truncated" if finish == "length" else "done"
 
 
-def _judged_before(suite: Suite, task: SuiteTask, place: Path, reward: float) -> Judged:
-    """What a label remembers of a judgement: k/n in lowest terms; the right answer is asked for in a world anew."""
-    share = Fraction(reward).limit_denominator(10_000)
-    suite.start(task, place)
-    try:
-        return Judged(share.numerator, share.denominator, suite.judge(task, place, []).expected)
-    finally:
-        suite.close(place)
-
-
 def _finished(
-    store: Store, suite: Suite, task: SuiteTask, thread: str, judged: Judged | None, status: Status | None = None
+    store: Store,
+    suite: Suite,
+    task: SuiteTask,
+    thread: str,
+    judged: Judged | None,
+    *,
+    approved: Sequence[str] = (),
+    status: Status | None = None,
 ) -> Finished:
     try:
         messages = read_messages(store, thread)
@@ -210,15 +208,17 @@ def _finished(
         judged=judged,
         needed=suite.needed(task),
         status=status or status_of(messages),
+        approved=approved,
     )
 
 
-def _to_the_end(graph: Any, suite: Suite, task: SuiteTask, outcome: Outcome) -> None:
-    """Play the reviewer and the user until the thread is done."""
+def _to_the_end(graph: Any, suite: Suite, task: SuiteTask, outcome: Outcome, approved: list[str]) -> None:
+    """Play the reviewer and the user until the thread is done; questions that were agreed to go to ``approved``."""
     replied = False
     for _ in range(MAX_QUESTIONS):
         if outcome.status == "paused":
             answers = [suite.review(task, question) for question in outcome.questions]
+            approved += [answer["id"] for answer in answers if answer["type"] in ("approve", "edit")]
             outcome = answer_thread(graph, outcome.thread, answers)
             continue
         reply = None if replied else suite.reply(task, outcome.answer or "")

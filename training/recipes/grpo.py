@@ -1,124 +1,165 @@
 """Group relative policy optimisation (Shao et al. 2024) on episodes that the real graph plays.
 
-TRL's GRPOTrainer does the work; its ``rollout_func`` runs tasks as threads of the agent, with the
-policy in training behind the slot. The old logprobs are those recorded while sampling, at the sampling
-temperature, and tokens that the policy did not sample are masked out.
+Each generation draws tasks of a suite, plays every one of them several times as ordinary threads of the compiled agent,
+with the policy in training behind its slots, scores them, and shares the outcome out among their tokens; TRL's
+GRPOTrainer takes the optimiser steps. The old logprobs are those recorded while sampling. What the options mean, and
+what happens to episodes that crash or run out, is in ``docs/grpo.md``.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ...errors import BadDataset
-from .harness import quiet
-from .report import Progress, TrainingReport, refuse_overwriting, save_folder
+from annotated_types import Ge, Gt
+
+from ..credit.advantages import Credit
+from ..curriculum import Curriculum
+from .harness import arguments_of, open_policy, run_trainer
+from .losses import Loss, Ratio, loss_arguments
+from .processes import is_main_process, process_count
+from .report import Progress, TrainingReport, refuse_overwriting, work_folder
+from .settings import Lora, Run
 
 if TYPE_CHECKING:
-    from ...nodes.models.local import LocalChatModel
+    from ...checkpoints.store import Store
+    from ..rewards.compose import Rewards
+    from ..suites import Suite
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
-    """One episode, as GRPO needs it; all lists but the first are aligned."""
+@dataclass(frozen=True)
+class Forks:
+    """What is spent on step values with ``credit.assign = "forks"``."""
 
-    prompt_ids: list[int]
-    completion_ids: list[int]
-    env_mask: list[int]
-    """1 where the policy sampled the token."""
-    logprobs: list[float]
-    """Recorded while sampling; 0 where the token was given."""
-    reward: float
-
-
-Rollout = Callable[["LocalChatModel", Sequence[str], int], list[GroupRow]]
-"""From the policy, task ids (an id may occur several times) and the step to one row per id, in order."""
+    k: Annotated[int, "Continuations from the state before each turn.", Ge(1)] = 4
+    steps: Annotated[Literal["all", "disagree"], "All turns, or those where siblings of other outcome part."] = "all"
+    budget: Annotated[int | None, "At most so many continuations a generation; late turns go without first."] = None
 
 
 @dataclass(frozen=True)
 class GrpoConfig:
     """Settings of one run; the defaults suit the seed policy."""
 
-    base: str
-    out: Path
-    steps: int = 4
-    learning_rate: float = 5e-5
-    tasks_per_step: int = 12
-    group_size: int = 8
-    temperature: float = 1.0
-    seed: int = 0
+    suite: Annotated[str, "The suite whose tasks are played: helpdesk, reasoning, or file.py:make_suite."]
+    base: Annotated[str, "The model to train: a folder, an adapter's folder, or a hub name."]
+    out: Annotated[Path, "The new model folder; it must not exist."]
+    steps: Annotated[int, "Optimiser steps.", Ge(1)] = 4
+    max_steps: Annotated[int, "Fewer steps than that; -1 leaves it to steps.", Ge(-1)] = -1
+    learning_rate: Annotated[float, "Learning rate; it stays the same.", Gt(0)] = 5e-5
+    tasks: Annotated[int, "Training tasks of each tier to draw from.", Ge(1)] = 60
+    tasks_per_step: Annotated[int, "Tasks of a generation, over all processes.", Ge(1)] = 12
+    group_size: Annotated[int, "Episodes of each task.", Ge(2)] = 8
+    minibatches: Annotated[int, "Steps that share the episodes of a generation out among them.", Ge(1)] = 1
+    iterations: Annotated[int, "Times that a generation is gone through.", Ge(1)] = 1
+    temperature: Annotated[float, "Of sampling, and of the probabilities that are trained.", Gt(0)] = 1.0
+    max_new_tokens: Annotated[int, "Tokens of one answer.", Ge(1)] = 128
+    workers: Annotated[int, "Episodes played at a time.", Ge(1)] = 64
+    loss: Annotated[Loss, "TRL's name of the loss."] = "dapo"
+    epsilon: Annotated[float, "How far a ratio may fall below 1; above it too, if nothing else is said.", Gt(0)] = 0.2
+    epsilon_high: Annotated[float | None, "How far it may rise; for cispo where it is cut (5).", Gt(0)] = None
+    ratio: Annotated[Ratio, "Ratios of tokens or whole rows; auto: sequence for luspo, else token."] = "auto"
+    beta: Annotated[float, "How strongly the policy is held to the base, by KL.", Ge(0)] = 0.0
+    off_policy_limit: Annotated[
+        float | None, "Mask rows with negative advantage whose mean KL from the sampler is larger.", Gt(0)
+    ] = None
+    length_scale: Annotated[int, "dr_grpo: the tokens that every episode's sum is divided by.", Ge(1)] = 256
+    truncated: Annotated[
+        Literal["reward", "leave_out"], "Episodes that ran out of calls, tokens or context: as judged, or not at all."
+    ] = "reward"
+    failed: Annotated[
+        Literal["leave_out", "reward"], "Episodes that an exception stopped: not at all, or as rewards take them (0)."
+    ] = "leave_out"
+    resample: Annotated[int, "Rounds in which other tasks replace those whose rewards are all equal.", Ge(0)] = 0
+    train_slots: Annotated[tuple[str, ...], "The agent's slots that are trained; none named is all of them."] = ()
+    seed: Annotated[int, "Of tasks, sampling, shuffling, and adapters' first weights."] = 0
+    frozen: Annotated[
+        Mapping[str, str], "Slots that are not trained, each with a model SPEC; of others it is the live version."
+    ] = field(default_factory=dict)
+    rewards: Annotated[
+        Mapping[str, float | Mapping[str, Any]],
+        "Rewards and their weights; in place of a weight a table with weight and parameters.",
+    ] = field(default_factory=lambda: {"partial": 1.0})
+    credit: Credit = Credit()
+    forks: Forks = Forks()
+    curriculum: Curriculum = Curriculum()
+    lora: Lora = Lora()
+    run: Run = Run()
+
+    @property
+    def updates(self) -> int:
+        """Optimiser steps that a generation serves; its rows are at most one less than that stale."""
+        return self.minibatches * self.iterations
 
 
 def train_grpo(
-    config: GrpoConfig, tasks: Sequence[str], rollout: Rollout, *, progress: Progress | None = None
+    config: GrpoConfig, store: "Store", *, suite: "Suite | None" = None, progress: Progress | None = None
 ) -> TrainingReport:
-    """Train on ``tasks`` (their ids) and write a complete model folder.
+    """Train and write a model folder; the episodes are threads in ``store``, named in its ``training.json``.
+
+    ``suite`` is played in place of the one that the config names.
 
     Raises:
         BadDataset: fewer tasks than one step draws.
-        BadModelFolder, TrainingFailed: as ``train_sft``.
+        UnknownSuite, BadReward, BadCredit
+        BadModelFolder, TrainingFailed: as ``train_sft``; also if every episode of a generation failed.
     """
+    from ...checkpoints.data_sets import record_data_set
+    from ..rewards.configured import open_rewards
+    from ..suites import open_suite
+
     refuse_overwriting(config.out)
-    from .watch import Watch, losses_of
-
-    watch = Watch(progress)
-    played: list[GroupRow] = []
-
-    def kept(model: "LocalChatModel", wanted: Sequence[str], step: int) -> list[GroupRow]:
-        rows = rollout(model, wanted, step)
-        played.extend(rows)
-        return rows
-
-    trainer, tokenizer = make_trainer(config, tasks, kept)
-    trainer.add_callback(watch)
-    result = trainer.train()
-    report = TrainingReport(
-        method="grpo",
-        out=config.out,
-        steps=trainer.state.global_step,
-        losses=losses_of(trainer.state.log_history),
-        seconds=result.metrics["train_runtime"],
-        tokens=trainer.tokens_seen,
-        config={
-            **asdict(config),
-            "mean_rewards": trainer.mean_rewards,
-            "data": {"digest": _digest(played), "rows": len(played)},
-        },
-    )
-    save_folder(trainer.model.eval(), tokenizer, report)
+    with open_rewards(config.rewards, store) as rewards:
+        trainer, tokenizer = make_trainer(config, store, suite or open_suite(config.suite), rewards)
+        played = trainer.source.data
+        report = run_trainer(trainer, config, method="grpo", tokenizer=tokenizer, data=played, progress=progress)
+    if is_main_process():
+        record_data_set(store, digest=played["digest"], kind="grpo", folder=str(report.out), threads=played.threads())
     return report
 
 
-def _digest(rows: Sequence[GroupRow]) -> str:
-    """Of what was trained on, so that a version can be traced to the threads of its episodes."""
-    digest = sha256()
-    for row in rows:
-        digest.update(dumps([row.prompt_ids, row.completion_ids, row.env_mask, row.reward]).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def make_trainer(config: GrpoConfig, tasks: Sequence[str], rollout: Rollout) -> tuple[Any, Any]:
-    """TRL's trainer with our episodes, and the tokenizer."""
-    import torch
+def make_trainer(config: GrpoConfig, store: "Store", suite: "Suite", rewards: "Rewards") -> tuple[Any, Any]:
+    """TRL's trainer with episodes of ``suite``, and the tokenizer."""
     from datasets import Dataset
+    from trl.trainer.grpo_config import GRPOConfig
 
-    from ...nodes.models.folder import load_model
-    from .rollout_grpo import RolloutGRPOTrainer, make_arguments
+    from .live_groups import LiveGroups
+    from .rollout_grpo import RolloutGRPOTrainer
+    from .step_notes import StepNotes
 
-    if len(tasks) < config.tasks_per_step:
-        raise BadDataset(
-            f"GRPO draws {config.tasks_per_step} tasks for each step, but {len(tasks)} were given; "
-            "give more of a suite's training tasks, or a smaller tasks_per_step"
-        )
-    model, tokenizer = load_model(config.base)
+    model, tokenizer, peft_config = open_policy(config)
+    notes = StepNotes(work_folder(config.out) / "steps.jsonl", writes=is_main_process())
+    source = LiveGroups(store, suite, config, rewards, notes, tokenizer)
+    steps = config.steps if config.max_steps < 0 else min(config.steps, config.max_steps)
+    adapted = peft_config is not None or hasattr(model, "peft_config")
+    given = arguments_of(config, at_once=config.tasks_per_step * config.group_size // process_count())
     trainer = RolloutGRPOTrainer(
         model=model,
-        args=make_arguments(config, gpu=torch.cuda.is_available()),
-        train_dataset=Dataset.from_list([{"prompt": task} for task in tasks]),
+        args=GRPOConfig(
+            **{**given, "max_steps": steps},
+            **loss_arguments(config),
+            beta=config.beta if adapted else 0.0,  # else the trainer holds the reference itself
+            num_generations=config.group_size,
+            temperature=config.temperature,
+        ),
+        beta=config.beta,
+        minibatches=config.minibatches,
+        iterations=config.iterations,
+        tokens_at_once=config.run.tokens_at_once,
+        source=source,
+        notes=notes,
+        train_dataset=Dataset.from_list([{"prompt": str(place)} for place in range(config.tasks_per_step)]),
         processing_class=tokenizer,
-        rollout=rollout,
+        peft_config=peft_config,
     )
-    quiet(trainer)
     return trainer, tokenizer
+
+
+def run_name(config: GrpoConfig) -> str:
+    """What the threads and versions of this run begin with: equal for equal settings and base, so that a run that is
+    started again finds its episodes."""
+    told = repr(replace(config, out=Path(config.out.name), run=Run())).encode()
+    folder = Path(config.base).expanduser()
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        told += f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode()
+    return f"grpo-{config.out.name}-{sha256(told).hexdigest()[:6]}"
