@@ -19,6 +19,9 @@ from .resume import mark_complete
 CURVES = {
     "reward": ("reward",),
     "kl": ("kl",),
+    "behaviour_kl": ("ratio/kl",),
+    "ratio_max": ("ratio/max",),
+    "clipped": ("ratio/clipped",),
     "accuracy": ("rewards/accuracies", "accuracy", "mean_token_accuracy"),
     "margin": ("rewards/margins", "margin"),
     "entropy": ("entropy",),
