@@ -16,10 +16,11 @@ from annotated_types import Ge, Gt
 
 from ..credit.advantages import Credit
 from ..curriculum import Curriculum
-from .harness import arguments_of, open_policy, run_trainer
-from .losses import Loss, Ratio, loss_arguments
-from .processes import is_main_process, process_count
-from .report import Progress, TrainingReport, refuse_overwriting, work_folder
+from .group_trainer import make_group_trainer, notes_of
+from .harness import open_policy, run_trainer
+from .losses import Loss, Ratio
+from .processes import is_main_process
+from .report import Progress, TrainingReport, refuse_overwriting
 from .settings import Lora, Run
 
 if TYPE_CHECKING:
@@ -120,39 +121,21 @@ def train_grpo(
 
 def make_trainer(config: GrpoConfig, store: "Store", suite: "Suite", rewards: "Rewards") -> tuple[Any, Any]:
     """TRL's trainer with episodes of ``suite``, and the tokenizer."""
-    from datasets import Dataset
-    from trl.trainer.grpo_config import GRPOConfig
-
     from .live_groups import LiveGroups
-    from .rollout_grpo import RolloutGRPOTrainer
-    from .step_notes import StepNotes
 
-    model, tokenizer, peft_config = open_policy(config)
-    notes = StepNotes(work_folder(config.out) / "steps.jsonl", writes=is_main_process())
-    source = LiveGroups(store, suite, config, rewards, notes, tokenizer)
-    steps = config.steps if config.max_steps < 0 else min(config.steps, config.max_steps)
-    adapted = peft_config is not None or hasattr(model, "peft_config")
-    given = arguments_of(config, at_once=config.tasks_per_step * config.group_size // process_count())
-    trainer = RolloutGRPOTrainer(
-        model=model,
-        args=GRPOConfig(
-            **{**given, "max_steps": steps},
-            **loss_arguments(config),
-            beta=config.beta if adapted else 0.0,  # else the trainer holds the reference itself
-            num_generations=config.group_size,
-            temperature=config.temperature,
-        ),
-        beta=config.beta,
-        minibatches=config.minibatches,
-        iterations=config.iterations,
-        tokens_at_once=config.run.tokens_at_once,
-        source=source,
-        notes=notes,
-        train_dataset=Dataset.from_list([{"prompt": str(place)} for place in range(config.tasks_per_step)]),
-        processing_class=tokenizer,
-        peft_config=peft_config,
+    policy = open_policy(config)
+    notes = notes_of(config)
+    trainer = make_group_trainer(
+        config,
+        policy,
+        LiveGroups(store, suite, config, rewards, notes, policy.tokenizer),
+        notes,
+        steps=config.steps if config.max_steps < 0 else min(config.steps, config.max_steps),
+        temperature=config.temperature,
+        groups=config.tasks_per_step,
+        group_size=config.group_size,
     )
-    return trainer, tokenizer
+    return trainer, policy.tokenizer
 
 
 def run_name(config: GrpoConfig) -> str:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps
-from os import environ
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from .generation_note import component_means, joined, note_of
 from .group_rows import EpisodeRows, episode_rows
 from .grpo import GrpoConfig, run_name
 from .losses import BY_SEQUENCE
-from .processes import process_count
+from .processes import process_count, process_number
 from .step_notes import StepNotes
 
 
@@ -130,7 +129,7 @@ class LiveGroups:
         rng = random.Random(f"{self.config.seed}/{begins}")
         chosen = draw_tasks(self.tasks, self.config.tasks_per_step, drawn, weights, rng)
         used = {task.id for task in chosen}
-        mine = slice(int(environ.get("RANK", "0")), None, process_count())
+        mine = slice(process_number(), None, process_count())
         yield chosen[mine], 0
         own = self.tasks[mine]
         for _ in range(self.config.resample):

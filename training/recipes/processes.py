@@ -11,9 +11,14 @@ def process_count() -> int:
     return int(environ.get("WORLD_SIZE", "1"))
 
 
+def process_number() -> int:
+    """Which of them this is, from 0."""
+    return int(environ.get("RANK", "0"))
+
+
 def is_main_process() -> bool:
     """Whether this process writes and prints; the others only compute."""
-    return int(environ.get("RANK", "0")) == 0
+    return process_number() == 0
 
 
 def local_rank() -> int:
