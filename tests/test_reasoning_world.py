@@ -1,6 +1,7 @@
 """The world of reasoning-gym: its tasks, the calculator, who scores what, and episodes through the agent."""
 
 import doctest
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -206,3 +207,24 @@ def test_without_reasoning_gym_the_error_names_the_extra(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(MissingLibrary, match=r"pip install 'threadmill\[worlds\]'"):
         open_suite("reasoning").tasks("train", 1, 0)
+
+
+@pytest.mark.parametrize("name", ["gsm", "lists"])
+def test_the_suites_of_the_docs_are_suites(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parent.parent / "docs/worlds.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"<!-- {name}.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.py").write_text(code, encoding="utf-8")
+    suite = open_suite(f"{name}.py:make_suite")
+    tasks = suite.tasks("train", 2, 0)
+    assert len(tasks) == 4
+    if name == "gsm":
+        assert [task.score(task.item["answer"]) for task in tasks] == [1.0] * 4
+        return
+    call = {"name": "add_item", "args": {"item": "milk"}, "id": "a"}
+    script = [AIMessage("", tool_calls=[call]), AIMessage("milk is on the list")]
+    with open_store("sqlite:///runs.db") as store:
+        slots = {"lists.think": Slot.fixed("lists.think", ScriptedModel(script * 2), "script")}
+        trials = play(store, suite, [tasks[0], tasks[2]], slots, trials=1, seed=0, workers=1)
+    assert [task.text for task in (tasks[0], tasks[2])] == ["We need milk.", "We need milk and bread."]
+    assert [(trial.finished.met, trial.finished.conditions) for trial in trials] == [(2, 2), (1, 3)]
