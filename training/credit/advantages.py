@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from ...errors import BadCredit
 from .baselines import Baseline, Scale, baselines, divisor
@@ -53,12 +53,13 @@ class Played:
 class Credit:
     """How an outcome is shared out among the turns that led to it."""
 
-    assign: Assign = "outcome"
-    gamma: float = 1.0
-    """Discount of each turn, above 0 and at most 1; ``outcome`` and ``forks`` have none."""
-    baseline: Baseline = "mean"
+    assign: Annotated[Assign, "How the outcome is shared out among turns; forks: by values of continuations."] = (
+        "outcome"
+    )
+    gamma: Annotated[float, "Discount of each turn, above 0 and at most 1; outcome and forks have none."] = 1.0
+    baseline: Annotated[Baseline, "What of the group a return is compared with."] = "mean"
     """With ``forks`` only for turns in front of the first value."""
-    scale: Scale = "group"
+    scale: Annotated[Scale, "What the spread that advantages are divided by is taken over."] = "group"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.gamma <= 1.0:
