@@ -1,78 +1,98 @@
-"""GRPO through a rollout function: recorded logprobs are the old ones, given tokens get no gradient."""
+"""GRPO's trainer: recorded logprobs are the old ones, ratios are what one computes by hand, given tokens get no gradient."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from threadmill.errors import BadDataset
-from threadmill.training.recipes.grpo import GroupRow, GrpoConfig, make_trainer, train_grpo
+from grpo_world import sample, source_of
+from threadmill.nodes.models.folder import load_model
+from threadmill.training.credit.advantages import Credit
+from threadmill.training.recipes.credited import Member
+from threadmill.training.recipes.group_rows import GroupRow
+from threadmill.training.recipes.group_trainer import make_group_trainer, notes_of
+from threadmill.training.recipes.grpo import GrpoConfig
+from threadmill.training.recipes.harness import open_policy
+from threadmill.training.recipes.settings import Lora, Run
 
-CONFIG: dict[str, Any] = {"steps": 2, "tasks_per_step": 2, "group_size": 2, "learning_rate": 1e-3}
-
-
-def play(model: Any, tasks: Sequence[str], step: int) -> list[GroupRow]:
-    """Two sampled tokens, two given ones, one more sampled; the first trial of a task succeeds."""
-    rows = []
-    for i, _ in enumerate(tasks):
-        prompt = [300, 301, 302]
-        first = model.voice.decoder.submit(prompt, max_new_tokens=2, temperature=1.0, seed=i).result()
-        seen = [*prompt, *first.ids, 320, 321]
-        second = model.voice.decoder.submit(seen, max_new_tokens=1, temperature=1.0, seed=i + 50).result()
-        rows.append(
-            GroupRow(
-                prompt_ids=prompt,
-                completion_ids=[*first.ids, 320, 321, *second.ids],
-                env_mask=[1] * len(first.ids) + [0, 0, 1],
-                logprobs=[*first.logprobs, 0.0, 0.0, *second.logprobs],
-                reward=float(i % 2 == 0),
-            )
-        )
-    return rows
+WARM = 0.7
+RAW = Credit(scale="none")
 
 
-def test_two_steps_move_the_weights(tmp_path: Path, tiny_folder: Path) -> None:
-    asked: list[tuple[int, int, int]] = []
-
-    def rollout(model: Any, tasks: Sequence[str], step: int) -> list[GroupRow]:
-        asked.append((step, len(tasks), len(set(tasks))))
-        return play(model, tasks, step)
-
-    report = train_grpo(GrpoConfig(str(tiny_folder), tmp_path / "out", **CONFIG), ["a", "b", "c"], rollout)
-    assert asked == [(0, 4, 2), (1, 4, 2)]
-    assert report.config["mean_rewards"] == [0.5, 0.5]
-    assert report.steps == 2
-    assert report.config["data"]["rows"] == 8
-    assert len(report.config["data"]["digest"]) == 64
-    assert (report.out / "model.safetensors").exists()
+@pytest.fixture(scope="module")
+def rows(tiny_folder: Path) -> list[GroupRow]:
+    """Four episodes that the tiny model sampled at temperature 0.7."""
+    model, tokenizer = load_model(str(tiny_folder), device="cpu")
+    return [sample(model.eval(), tokenizer, WARM, seed) for seed in range(4)]
 
 
-def test_old_logprobs_are_the_recorded_ones_and_the_mask_holds(tmp_path: Path, tiny_folder: Path) -> None:
-    trainer, _ = make_trainer(GrpoConfig(str(tiny_folder), tmp_path / "out", **CONFIG), ["a", "b", "c"], play)
+def trainer_of(tiny_folder: Path, out: Path, source: Any, steps: int = 2, **settings: Any) -> Any:
+    config = GrpoConfig("chats", str(tiny_folder), out, learning_rate=1e-2, **{"run": Run(save_every=0), **settings})
+    made = make_group_trainer(
+        config, open_policy(config), source, notes_of(config), steps=steps, temperature=WARM, groups=1, group_size=4
+    )
+    made.current_gradient_accumulation_steps = 1  # set by train() otherwise
+    return made
+
+
+def group(rows: Sequence[GroupRow], *rewards: float) -> list[Member]:
+    return [
+        Member(f"t{at}", reward, [row], sampled_at=0)
+        for at, (row, reward) in enumerate(zip(rows, rewards, strict=True))
+    ]
+
+
+def probabilities(model: Any, row: GroupRow) -> torch.Tensor:
+    """Log-probabilities of the sampled tokens of ``row``, as one writes it down."""
+    ids = torch.tensor([row.prompt_ids + row.completion_ids])
+    with torch.no_grad():
+        logs = (model(ids).logits[0].float() / WARM).log_softmax(-1)
+    places = [len(row.prompt_ids) + at for at, bit in enumerate(row.env_mask) if bit]
+    return torch.stack([logs[place - 1, ids[0, place]] for place in places])
+
+
+def test_ratios_are_one_at_first_and_then_what_the_weights_say(
+    tmp_path: Path, tiny_folder: Path, rows: list[GroupRow]
+) -> None:
+    source = source_of([group(rows, 1.0, 0.0, 1.0, 0.0)], RAW)
+    once = trainer_of(tiny_folder, tmp_path / "once", source, steps=1)
+    once.train()
+    twice = trainer_of(tiny_folder, tmp_path / "twice", source, steps=2, iterations=2)
+    twice.train()
+    first, second = twice.notes.of("update")
+    assert first["ratio"]["mean"] == pytest.approx(1.0, abs=1e-4)
+    assert first["ratio"]["kl"] == pytest.approx(0.0, abs=1e-6)
+    now = torch.cat([probabilities(once.model.eval(), row) for row in rows])
+    then = torch.tensor([value for row in rows for value, bit in zip(row.logprobs, row.env_mask, strict=True) if bit])
+    ratios = (now - then).exp()
+    assert (ratios - 1).abs().max() > 0.05
+    assert second["ratio"]["mean"] == pytest.approx(float(ratios.mean()), abs=1e-4)
+    assert second["ratio"]["max"] == pytest.approx(float(ratios.max()), abs=1e-3)
+    assert second["ratio"]["effective"] == pytest.approx(float(ratios.sum() ** 2 / 12 / (ratios**2).sum()), abs=1e-4)
+    better = torch.tensor([1.0] * 3 + [-1.0] * 3 + [1.0] * 3 + [-1.0] * 3)  # the advantage's sign, token by token
+    clipped = ((ratios > 1.2) & (better > 0)) | ((ratios < 0.8) & (better < 0))
+    assert second["ratio"]["clipped"] == pytest.approx(float(clipped.float().mean()))
+    assert [first["staleness"], second["staleness"]] == [0, 1]
+
+
+def test_old_logprobs_are_the_recorded_ones_and_the_mask_holds(
+    tmp_path: Path, tiny_folder: Path, rows: list[GroupRow]
+) -> None:
+    trainer = trainer_of(tiny_folder, tmp_path / "out", source_of([group(rows, 1.0, 0.0, 1.0, 0.0)], RAW))
     trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1  # set by train() otherwise
-    inputs = next(iter(trainer.get_train_dataloader()))
-    batch = trainer._generate_and_score_completions(inputs)
+    (((batch,),)) = trainer._generation([{"prompt": "0"}] * 4, 0)
     assert batch["tool_mask"].tolist() == [[1, 1, 0, 0, 1]] * 4
-    again = trainer._get_per_token_logps_and_entropies(
-        trainer.model,
-        torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-        torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-        logits_to_keep=5,
-    )[0]
-    sampled = batch["tool_mask"].bool()
-    assert torch.equal(batch["old_per_token_logps"], batch["sampling_per_token_logps"])
-    assert (again - batch["old_per_token_logps"])[sampled].abs().max() < 1e-4
-
+    assert batch["advantages"].abs().tolist() == [[0.5, 0.5, 0.0, 0.0, 0.5]] * 4
     hidden: list[torch.Tensor] = []
 
-    def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:
+    def keep(module: Any, args: Any, output: Any) -> None:
         if output.requires_grad:
             output.retain_grad()
             hidden.append(output)
 
-    hook = trainer.model.model.norm.register_forward_hook(keep, with_kwargs=True)
+    hook = trainer.model.model.norm.register_forward_hook(keep)
     trainer.compute_loss(trainer.model, batch).backward()
     hook.remove()
     gradient = hidden[-1].grad
@@ -81,8 +101,60 @@ def test_old_logprobs_are_the_recorded_ones_and_the_mask_holds(tmp_path: Path, t
     assert (gradient.abs().sum(-1) > 0).int().tolist() == [[0, 0, 1, 1, 0, 0, 1, 0]] * 4
 
 
-@pytest.mark.parametrize("tasks", [[], ["a", "b", "c"]])
-def test_fewer_tasks_than_a_step_draws_are_refused(tmp_path: Path, tiny_folder: Path, tasks: list[str]) -> None:
-    with pytest.raises(BadDataset, match=rf"draws 12 tasks for each step, but {len(tasks)} were given"):
-        train_grpo(GrpoConfig(str(tiny_folder), tmp_path / "out"), tasks, play)
-    assert list(tmp_path.iterdir()) == []
+def gradient_of(trainer: Any) -> torch.Tensor:
+    trainer.model.train()
+    trainer.model.zero_grad()
+    trainer.state.global_step = 0
+    trainer.training_step(trainer.model, [{"prompt": "0"}] * 4)
+    return torch.cat([weight.grad.flatten() for weight in trainer.model.parameters()])
+
+
+@pytest.mark.parametrize("loss", ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"])
+def test_neither_passes_nor_groups_without_variance_change_the_step(
+    tmp_path: Path, tiny_folder: Path, rows: list[GroupRow], loss: Any
+) -> None:
+    groups = [group(rows, 1.0, 0.0, 0.5, 0.0), group(rows, 1.0, 1.0, 1.0, 1.0)]
+    skipping = trainer_of(
+        tiny_folder,
+        tmp_path / "skipping",
+        source_of(groups, RAW, by_sequence=loss in ("grpo", "sapo")),
+        loss=loss,
+        run=Run(save_every=0, tokens_at_once=16),
+    )
+    assert len(skipping.source(None, 0).rows) == 4
+    everything = skipping.source(None, 0)
+    nothing = everything.rows[0].advantages
+    plain = [*everything.rows, *(type(one)(one.row, [0.0] * len(nothing), 0) for one in everything.rows)]
+    whole = trainer_of(tiny_folder, tmp_path / "whole", lambda model, step: kept, loss=loss)
+    kept = type(everything)(plain, everything.rewards, everything.tokens)
+    with_passes, at_once = gradient_of(skipping), gradient_of(whole)
+    assert len(skipping._steps[0]) == 2
+    assert len(whole._steps[0]) == 1
+    assert at_once.abs().max() > 1e-4
+    assert torch.allclose(with_passes, at_once, atol=1e-6)
+
+
+def test_a_generation_without_variance_leaves_the_weights_as_they_are(
+    tmp_path: Path, tiny_folder: Path, rows: list[GroupRow]
+) -> None:
+    trainer = trainer_of(tiny_folder, tmp_path / "out", source_of([group(rows, 1.0, 1.0, 1.0, 1.0)], RAW))
+    before = deepcopy(trainer.model.state_dict())
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert [note["rows"] for note in trainer.notes.of("update")] == [0, 0]
+
+
+@pytest.mark.parametrize("lora", [Lora(), Lora(rank=2)])
+def test_the_reference_is_the_policy_at_the_start(
+    tmp_path: Path, tiny_folder: Path, rows: list[GroupRow], lora: Lora
+) -> None:
+    source = source_of([group(rows, 1.0, 0.0, 1.0, 0.0)], RAW)
+    trainer = trainer_of(tiny_folder, tmp_path / "out", source, steps=3, beta=0.1, lora=lora)
+    trainer.train()
+    kl = [line["kl"] for line in trainer.state.log_history if "kl" in line]
+    assert kl[0] == pytest.approx(0.0, abs=1e-6)
+    assert kl[2] > 1e-6
+    if not lora.rank:
+        start = load_model(str(tiny_folder), device="cpu")[0].state_dict()
+        assert all(torch.equal(value, start[name]) for name, value in trainer.ref_model.state_dict().items())
