@@ -108,6 +108,7 @@ def _continue(line: list[Path], below: str, lora: "Lora", dtype: str | None) -> 
     for deeper in reversed(line[1:-1]):
         model = merge_adapter(model, deeper)
     _name(model, below)
+    _look_at_head(folder, config, model)
     config.base_model_name_or_path = model.name_or_path
     config.task_type = "CAUSAL_LM"
     config.inference_mode = False
@@ -116,17 +117,18 @@ def _continue(line: list[Path], below: str, lora: "Lora", dtype: str | None) -> 
         adapted: Any = get_peft_model(model, config)
         loaded = adapted.load_adapter(str(folder), ADAPTER, is_trainable=True)
     except Exception as error:  # whatever PEFT makes of weights that do not fit
-        raise BadAdapter(f"the adapter {str(folder)!r} cannot be trained further: {error}") from error
+        mismatch = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), None)
+        if mismatch is None:
+            raise BadAdapter(f"the adapter {str(folder)!r} cannot be trained further: {error}") from error
+        raise BadAdapter(
+            f"the weights of the adapter {str(folder)!r} do not fit: {mismatch.rstrip('.')}; its config says rank "
+            f"{config.r} and the base {below!r}: correct adapter_config.json, or train a new adapter"
+        ) from error
     odd = [*loaded.missing_keys, *loaded.unexpected_keys]
     if odd:
         raise BadAdapter(
             f"the adapter {str(folder)!r} does not fit its base {below!r}: {len(odd)} tensors have no counterpart, "
             f"such as {odd[0]!r}; correct base_model_name_or_path in its adapter_config.json, or train a new adapter"
-        )
-    if hasattr(model.get_output_embeddings(), "active_adapters"):
-        raise BadAdapter(
-            f"the adapter {str(folder)!r} changes the model's output layer, which TRL reads past, so that would never "
-            "be trained; open it as a version, save it as full weights, and train a new adapter on those"
         )
     return Policy(adapted, read_tokenizer(line)[0], None)
 
@@ -145,6 +147,17 @@ def _look_at_settings(folder: Path, config: Any, lora: "Lora") -> None:
             raise BadConfig(
                 f"lora.{name} = {value}, but the base {str(folder)!r} is an adapter with {name} {own[name]}, which is "
                 f"trained further as it is; leave lora.{name} out, or take its base to train a new adapter"
+            )
+
+
+def _look_at_head(folder: Path, config: Any, model: Any) -> None:
+    head = next(name for name, module in model.named_modules() if module is model.get_output_embeddings())
+    targets = config.target_modules if isinstance(config.target_modules, list | set) else ()
+    for name in (*targets, *(config.modules_to_save or ())):
+        if head == name or head.endswith(f".{name}"):
+            raise BadAdapter(
+                f"the adapter {str(folder)!r} changes the model's output layer {head!r}, which TRL reads past, so that "
+                "would never be trained; open it, save it as full weights, and train a new adapter on those"
             )
 
 
