@@ -1,5 +1,6 @@
-"""Progress on stderr: a bar for long work, silent where stderr is not a terminal but for a line a stage."""
+"""Progress on stderr: a bar for long work; where stderr is no terminal, a line now and then."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ FORMS = {
     "tokens_per_second": "{:.0f} tokens/s",
 }
 """What is shown behind the bar; a recipe may tell more."""
+LINE_EVERY_S = 30.0
 
 
 @contextmanager
@@ -37,10 +39,17 @@ def progress_bar(name: str) -> Iterator[Callable[..., None]]:
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=None, note="")
+        began = told_at = time.monotonic()
 
         def advance(done: int, total: int, loss: float | None = None, **figures: float) -> None:
+            nonlocal told_at
             told = {**({} if loss is None else {"loss": loss}), **figures}
             note = " ".join(FORMS[name].format(value) for name, value in told.items() if name in FORMS)
             bar.update(task, completed=done, total=total, note=note)
+            now = time.monotonic()
+            if not console.is_terminal and now - told_at > LINE_EVERY_S and done:
+                told_at = now
+                left = (now - began) / done * (total - done)
+                console.print(f"{name} {done}/{total}, {left / 60:.0f} min left {note}".rstrip(), soft_wrap=True)
 
         yield advance

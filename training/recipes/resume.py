@@ -42,7 +42,7 @@ def begin_or_go_on(config: Any, digest: str | None) -> Path | None:
     if other:
         changes = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in other)
         raise TrainingFailed(
-            f"an unfinished run for {config.out} stopped at step {_step(checkpoint)}, but had other settings: "
+            f"an unfinished run for {config.out} stopped at step {step_of(checkpoint)}, but had other settings: "
             f"{changes}. Start it with the settings it had and it goes on, or give it up: rm -r {work}"
         )
     return checkpoint
@@ -50,12 +50,15 @@ def begin_or_go_on(config: Any, digest: str | None) -> Path | None:
 
 def newest_checkpoint(work: Path) -> Path | None:
     """The last checkpoint in a work folder that was written to its end."""
-    return max((path.parent for path in work.glob(f"checkpoint-*/{COMPLETE}")), key=_step, default=None)
+    return max((path.parent for path in work.glob(f"checkpoint-*/{COMPLETE}")), key=step_of, default=None)
 
 
 def mark_complete(work: Path, step: int, seconds: float) -> None:
     """Say that the checkpoint of ``step`` is whole; until then, a kill leaves the one before it in charge."""
-    (work / f"checkpoint-{step}" / COMPLETE).write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    mark = work / f"checkpoint-{step}" / COMPLETE
+    fresh = mark.with_suffix(".new")
+    fresh.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    fresh.replace(mark)  # so that a kill leaves no half of it
 
 
 def seconds_at(checkpoint: Path) -> float:
@@ -63,5 +66,6 @@ def seconds_at(checkpoint: Path) -> float:
     return float(json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["seconds"])
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The step after which ``checkpoint`` was written."""
     return int(checkpoint.name.rpartition("-")[2])
