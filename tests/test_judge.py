@@ -143,10 +143,8 @@ def test_the_same_question_is_paid_for_once(cache: AnswerCache):
     later = AnswerCache(cache.path)  # another process, another day
     again = Script(by_length, later)
     given_ = make_judge(again.judge)(group)
-    assert (given_, [Reasoned(one).why if not isinstance(one, Reasoned) else one.why for one in given_]) == (
-        [0.4, 0.4, 0.5],
-        ["4 letters", "4 letters", "5 letters"],
-    )
+    assert given_ == [0.4, 0.4, 0.5]
+    assert [one.why for one in given_ if isinstance(one, Reasoned)] == ["4 letters", "4 letters", "5 letters"]
     assert again.questions == []
     assert again.judge.tally.counts == {"known": 3}
     later.close()
@@ -314,8 +312,8 @@ def test_the_order_in_which_ruler_shows_episodes_depends_on_the_seed():
     assert len({*shown}) == 4
 
 
-@given(st.lists(st.text("xyz", min_size=1, max_size=9), min_size=1, max_size=5), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text("xyz", min_size=1, max_size=9), min_size=1, max_size=4), st.randoms(use_true_random=False))
+@settings(max_examples=25, deadline=None)
 def test_rankings_follow_the_episodes_through_any_shuffle(texts: list[str], random: Random):
     group = [answered(text, f"t{number}") for number, text in enumerate(texts)]
     order = list(range(len(group)))
