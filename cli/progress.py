@@ -40,16 +40,18 @@ def progress_bar(name: str) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=None, note="")
         began = told_at = time.monotonic()
+        first: int | None = None
 
         def advance(done: int, total: int, loss: float | None = None, **figures: float) -> None:
-            nonlocal told_at
+            nonlocal told_at, first
+            first = done if first is None else first  # a run that goes on does not begin at 0
             told = {**({} if loss is None else {"loss": loss}), **figures}
             note = " ".join(FORMS[name].format(value) for name, value in told.items() if name in FORMS)
             bar.update(task, completed=done, total=total, note=note)
             now = time.monotonic()
-            if not console.is_terminal and now - told_at > LINE_EVERY_S and done:
+            if not console.is_terminal and now - told_at > LINE_EVERY_S and done > first:
                 told_at = now
-                left = (now - began) / done * (total - done)
+                left = (now - began) / (done - first) * (total - done)
                 console.print(f"{name} {done}/{total}, {left / 60:.0f} min left {note}".rstrip(), soft_wrap=True)
 
         yield advance

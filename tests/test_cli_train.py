@@ -1,6 +1,8 @@
-"""``threadmill train sft`` and ``dpo``: one JSON document, registered versions, clear refusals."""
+"""``threadmill train``: flags and TOML, one JSON document, registered versions, clear refusals, several processes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from threadmill.checkpoints.registry import lineage, promote, register_version, resolve
 from threadmill.checkpoints.store import open_store
 from threadmill.cli import main as command
+from threadmill.cli.train_launch import launcher
+from threadmill.errors import BadConfig
 from threadmill.training.recipes import sft
 
 ROW = {
@@ -146,7 +150,87 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("wrong", [("--batch-size", 0), ("--lora-rank", -1), ("--learning-rate", 0), ("--max-steps", "many")])
+@pytest.mark.parametrize(
+    "wrong", [("--batch-size", 0), ("--lora-rank", -1), ("--learning-rate", 0), ("--max-steps", "many")]
+)
 def test_wrong_usage_exits_with_2(tmp_path: Path, threadmill: Any, wrong: tuple[str, object]) -> None:
     code, printed, _ = threadmill("train", "sft", "--data", tmp_path, "--out", tmp_path / "out", *wrong)
     assert (code, printed) == (2, "")
+
+
+def test_a_printed_config_trains_what_the_flags_would_have(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, threadmill: Any
+) -> None:
+    options = ["--data", write_folder("sft", [ROW] * 2), "--base", tiny_folder, "--max-steps", 1, "--batch-size", 2]
+    code, printed, _ = threadmill("train", "sft", *options, "--out", tmp_path / "out", "--print-config")
+    assert code == 0
+    (tmp_path / "sft.toml").write_text(printed)
+    code, again, _ = threadmill("train", "sft", "--config", tmp_path / "sft.toml", "--print-config")
+    assert (code, again) == (0, printed)
+    code, told, errors = threadmill("train", "sft", "--config", tmp_path / "sft.toml", "--seed", 3, "--json")
+    assert code == 0, errors
+    config = json.loads((tmp_path / "out" / "training.json").read_text())["config"]
+    assert (json.loads(told)["steps"], config["batch_size"], config["seed"]) == (1, 2, 3)
+
+
+def test_a_config_that_must_be_completed_can_be_printed(threadmill: Any) -> None:
+    code, printed, _ = threadmill("train", "dpo", "--print-config", "--beta", "0.2", "--track", "trackio,tensorboard")
+    assert code == 0
+    lines = printed.splitlines()
+    assert "# data = must be given" in lines
+    assert 'base = "seed"' in lines
+    assert "beta = 0.2" in lines
+    assert lines[lines.index("track = [") + 1].strip() == '"trackio",'
+
+
+def test_a_wrong_name_in_a_file_is_wrong_usage(tmp_path: Path, threadmill: Any) -> None:
+    (tmp_path / "sft.toml").write_text("learning_rat = 1")
+    code, printed, errors = threadmill("train", "sft", "--config", tmp_path / "sft.toml")
+    assert (code, printed) == (2, "")
+    assert errors.endswith("sft.toml sets 'learning_rat', which is no setting; did you mean learning_rate?\n")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from threadmill.cli.main import main\n"
+        "from threadmill.training.recipes.methods import METHODS\n"
+        "for method in METHODS:\n"
+        "    sys.argv = ['threadmill', 'train', method, '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: assert not stop.code\n"
+    X
+        "print(sorted(heavy), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert "--lora-rank" in done.stdout
+
+
+def test_launching_runs_the_same_command_in_several_processes() -> None:
+    command = launcher("ddp", 2, ["train", "sft", "--seed", "1"])
+    again = ["-m", "threadmill.cli.main", "train", "sft", "--seed", "1"]
+    assert command == [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *again]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "complaint"),
+    [
+        ("fsdp", 2, "'fsdp' is no file and none of the configs ddp, fsdp2, zero2, zero3"),
+        ("fsdp2", 2, "--launch fsdp2 spreads weights over GPUs, but there is none here; take --launch ddp"),
+        ("ddp", None, "takes one process for each GPU, but there is none; say how many"),
+    ],
+)
+def test_a_launch_that_cannot_be_is_refused(name: str, count: int | None, complaint: str) -> None:
+    with pytest.raises(BadConfig) as refused:
+        launcher(name, count, [])
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero2", "zero3"])
+def test_named_configs_are_read_by_accelerate(name: str, threadmill: Any) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    code, printed, _ = threadmill("train", "accelerate-config", name)
+    assert code == 0
+    assert load_config_from_file(printed.strip()).num_processes == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadConfig, MissingLibrary, ThreadmillError, TrainingFailed
 from .processes import is_main_process, local_rank, process_count
 from .report import Progress, TrainingReport, refuse_overwriting, save_folder, work_folder
-from .resume import begin_or_go_on, newest_checkpoint, seconds_at
+from .resume import begin_or_go_on, newest_checkpoint, seconds_at, step_of
 
 if TYPE_CHECKING:
     from .adapters import Policy
@@ -69,6 +69,7 @@ def arguments_of(config: Any, *, at_once: int) -> dict[str, Any]:
         "activation_checkpointing": run.gradient_checkpointing,
         "dataloader_pin_memory": gpu,
         "use_cpu": not gpu,
+        "ddp_find_unused_parameters": False,
     }
 
 
@@ -96,6 +97,8 @@ def run_trainer(
     from .watch import NotFinite, Watch, curves_of, losses_of, stop_on_signals
 
     refuse_overwriting(config.out)
+    if config.lora.merge and _is_spread(trainer) and hasattr(trainer.model, "peft_config"):
+        raise BadConfig("lora.merge = true, but no process has all weights to fold the adapter into; save it alone")
     checkpoint = begin_or_go_on(config, data.get("digest"))
     watch = Watch(
         progress if is_main_process() else None,
@@ -124,6 +127,8 @@ def run_trainer(
             config={**asdict(config), "data": dict(data)},
             curves=curves_of(trainer.state.log_history),
             stopped=watch.stopped,
+            resumed_at=step_of(checkpoint) if checkpoint else None,
+            noted=trainer.notes.taken if hasattr(trainer, "notes") else [],
         )
         _save(trainer, config, tokenizer, report)
     except NotFinite as error:
@@ -185,12 +190,16 @@ def quiet(trainer: Any) -> None:
 
 def _save(trainer: Any, config: Any, tokenizer: Any, report: TrainingReport) -> None:
     """Write the folder in the main process; weights that are spread over processes are gathered first."""
-    spread = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if spread else None
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_spread(trainer) else None
     if is_main_process():
         model = trainer.accelerator.unwrap_model(trainer.model).eval()
         save_folder(model, tokenizer, report, merge=config.lora.merge, weights=weights)
     trainer.accelerator.wait_for_everyone()
+
+
+def _is_spread(trainer: Any) -> bool:
+    """Whether each process holds a part of the weights only."""
+    return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
 def _tokens(trainer: Any, data: Mapping[str, Any], state: Any) -> float:

@@ -32,6 +32,11 @@ class TrainingReport:
     """What else the method logged, by name: step and value."""
     stopped: str | None = None
     """Why the run ended before its last step."""
+    resumed_at: int | None = None
+    """The step from which the run went on, if it had been killed or stopped."""
+
+    noted: list[dict[str, Any]] = field(default_factory=list)
+    """What the method itself noted of its steps, such as the threads of its episodes."""
 
     @property
     def loss_first(self) -> float:
