@@ -154,6 +154,20 @@ def fixed_slot(model: BaseChatModel | None = None) -> dict[str, Slot]:
     return {SLOT: Slot.fixed(SLOT, model or RandomPolicy(), "counter.think@0001")}
 
 
+def seed_of(wanted: list[str]) -> int:
+    """The first seed with which the policy says this."""
+    for seed in range(0, 10_000, 10):
+        counter, found = 0, list[str]()
+        for turn in range(CALLS):
+            found += random.Random(seed + turn).choices(ACTIONS, chances(counter))
+            counter += {"up": 1, "down": -1, "stop": 0}[found[-1]]
+            if found[-1] == "stop":
+                break
+        if found == wanted:
+            return seed
+    raise AssertionError(f"no seed makes {wanted}")
+
+
 def play(
     store: Any, suite: CounterSuite, thread: str, place: Path, *, seed: int, task: CounterTask | None = None
 ) -> float:

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 from enumerable_world import (
-    ACTIONS,
     CounterSuite,
     CounterTask,
     RandomPolicy,
-    chances,
     episodes,
     exact_value,
     fixed_slot,
     play,
+    seed_of,
 )
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
@@ -44,20 +43,6 @@ def runs(tmp_path):
 
 def said(store, thread):
     return [message.text for message in read_messages(store, thread) if isinstance(message, AIMessage)]
-
-
-def seed_of(wanted):
-    """The first seed with which the policy says this."""
-    for seed in range(0, 10_000, 10):
-        counter, found = 0, []
-        for turn in range(3):
-            found += Random(seed + turn).choices(ACTIONS, chances(counter))
-            counter += {"up": 1, "down": -1, "stop": 0}[found[-1]]
-            if found[-1] == "stop":
-                break
-        if found == wanted:
-            return seed
-    raise AssertionError(f"no seed makes {wanted}")
 
 
 def played(store, *wanted, suite=SUITE, task=TASK):
