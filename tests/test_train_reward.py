@@ -1,4 +1,4 @@
-"""The reward recipe: first loss ln 2, gradients only through heads in use, held-out pairs scored, an ordinary folder."""
+"""The reward recipe: first loss ln 2, gradients only through heads in use, pairs held out, an ordinary folder."""
 
 import json
 import math

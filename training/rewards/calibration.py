@@ -79,25 +79,22 @@ def calibrate(margins: Sequence[float], groups: Sequence[Hashable] | None = None
         raise BadEvaluation(f"{len(values)} margins, of which {int((~np.isfinite(values)).sum())} are no finite number")
     if len(names) != len(values):
         raise BadEvaluation(f"{len(values)} margins, but {len(names)} groups; give the group of each")
-    members = _members(names)
+    sums, counts = _sums(values, names)
     rng = np.random.default_rng(seed)
-    drawn = [
-        np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))]) for _ in _times(members)
-    ]
-
-    def interval(figure: Any) -> Interval:
-        if len(members) == 1:
-            return Interval(float(figure(values)), None, None)
-        low, high = np.quantile([figure(values[places]) for places in drawn], (0.025, 0.975))
-        return Interval(float(figure(values)), float(low), float(high))
-
+    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
+    whole = _figures(sums.sum(0, keepdims=True), counts.sum(keepdims=True))[0]
+    ends = np.quantile(_figures(drawn @ sums, drawn @ counts), (0.025, 0.975), axis=0)
+    accuracy, loss, brier, ece = (
+        Interval(float(mean), *(map(float, both) if len(counts) > 1 else (None, None)))
+        for mean, both in zip(whole, ends.T, strict=True)
+    )
     return Calibration(
         pairs=len(values),
-        groups=len(members),
-        accuracy=_exact(interval(_accuracy), len(members)),
-        loss=interval(lambda some: float(np.logaddexp(0, -some).mean())),
-        brier=interval(lambda some: float(((1 - sigmoid(some)) ** 2).mean())),
-        ece=interval(expected_calibration_error),
+        groups=len(counts),
+        accuracy=_exact(accuracy, len(counts)),
+        loss=loss,
+        brier=brier,
+        ece=ece,
         ece_if_calibrated=_by_chance(values, rng),
         bins=reliability(values),
     )
@@ -157,19 +154,23 @@ def _right(margins: Any) -> Any:
     return np.where(margins == 0, 0.5, margins > 0)
 
 
-def _accuracy(margins: Any) -> float:
-    return float(_right(margins).mean())
+def _sums(margins: Any, names: Sequence[Hashable]) -> tuple[Any, Any]:
+    """What the figures are made of, summed over each group: right, loss, Brier, and right - confidence of each bin."""
+    confidence, right = sigmoid(np.abs(margins)), _right(margins)
+    binned = np.zeros((len(margins), BINS))
+    binned[np.arange(len(margins)), _place(confidence)] = right - confidence
+    each = np.column_stack([right, np.logaddexp(0, -margins), (1 - sigmoid(margins)) ** 2, binned])
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    group = np.array([places[name] for name in names])
+    sums = np.zeros((len(places), each.shape[1]))
+    np.add.at(sums, group, each)
+    return sums, np.bincount(group)
 
 
-def _members(names: Sequence[Hashable]) -> list[Any]:
-    found: dict[Hashable, list[int]] = {}
-    for place, name in enumerate(names):
-        found.setdefault(name, []).append(place)
-    return [np.asarray(places) for places in found.values()]
-
-
-def _times(members: Sequence[Any]) -> range:
-    return range(RESAMPLES if len(members) > 1 else 0)
+def _figures(sums: Any, counts: Any) -> Any:
+    """Accuracy, loss, Brier score and calibration error, a row for each row of ``sums``."""
+    means = sums / counts[:, None]
+    return np.column_stack([means[:, :3], np.abs(means[:, 3:]).sum(1)])
 
 
 def _exact(found: Interval, groups: int) -> Interval:
