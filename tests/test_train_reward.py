@@ -56,6 +56,13 @@ def test_a_run_begins_at_ln_2_and_leaves_an_ordinary_folder(
     (ours,) = open_reward_model(report.out, device="cpu").score([ids])
     assert list(ours.values()) == pytest.approx(model(torch.tensor([ids])).logits[0].tolist(), abs=1e-6)
 
+    from safetensors.torch import load_file
+
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_folder, report.out))
+    moved = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(before[moved], after[moved])
+    assert all(float(row.abs().max()) > 0 for row in after["score.weight"])
+
     told = json.loads((report.out / "training.json").read_text())["config"]["data"]
     assert (told["rows"], told["heads"]) == (9, {"overall": 9, "completion": 9, "tool_use": 9})
     assert told["held_out"]["split"] == "no test split: 0.1 of the tasks were held out"

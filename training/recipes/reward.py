@@ -31,7 +31,7 @@ class RewardConfig:
     data: Annotated[Path, "A folder that `threadmill export pairs` wrote; its test split is scored, not trained."]
     base: Annotated[str, "The causal language model to begin with: a folder, an adapter's folder, or a hub name."]
     out: Annotated[Path, "The new model folder; it must not exist."]
-    learning_rate: Annotated[float, "Peak learning rate; it falls along a cosine.", Gt(0)] = 1e-4
+    learning_rate: Annotated[float, "Peak learning rate; it falls along a cosine.", Gt(0)] = 5e-4
     epochs: Annotated[float, "Passes over the data.", Ge(0)] = 1.0
     max_steps: Annotated[int, "Steps, in place of epochs; -1 leaves it to epochs.", Ge(-1)] = -1
     batch_size: Annotated[int, "Comparisons a step, over all processes and passes.", Ge(1)] = 16
