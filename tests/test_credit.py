@@ -187,7 +187,7 @@ def near(one, other):
     return all(isclose(mine, its, abs_tol=1e-9) for mine, its in pairs)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(), CREDITS)
 def test_every_token_has_a_number_and_given_ones_have_zero(group, credit):
     for played, numbers in zip(group, advantages(group, credit), strict=True):
@@ -200,7 +200,7 @@ def test_every_token_has_a_number_and_given_ones_have_zero(group, credit):
         )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(), CREDITS, st.randoms())
 def test_the_order_of_the_members_does_not_matter(group, credit, chance):
     order = list(range(len(group)))
@@ -210,7 +210,7 @@ def test_the_order_of_the_members_does_not_matter(group, credit, chance):
     assert near(shuffled, [straight[at] for at in order])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(), CREDITS.filter(lambda credit: credit.baseline != "none" and credit.gamma == 1.0), NUMBER)
 def test_the_same_added_to_all_returns_changes_nothing(group, credit, more):
     def moved(played):
@@ -222,14 +222,14 @@ def test_the_same_added_to_all_returns_changes_nothing(group, credit, more):
     assert near(advantages([moved(played) for played in group], credit), advantages(group, credit))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(), st.sampled_from(["outcome", "discounted", "steps"]), st.sampled_from(["mean", "leave_one_out"]))
 def test_advantages_of_the_first_turn_sum_to_zero(group, assign, baseline):
     (numbers,) = turn_advantages([group], Credit(assign, baseline=baseline, scale="none"))
     assert abs(sum(of_member[0] for of_member in numbers)) < 1e-9
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups())
 def test_what_the_turns_changed_sums_to_the_outcome_less_the_first_value(group):
     for played in group:
@@ -240,7 +240,7 @@ def test_what_the_turns_changed_sums_to_the_outcome_less_the_first_value(group):
         )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(), CREDITS)
 def test_without_discount_and_with_one_reward_in_the_end_all_are_the_outcome(group, credit):
     outcome = Credit(baseline=credit.baseline, scale=credit.scale)

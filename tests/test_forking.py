@@ -27,6 +27,8 @@ from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.credit.forking import Forking, value_steps
 from threadmill.training.credit.step_values import StepValue
+from threadmill.training.credit.which_steps import Path as StatePath
+from threadmill.training.credit.which_steps import disagreements, within_budget
 from threadmill.training.rollout import run_tasks
 from threadmill.training.worlds.helpdesk.suite import HelpdeskSuite
 from threadmill.training.worlds.helpdesk.tasks import make_task
@@ -64,12 +66,12 @@ def continuations(store):
 
 def test_the_estimates_are_within_their_intervals_around_the_exact_values(runs):
     thread = played(runs, "up", "up", "stop")
-    values = forked(runs, [thread], Forking(k=30))[thread]
+    values = forked(runs, [thread], Forking(k=24))[thread]
     exact = [exact_value(0, 0), exact_value(1, 1), exact_value(2, 2)]
     assert [round(value, 3) for value in exact] == [0.354, 0.56, 0.7]
     assert values.reward == 1.0
     for step, value in zip(values.steps, exact, strict=True):
-        assert len(step.returns) == 30
+        assert len(step.returns) == 24
         assert step.interval(0.99).low < value < step.interval(0.99).high
     changed = [exact[1] - exact[0], exact[2] - exact[1], 1.0 - exact[2]]
     for advantage, value in zip(values.advantages, changed, strict=True):
@@ -160,11 +162,7 @@ def test_states_in_which_the_same_was_said_are_valued_once(runs):
     ("settings", "valued"),
     [
         ({"first": 1}, {"up-up-stop": [0], "up-stop": [0], "stop": [0]}),
-        ({"budget": 4}, {"up-up-stop": [0, 1], "up-stop": [0, 1], "stop": [0]}),  # two states, early ones first
-        ({"budget": 3}, {"up-up-stop": [0], "up-stop": [0], "stop": [0]}),  # no state is valued by halves
-        ({"budget": 0}, {"up-up-stop": [], "up-stop": [], "stop": []}),
-        # rewards 1, 0.5 and 0: they part at turn 1 and, from the third, at turn 0
-        ({"steps": "disagree"}, {"up-up-stop": [0, 1, 2], "up-stop": [0, 1], "stop": [0]}),
+        ({"budget": 5}, {"up-up-stop": [0, 1], "up-stop": [0, 1], "stop": [0]}),  # two states, early ones first
     ],
 )
 def test_cost_is_what_it_is_told_to_be(runs, settings, valued):
@@ -174,6 +172,30 @@ def test_cost_is_what_it_is_told_to_be(runs, settings, valued):
         thread: [turn for turn, step in enumerate(of_thread.steps) if step.value is not None]
         for thread, of_thread in values.items()
     } == valued
+
+
+def test_where_siblings_of_other_outcome_part():
+    long = StatePath("long", "task", 1.0, ("s0", "up", "upup", "won"))
+    short = StatePath("short", "task", 0.5, ("s0", "up", "stopped"))
+    none = StatePath("none", "task", 0.0, ("s0", "gone"))
+    stranger = StatePath("stranger", "other task", 0.0, ("s0", "up", "lost"))
+    # long and short part at turn 1, both part from none at turn 0; long is valued behind both turns
+    assert disagreements([long, short, none, stranger]) == {
+        "long": {0, 1, 2},
+        "short": {0, 1},
+        "none": {0},
+        "stranger": set(),
+    }
+
+
+def test_a_budget_takes_early_states_first_and_none_twice():
+    long = StatePath("long", "task", 1.0, ("s0", "up", "upup", "won"))
+    short = StatePath("short", "task", 0.5, ("s0", "left", "lost"))
+    wanted = {"long": {0, 1, 2}, "short": {0, 1}}
+    everything = [("s0", long, 0), ("up", long, 1), ("left", short, 1), ("upup", long, 2)]
+    assert within_budget([long, short], wanted, None) == everything
+    assert within_budget([long, short], wanted, 2) == everything[:2]
+    assert within_budget([long, short], wanted, 0) == []
 
 
 def test_siblings_of_the_same_outcome_cost_nothing_where_they_disagree(runs):
