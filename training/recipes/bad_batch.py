@@ -35,12 +35,12 @@ class KeptBatch:
 
         trainer._prepare_inputs = keep
 
-    def write(self, file: Path, tokenizer: Any, data: Path | None, **figures: Any) -> None:
+    def write(self, file: Path, tokenizer: Any, data: Path | None, figures: Mapping[str, Any]) -> None:
         """Write ``figures``, then the rows of each pass, with what the data set in ``data`` says about them."""
         origins = {} if data is None else origins_in(data)
         passes = [rows_of(inputs, tokenizer, origins) for inputs in self.passes]
         file.parent.mkdir(parents=True, exist_ok=True)
-        record = {**{name: _json(value) for name, value in figures.items()}, "passes": passes}
+        record = {**_json(figures), "passes": passes}
         file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -102,4 +102,6 @@ def _json(value: Any) -> Any:
     """``value``, with words for numbers that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, Mapping):
+        return {name: _json(one) for name, one in value.items()}
     return [_json(one) for one in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BadConfig, MissingLibrary, ThreadmillError, TrainingFailed
-from .processes import is_main_process, local_rank, process_count
+from .processes import is_main_process, local_rank, process_count, process_number
 from .report import Progress, TrainingReport, refuse_overwriting, save_folder, work_folder
 from .resume import begin_or_go_on, newest_checkpoint, seconds_at, step_of
 
@@ -115,7 +115,7 @@ def run_trainer(
             use_liger(trainer.model)
         with stop_on_signals(watch):
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        if watch.interrupted:
+        if watch.interrupted and trainer.state.global_step < trainer.state.max_steps:
             raise KeyboardInterrupt(_how_to_go_on(config, trainer.state.global_step))
         report = TrainingReport(
             method=method,
@@ -132,15 +132,10 @@ def run_trainer(
         )
         _save(trainer, config, tokenizer, report)
     except NotFinite as error:
-        file = config.out.with_name(f"{config.out.name}.bad-batch.json")
-        batch.write(
-            file,
-            tokenizer,
-            getattr(config, "data", None),
-            step=trainer.state.global_step + 1,
-            what=str(error),
-            log=trainer.state.log_history[-2:],
-        )
+        part = f"-{process_number()}" if process_number() else ""  # each process has rows of its own
+        file = config.out.with_name(f"{config.out.name}.bad-batch{part}.json")
+        figures = {"step": trainer.state.global_step, "what": str(error), "log": trainer.state.log_history[-2:]}
+        batch.write(file, tokenizer, getattr(config, "data", None), figures)
         raise TrainingFailed(
             f"{error}; the batch of that step is in {file}. Look at it, or lower the learning rate (now "
             f"{config.learning_rate:g})"

@@ -67,6 +67,13 @@ METHODS = {
         "--suite helpdesk --base models/dpo --out models/grpo --steps 4",
         plays=True,
     ),
+    "offline-grpo": Method(
+        "offline_grpo",
+        "OfflineGrpoConfig",
+        "train_offline_grpo",
+        "GRPO on groups of finished threads, with the logprobs that were recorded when they were played.",
+        "--data data/groups --base models/dpo --out models/offline",
+    ),
     "reward": Method(
         "reward",
         "RewardConfig",
