@@ -1,4 +1,4 @@
-"""GRPO's trainer: recorded logprobs are the old ones, ratios are what one computes by hand, given tokens get no gradient."""
+"""GRPO's trainer: the old logprobs are the recorded ones, ratios are right, given tokens get no gradient."""
 
 from collections.abc import Sequence
 from copy import deepcopy

@@ -12,7 +12,8 @@ from threadmill.checkpoints.store import open_store
 from threadmill.checkpoints.threads import list_threads
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
-from threadmill.training.rollout import run_tasks, worlds_folder
+from threadmill.training.rollout import play, run_tasks, status_of, worlds_folder
+from threadmill.training.worlds.helpdesk.suite import HelpdeskSuite
 from threadmill.training.worlds.helpdesk.tasks import Task, make_task
 
 REFUND = make_task("train", "sequential", 2)
@@ -84,6 +85,40 @@ def test_the_customer_answers_when_asked(tmp_path: Path) -> None:
         f"It is order {order}.",
     ]
     assert episode.success
+
+
+def test_a_failed_episode_ends_everything_or_is_kept_and_played_again(tmp_path: Path) -> None:
+    tasks = [make_task("train", "simple", index) for index in range(2)]
+    spoken: list[str] = []
+
+    def fails_once(messages: Sequence[BaseMessage]) -> AIMessage:
+        spoken.append(messages[-1].text)
+        if len(spoken) == 1:
+            raise ValueError("odd tokens")
+        return AIMessage("No.")
+
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        slots = {"helpdesk.think": agent_that(fails_once)}
+        with pytest.raises(ValueError, match="odd tokens"):
+            play(store, HelpdeskSuite(), tasks, slots, trials=1, seed=0, workers=1)
+        spoken.clear()
+        first, second = play(store, HelpdeskSuite(), tasks, slots, trials=1, seed=0, workers=1, keep_failures=True)
+        assert (first.finished.status, first.error, first.finished.met) == ("failed", "ValueError: odd tokens", None)
+        assert (second.finished.status, second.error) == ("done", None)
+        assert list(labels_of(store)) == [second.finished.thread]
+        assert list(worlds_folder(store).iterdir()) == []
+        again = play(store, HelpdeskSuite(), tasks, slots, trials=1, seed=0, workers=1)
+        assert [trial.finished.status for trial in again] == ["done", "done"]
+        assert len(spoken) == 3  # the finished one is read back
+        assert again[1].finished == second.finished
+
+
+def test_how_an_episode_ended_is_read_off_its_messages() -> None:
+    said = AIMessage("Done.", response_metadata={"finish_reason": "length"})
+    assert status_of([HumanMessage("Hi"), AIMessage("Hello.")]) == "done"
+    assert status_of([HumanMessage("Hi"), said]) == "truncated"
+    assert status_of([HumanMessage("Hi"), call("refund"), ToolMessage("ok", tool_call_id="1")]) == "truncated"
+    assert status_of([HumanMessage("Hi"), call("refund", order_id="O1", amount=200)]) == "paused"
 
 
 def test_finished_threads_are_kept_and_the_rest_is_run_when_started_again(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class RecordedGroups:
 
 def _refuse(config: OfflineGrpoConfig, recorded: Recorded, vocabulary: int) -> None:
     left_out = recorded.left_out
-    if set(left_out) == {"no logprobs"}:
+    if not recorded.groups and set(left_out) == {"no logprobs"}:
         raise BadDataset(
             f"{config.data} holds no logprobs, which off-policy ratios need: they are recorded by models in this "
             "process and by vLLM endpoints; play tasks with `threadmill rollout` and export again, or train on these "
