@@ -100,7 +100,7 @@ def test_a_failed_episode_ends_everything_or_is_kept_and_played_again(tmp_path: 
     with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
         slots = {"helpdesk.think": agent_that(fails_once)}
         with pytest.raises(ValueError, match="odd tokens"):
-            play(store, HelpdeskSuite(), tasks, slots, trials=1, seed=0, workers=1)
+            play(store, HelpdeskSuite(), tasks[:1], slots, trials=1, seed=0, workers=1)
         spoken.clear()
         first, second = play(store, HelpdeskSuite(), tasks, slots, trials=1, seed=0, workers=1, keep_failures=True)
         assert (first.finished.status, first.error, first.finished.met) == ("failed", "ValueError: odd tokens", None)
