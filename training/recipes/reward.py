@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Ge, Gt, Le
 
 from .harness import arguments_of, run_trainer, uses_bfloat16
-from .processes import is_main_process
+from .processes import is_main_process, local_rank, process_count
 from .report import REPORT, Progress, TrainingReport, refuse_overwriting
 from .settings import Lora, Run
 from .usable import rows_at_once, split_usable
@@ -98,6 +98,7 @@ def read_pairs(config: RewardConfig) -> Pairs:
 
 def make_trainer(config: RewardConfig, pairs: Pairs) -> tuple[Any, Any, dict[str, Any]]:
     """TRL's trainer, the tokenizer, and what the data are: digest, rows, comparisons by head, rows left out."""
+    import torch
     from datasets import Dataset
     from trl.trainer.reward_config import RewardConfig as Arguments
 
@@ -107,7 +108,8 @@ def make_trainer(config: RewardConfig, pairs: Pairs) -> tuple[Any, Any, dict[str
     from .reward_heads import ComparisonCollator, HeadsRewardTrainer, columns_of
 
     bfloat16 = bool(config.lora.rank) and uses_bfloat16(config)
-    policy, tokenizer = load_model(config.base, dtype="bfloat16" if bfloat16 else "float32")
+    own = f"cuda:{local_rank()}" if torch.cuda.is_available() and process_count() > 1 else None
+    policy, tokenizer = load_model(config.base, device=own, dtype="bfloat16" if bfloat16 else "float32")
     kept, left_out = split_usable(
         [dict(row) for row in pairs.train],
         sequences=sides_of,
