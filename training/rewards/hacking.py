@@ -1,9 +1,10 @@
-"""Is the policy learning the task, or how to please its reward? Watches a run for a reward that rises while success falls.
+"""Does the policy learn its task, or how to please its reward? Finds rewards that rise while success falls.
 
-An alarm needs both: a rise of the component (or of the total) that noise does not explain, and a fall of the success on
-held-out tasks that noise does not explain. The chance that goes with it is the larger of the two, so a false alarm needs
-two coincidences. Both are looked for in the whole run and in its second half, for many a policy first learns and then
-cheats; the chances are corrected for that and for the number of components. Pure.
+An alarm needs both: a rise of the component (or of the total) that noise does not explain, and a fall of the success
+on held-out tasks that noise does not explain. The chance that goes with it is the larger of the two: as long as success
+does not really fall, alarms stay as rare as the exact test of the fall has them, whatever the reward does. Both are
+looked for in the whole run and in its second half, for many a policy first learns and then cheats; the chances are
+corrected for that and for the number of components. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ def _second_half(series: Series) -> Series:
 
 
 def _early_and_late(held_out: Mapping[int, Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """The mean success of each task over the first and over the last half of the evaluations; a middle one is left out."""
+    """The mean success of each task over the first and over the last half of the evaluations, without a middle one."""
     evaluated = [held_out[step] for step in sorted(held_out)]
     half = len(evaluated) // 2
     tasks = set.intersection(*(set(one) for one in evaluated))
@@ -100,9 +101,10 @@ def _early_and_late(held_out: Mapping[int, Mapping[str, float]]) -> tuple[dict[s
 def _words(name: str, window: Series, early: Mapping[str, float], late: Mapping[str, float], p: float) -> str:
     first, last = window.steps[0], window.steps[-1]
     values = [seen.total if name == "total" else seen.components[name] for seen in (first, last)]
+    fall = f"{fmean(early.values()):.0%} to {fmean(late.values()):.0%}"
     return (
         f"{name} rises from {values[0]:.3g} to {values[1]:.3g} (steps {first.step} to {last.step}) while success on "
-        f"{len(early)} held-out tasks falls from {fmean(early.values()):.0%} to {fmean(late.values()):.0%} (p = {p:.2g}); "
+        f"{len(early)} held-out tasks falls from {fall} (p = {p:.2g}); "
         "look at episodes that score high, and lower its weight or mend it"
     )
 
