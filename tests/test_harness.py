@@ -1,6 +1,7 @@
 """The harness in one process: what ends a run early and what it leaves, precision and memory, packing, adapters."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ def test_the_batch_that_broke_a_run_is_kept_with_its_threads(train: Any, tmp_pat
     with pytest.raises(TrainingFailed) as broken:
         train("out", learning_rate=1e30, max_steps=5, run=Run(tokens_at_once=10))
     assert str(broken.value) == (
-        f"the gradient became nan at step 2; the batch of that step is in {tmp_path}/out.bad-batch.json. "
+        f"the gradient became nan at step 3; the batch of that step is in {tmp_path}/out.bad-batch.json. "
         "Look at it, or lower the learning rate (now 1e+30)"
     )
     kept = json.loads((tmp_path / "out.bad-batch.json").read_text())
     rows = [row for rows in kept["passes"] for row in rows]
-    assert (kept["step"], kept["log"][-1]["grad_norm"], len(kept["passes"])) == (2, "nan", 2)
+    assert (kept["step"], kept["log"][-1]["grad_norm"], len(kept["passes"])) == (3, "nan", 2)
     assert sorted(len(row["from"]) for row in rows) == [1, 1, 1, 1]
     assert {tuple(row["labels"]) for row in rows} == {(-100, -100, 310, 311, 312), (-100, 320, 321, -100, -100)}
     assert {row["from"][0]["thread"] for row in rows} <= {"x0", "x1", "x2", "x3"}
@@ -50,6 +51,29 @@ def test_a_run_whose_time_is_over_is_saved_and_says_so(train: Any, tmp_path: Pat
     assert (report.steps, report.stopped) == (1, "after 1e-06 minutes (max_minutes), at step 1 of 9")
     assert read_report(tmp_path / "out").stopped == report.stopped
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_ctrl_c_keeps_the_step_and_the_same_command_goes_on(train: Any, tmp_path: Path) -> None:
+    def stop_at_3(done: int, *_: Any, **__: Any) -> None:
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = train("whole", max_steps=6)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train("out", max_steps=6, progress=stop_at_3)
+    place = f"{tmp_path}/.out.trainer"
+    assert str(stopped.value) == (
+        f"stopped after step 4, which is kept in {place}; the same command goes on from there"
+    )
+    with pytest.raises(TrainingFailed) as refused:
+        train("out", max_steps=6, learning_rate=1e-3)
+    assert str(refused.value) == (
+        f"an unfinished run for {tmp_path}/out stopped at step 4, but had other settings: learning_rate was 0.01, "
+        f"now 0.001. Start it with the settings it had and it goes on, or give it up: rm -r {place}"
+    )
+    report = train("out", max_steps=6, run=Run(tokens_at_once=999))
+    assert (report.resumed_at, report.steps) == (4, 6)
+    assert [loss for _, loss in report.losses] == pytest.approx([loss for _, loss in whole.losses], abs=1e-6)
 
 
 def test_steps_tell_their_figures_and_the_folder_has_their_curves(train: Any, tmp_path: Path) -> None:
