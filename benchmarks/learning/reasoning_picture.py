@@ -16,8 +16,8 @@ def draw(path: Path, result: dict[str, Any]) -> None:
     FigureCanvasAgg(figure)
     bars, curves = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _bars(bars, result)
-    for points in result["curves"].values():
-        curves.plot(*zip(*points["reward"], strict=True), color=COLORS["grpo"], linewidth=1.2, alpha=0.8)
+    for points in result["rewards_by_step"].values():
+        curves.plot(*zip(*points, strict=True), color=COLORS["grpo"], linewidth=1.2, alpha=0.8)
     curves.set_title("Mean reward of GRPO's training episodes, by seed", loc="left", fontsize=11)
     curves.set_xlabel("step")
     for axes in (bars, curves):
