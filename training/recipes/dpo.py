@@ -82,7 +82,7 @@ def make_trainer(config: DpoConfig) -> tuple[Any, Any, dict[str, Any]]:
     kept, left_out = split_usable(
         rows,
         sequences=both_sides,
-        trains=lambda row: any(row["chosen_mask"]) or (not config.sft_weight and any(row["rejected_mask"])),
+        trains=lambda row: _trains(row, "chosen") or (not config.sft_weight and _trains(row, "rejected")),
         context=model.config.max_position_embeddings,
         vocabulary=model.get_input_embeddings().num_embeddings,
         base=config.base,
@@ -122,6 +122,11 @@ def _check(config: DpoConfig) -> None:
             f"precompute_reference writes a cache that {process_count()} processes cannot share; "
             "leave it out, or train in one process"
         )
+
+
+def _trains(row: dict[str, Any], side: str) -> bool:
+    """Whether any token of the side is trained; nothing predicts the first of a row."""
+    return any(([0] * len(row["prompt_ids"]) + row[f"{side}_mask"])[1:])
 
 
 def both_sides(row: dict[str, Any]) -> list[list[int]]:
