@@ -11,11 +11,12 @@ Success is counted over the last ``window`` generations; a tier that was not pla
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from .suites import SuiteTask
+if TYPE_CHECKING:
+    from .suites import SuiteTask
 
 LEAST = 0.05
 """Of the weight of the heaviest tier under ``frontier``: success that rises or falls must be noticed."""
@@ -59,12 +60,12 @@ def tier_weights(tiers: Sequence[str], recent: Sequence[Results], curriculum: Cu
 
 
 def draw_tasks(
-    tasks: Sequence[SuiteTask],
+    tasks: "Sequence[SuiteTask]",
     count: int,
     drawn: Sequence[str],
     weights: Mapping[str, float],
     rng: random.Random,
-) -> list[SuiteTask]:
+) -> "list[SuiteTask]":
     """``count`` different tasks: tiers by ``weights``, and within a tier those first that were drawn the least often.
 
     ``drawn`` are the ids that were drawn before. Where a tier has no task left the others take its place; fewer
