@@ -202,7 +202,7 @@ for method in METHODS:
         main()
     except SystemExit as stop:
         assert not stop.code
-heavy = {"torch", "transformers", "trl", "datasets", "pydantic", "matplotlib", "langgraph"}
+heavy = {"torch", "transformers", "trl", "datasets", "matplotlib", "langgraph"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
