@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ..errors import ThreadmillError
-from . import credit, evaluate, export, models, quickstart, rollout, run, threads, train
+from . import credit, evaluate, export, models, quickstart, rewards, rollout, run, threads, train
 
 app = typer.Typer(
     name="threadmill",
@@ -21,6 +21,7 @@ app.add_typer(threads.app, name="threads")
 app.add_typer(export.app, name="export")
 app.add_typer(train.app, name="train")
 app.add_typer(credit.app, name="credit")
+app.add_typer(rewards.app, name="rewards")
 app.command("eval")(evaluate.evaluate_command)
 app.add_typer(models.app, name="models")
 

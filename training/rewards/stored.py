@@ -1,7 +1,7 @@
 """Episodes read back from stored threads, and what they earned written beside them.
 
 Components are kept in one label of kind ``feedback`` with the source ``rewards``, as JSON: see
-``docs/decisions/0018-components-are-feedback.md``. The labels ``reward`` and ``success`` stay those of the suite.
+``docs/decisions/0021-components-are-feedback.md``. The labels ``reward`` and ``success`` stay those of the suite.
 """
 
 import json
