@@ -47,6 +47,7 @@ def make_group_trainer(
             **loss_arguments(config),
             beta=config.beta if adapted else 0.0,  # else the trainer holds the reference itself
             num_generations=group_size,
+            disable_dropout=True,  # the sampler has none, and ratios would differ by it
             temperature=temperature,
         ),
         beta=config.beta,
