@@ -59,8 +59,8 @@ def test_splits_share_no_item_even_where_there_are_few() -> None:
     assert train & held_out == set()
     assert len(train) > 100
     assert len(held_out) > 30
-    sums = [f"State the final answer to the following arithmetic problem: {sum_} =" for sum_ in ("3 + 5", "5 + 3")]
-    assert split_of("chain_sum", sums[0]) == split_of("chain_sum", sums[1])
+    turned = [(f"{a} + {b} =", f"{b} + {a} =") for a in range(10) for b in range(a)]
+    assert [split_of("chain_sum", one) for one, _ in turned] == [split_of("chain_sum", other) for _, other in turned]
 
 
 def test_a_list_of_tasks_repeats_none_and_ends_when_there_are_no_more() -> None:
