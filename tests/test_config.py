@@ -101,6 +101,8 @@ def test_what_is_written_reads_back_equal(config: Toy) -> None:
         ("lora = 8", "lora = 8, but it is a table; write [lora] and its settings below"),
         ("steps = 0", "steps = 0: it should be greater than or equal to 1. How many."),
         ('steps = "many"', "steps = 'many': it should be a valid integer"),
+        ("steps = true", "steps = true: it should not be true or false. How many."),
+        ("rate = inf", "rate = inf: it should be a finite number. How fast."),
         ("steps = 2.5", "steps = 2.5: it should be a valid integer, got a number with a fractional part"),
         ('loss = "nll"', "loss = 'nll': it should be 'dapo' or 'grpo'"),
         ("[lora]\nrank = -1", "lora.rank = -1: it should be greater than or equal to 0. Rank of the adapter"),

@@ -132,9 +132,8 @@ def _read(toml: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(toml.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadConfig(
-            f"{toml} cannot be read as TOML: {error}; `threadmill train sft --print-config` shows one"
-        ) from (error)
+        advice = "`threadmill train sft --print-config` shows how one looks"
+        raise BadConfig(f"{toml} cannot be read as TOML: {error}; {advice}") from error
 
 
 def _refuse_unknown(values: Mapping[str, Any], known: list[Setting], place: str) -> None:
@@ -170,14 +169,16 @@ def _with_types(cls: type, values: Mapping[str, Any]) -> Iterator[tuple[str, Any
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the type ``hint`` has it; a table is checked value by value, so that the message can name one."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     if is_dataclass(hint):
         return {inner: _checked(f"{name}.{inner}", one, kind) for inner, one, kind in _with_types(hint, value)}  # pyright: ignore[reportArgumentType]
     if value == NOTHING and type(None) in _members(hint):
         return None
+    if isinstance(value, bool) and hint is not Any and bool not in _kinds(hint):  # it would pass for 1 or 0
+        raise BadConfig(f"{name} = {str(value).lower()}: it should not be true or false. {_help(hint)}".rstrip())
     try:
-        return TypeAdapter(hint).validate_python(value)
+        return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Input ")
         raise BadConfig(f"{name} = {value!r}: it {problem}. {_help(hint)}".rstrip()) from error
@@ -203,6 +204,10 @@ def _replaced(default: Any, values: Mapping[str, Any]) -> Any:
 def _members(hint: Any) -> tuple[Any, ...]:
     inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return get_args(inner)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return _members(hint) if type(None) in _members(hint) else (get_args(hint)[:1] or (hint,))
 
 
 def _help(hint: Any) -> str:

@@ -1,8 +1,8 @@
 """Watches a run while TRL trains: figures of every step, progress, its time, Ctrl-C; imports transformers."""
 
 import math
+import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ def stop_on_signals(watch: Watch) -> Iterator[None]:
             raise KeyboardInterrupt
         watch.interrupted = True
         if is_main_process():
-            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+            os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")  # print may be in use just now
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
