@@ -18,7 +18,7 @@ from threadmill.errors import BadConfig, BadDataset, TrainingFailed, UnknownSlot
 from threadmill.nodes.models.folder import load_model
 from threadmill.training.credit.advantages import Credit
 from threadmill.training.curriculum import Curriculum
-from threadmill.training.recipes.grpo import GrpoConfig, train_grpo
+from threadmill.training.recipes.grpo import Forks, GrpoConfig, train_grpo
 from threadmill.training.recipes.live_groups import LiveGroups
 from threadmill.training.recipes.settings import Run
 from threadmill.training.recipes.step_notes import StepNotes
@@ -167,6 +167,19 @@ def test_every_part_of_an_episode_that_begins_anew_has_its_advantage(live: Make)
         assert set(plan.row.turns) == {0}
         assert set(work.row.turns) == {1}
         assert {round(value, 6) for value in plan.advantages} == {round(value, 6) for value in work.advantages}
+
+
+def test_turns_are_credited_by_forking_them(live: Make, store: Store) -> None:
+    source, model = live(Chats(), credit=Credit("forks", scale="none"), forks=Forks(k=2), tasks_per_step=1)
+    found = source(model, 0)
+    episodes = note_of(source)["episodes"]
+    earned = {name: label.value for name, of in labels_of(store).items() for label in of if label.kind == "reward"}
+    values = [value for name, value in earned.items() if name not in episodes]
+    assert len(values) == 2  # all four began in the same state
+    told = {tuple(one.row.completion_ids): one.advantages[0] for one in found.rows}
+    for name, reward in episodes.items():
+        said = source_ids(read_messages(store, name)[1])
+        assert told.get(said, 0.0) == pytest.approx(reward - sum(values) / 2)
 
 
 def test_groups_without_variance_are_replaced_in_as_many_rounds_as_are_wanted(live: Make) -> None:
