@@ -4,6 +4,7 @@ Runs with neighbouring OUT folders land in the same place, so that they can be c
 """
 
 import os
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,11 @@ class Trackio(TrainerCallback):
     """Writes a SQLite file; look at it with ``TRACKIO_DIR=tracking/trackio trackio show``."""
 
     def __init__(self, config: Any, method: str) -> None:
-        os.environ.setdefault("TRACKIO_DIR", str(tracking_folder(config.out) / "trackio"))  # read when it is imported
         import trackio
 
         self.trackio = trackio
+        if "TRACKIO_DIR" not in os.environ:  # a wish of the user's
+            _send_trackio_to(tracking_folder(config.out) / "trackio")
         with redirect_stdout(None):  # it greets
             trackio.init(
                 project="threadmill",
@@ -82,6 +84,14 @@ class Trackio(TrainerCallback):
         """Write the rest."""
         with redirect_stdout(None):
             self.trackio.finish()
+
+
+def _send_trackio_to(folder: Path) -> None:
+    """Trackio reads its folder once, when it is imported, and TRL has done that before we know the folder."""
+    places = {"TRACKIO_DIR": folder, "MEDIA_DIR": folder / "media", "ARTIFACTS_DIR": folder / "artifacts"}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "trackio":
+            vars(module).update({constant: place for constant, place in places.items() if constant in vars(module)})
 
 
 def _numbers(logs: dict[str, Any] | None) -> dict[str, float]:
