@@ -27,6 +27,7 @@ from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.credit.forking import Forking, value_steps
 from threadmill.training.credit.step_values import StepValue
+from threadmill.training.credit.think_calls import read_episode
 from threadmill.training.credit.which_steps import Path as StatePath
 from threadmill.training.credit.which_steps import disagreements, within_budget
 from threadmill.training.rollout import run_tasks
@@ -328,6 +329,36 @@ def test_what_a_person_edited_is_done_as_edited_and_the_suite_answers_in_continu
     ]
     assert agreeing.steps[0].value < 1.0  # nobody edits
     assert agreeing.steps[1].value == 1.0
+
+
+UNNAMED = make_task("train", "complex", 3)
+
+
+def test_the_user_replies_once_whether_before_the_fork_or_after_it(runs):
+    assert UNNAMED.kind == "cancel_unnamed"
+    slot = Slot.fixed("helpdesk.think", ScriptedModel(lambda _: AIMessage("Which order?")), "helpdesk.think@0001")
+    (episode,) = run_tasks(runs, [UNNAMED], slot, trials=1, seed=0)
+    value_steps(runs, HelpdeskSuite(), {slot.name: slot}, {episode.thread: UNNAMED}, Forking(k=1))
+    for name in [episode.thread, *continuations(runs)]:
+        assert [message.type for message in read_messages(runs, name)] == ["human", "ai", "human", "ai"]
+    assert len(continuations(runs)) == 2
+
+
+def test_questions_that_were_answered_before_the_fork_count(runs):
+    ((order, _),) = REFUND.refunds.items()
+
+    def insists(messages):
+        args = {"order_id": order, "amount": 300}
+        return AIMessage("", tool_calls=[{"name": "refund", "args": args, "id": f"call{len(messages)}"}])
+
+    slot = Slot.fixed("helpdesk.think", ScriptedModel(insists), "helpdesk.think@0001")
+    (episode,) = run_tasks(runs, [REFUND], slot, trials=1, seed=0)
+    assert [call.rounds for call in read_episode(runs, episode.thread).calls] == [0, 1, 2, 3, 4, 5, 6]
+    value_steps(
+        runs, HelpdeskSuite(), {slot.name: slot}, {episode.thread: REFUND}, Forking(k=1, budget=1)
+    )  # from the first state on
+    (name,) = continuations(runs)
+    assert len(said(runs, name)) == len(said(runs, episode.thread)) == 7  # the seventh question is left open
 
 
 @pytest.mark.parametrize(("wrong", "message"), [({"k": 0}, "k is 0"), ({"workers": 0}, "workers is 0")])
