@@ -185,7 +185,7 @@ def some_mask(length: int) -> st.SearchStrategy[list[int]]:
 def test_every_bit_of_a_mask_decides_about_its_own_position(make: Make, method: str) -> None:
     trainer = make(method)
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(some_mask(11), some_mask(6))
     def check(mask: list[int], other: list[int]) -> None:
         rows = {

@@ -3,7 +3,7 @@
 Position t predicts token t + 1. Here a human's edit is given too: it has no logprob of the policy's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_world import OTHER, PROMPT, TOLD, gradient_of, predicted_by, write_model
+from mask_world import MASK, OTHER, OTHER_MASK, PROMPT, TOLD, gradient_of, predicted_by, write_model
 from threadmill.training.recipes.losses import Loss
 
 # fmt: off
@@ -20,9 +20,6 @@ SAMPLED = [ 1,  1,  1, 0, 0,   0,  0,        0, 0,   1,  1]
 #                 sampled| human's| tool | sampled
 OTHER_SAMPLED = [ 1,  1,   0, 0,    0,     1]
 # fmt: on
-
-Play = Callable[..., Any]
-"""From masks (and advantages) to the trainer's one pass over the two episodes, the shorter first."""
 
 
 @pytest.fixture
@@ -70,16 +67,21 @@ def play(trainer: Any, mask: Sequence[int], other: Sequence[int], advantages: tu
 
     rows = []
     for ids, sampled, advantage in ((TOLD, mask, advantages[0]), (OTHER, other, advantages[1])):
-        with torch.no_grad():
-            said = trainer.model(input_ids=torch.tensor([PROMPT + ids])).logits.log_softmax(-1)[0]
-        exact = [float(said[len(PROMPT) + i - 1, token]) for i, token in enumerate(ids)]
         # recorded by slightly other weights, and 0 where nothing was sampled
+        exact = logprobs_of(trainer.model, ids)
         recorded = [logprob - 0.05 if bit else 0.0 for logprob, bit in zip(exact, sampled, strict=True)]
         turns = [0 if bit else -1 for bit in sampled]
         rows.append(TrainedRow(GroupRow(PROMPT, ids, list(sampled), recorded, turns), [advantage] * len(ids)))
     trainer.source = lambda model, step: Credited(rows, [1.0, 0.0], sum(mask) + sum(other))
     ((one,),) = trainer._generation(next(iter(trainer.get_train_dataloader())), 0)
     return one
+
+
+@torch.no_grad()
+def logprobs_of(model: Any, ids: list[int]) -> list[float]:
+    """Of the tokens after the prompt."""
+    said = model(input_ids=torch.tensor([PROMPT + ids])).logits.log_softmax(-1)[0]
+    return [float(said[len(PROMPT) + i - 1, token]) for i, token in enumerate(ids)]
 
 
 SHORT_FIRST = [predicted_by(OTHER_SAMPLED, width=14), predicted_by(SAMPLED)]
@@ -117,7 +119,7 @@ def test_every_bit_of_a_mask_decides_about_its_own_position(trainer: Any) -> Non
     def some_mask(length: int) -> st.SearchStrategy[list[int]]:
         return st.lists(st.integers(0, 1), min_size=length, max_size=length)
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(some_mask(11), some_mask(6), st.sampled_from(get_args(Loss)))
     def check(mask: list[int], other: list[int], loss: str) -> None:
         trainer.loss_type = loss
@@ -125,3 +127,35 @@ def test_every_bit_of_a_mask_decides_about_its_own_position(trainer: Any) -> Non
         assert found.positions == [predicted_by(other, width=14), predicted_by(mask)]
 
     check()
+
+
+def test_offline_grpo_trains_what_was_sampled_and_not_what_a_human_wrote(
+    tmp_path: Path, tiny_tokenizer: Any, write_folder: Any
+) -> None:
+    from threadmill.training.recipes.offline_grpo import OfflineGrpoConfig, make_trainer
+    from threadmill.training.recipes.settings import Run
+    from transformers import LlamaForCausalLM
+
+    base = write_model(tmp_path / "base", tiny_tokenizer)
+    model = LlamaForCausalLM.from_pretrained(base)
+
+    def recorded(thread: str, ids: list[int], mask: list[int], sampled: list[int], reward: float) -> dict[str, Any]:
+        logprobs = [value if bit else None for value, bit in zip(logprobs_of(model, ids), sampled, strict=True)]
+        return {
+            "group": "g",
+            "thread": thread,
+            "input_ids": PROMPT + ids,
+            "mask": [0] * len(PROMPT) + mask,
+            "logprobs": [None] * len(PROMPT) + logprobs,
+            "prompt_length": len(PROMPT),
+            "reward": reward,
+            "sampling": {"temperature": 1.0},
+        }
+
+    rows = [recorded("won", TOLD, MASK, SAMPLED, 1.0), recorded("lost", OTHER, OTHER_MASK, OTHER_SAMPLED, 0.0)]
+    config = OfflineGrpoConfig(write_folder("groups", rows), str(base), tmp_path / "out", run=Run(save_every=0))
+    made, _, data = make_trainer(config)
+    made.current_gradient_accumulation_steps = 1
+    ((one,),) = made._generation(next(iter(made.get_train_dataloader())), 0)
+    assert gradient_of(made, one).positions == SHORT_FIRST
+    assert data["tokens of humans, not trained"] == 2 + 2

@@ -26,23 +26,28 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(
-    ("loss_type", "lora"),
-    [("kto", Lora()), ("kto", Lora(rank=4)), ("apo_zero_unpaired", Lora())],
-    ids=["kto", "kto, LoRA", "apo_zero_unpaired"],
-)
-def test_at_first_every_row_loses_half_its_weight(
-    tmp_path: Path, tiny_folder: Path, write_folder: Any, loss_type: Any, lora: Lora
-) -> None:
+def test_at_first_every_row_loses_half_its_weight(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     data = write_folder("kto", [GOOD, BAD, BAD, BAD])
-    report = train_kto(
-        KtoConfig(data, str(tiny_folder), tmp_path / "out", loss_type=loss_type, max_steps=1, batch_size=4, lora=lora)
-    )
+    report = train_kto(KtoConfig(data, str(tiny_folder), tmp_path / "out", max_steps=1, batch_size=4))
     told = report.config["data"]
     assert (told["desirable"], told["undesirable"]) == (1, 3)
     assert (told["desirable_weight"], told["undesirable_weight"]) == (3.0, 1.0)
     assert report.loss_first == pytest.approx((3 * 0.5 + 0.5 + 0.5 + 0.5) / 4, abs=1e-6)
     assert report.tokens == 9 + 5 + 5 + 5
+    assert (report.out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("lora", [Lora(), Lora(rank=4)], ids=["full", "LoRA"])
+@pytest.mark.parametrize("loss_type", ["kto", "apo_zero_unpaired"])
+def test_at_first_the_loss_is_half_of_the_weight_whatever_is_trained(
+    tmp_path: Path, tiny_folder: Path, write_folder: Any, loss_type: Any, lora: Lora
+) -> None:
+    data = write_folder("kto", [GOOD, BAD])
+    config = KtoConfig(data, str(tiny_folder), tmp_path / "out", loss_type=loss_type, desirable_weight=1.5, lora=lora)
+    trainer, _, _ = make_trainer(config)
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator([GOOD, BAD])).detach()
+    # 1.5 × 1 row : weight × 1 row lies between 1 : 1 and 4 : 3
+    assert float(loss) == pytest.approx((1.5 * 0.5 + 1.125 * 0.5) / 2, abs=1e-6)
 
 
 def test_good_completions_become_likelier_and_bad_ones_less_likely(
