@@ -1,5 +1,7 @@
 """Episodes read from stored threads, rewards from TOML, and components kept beside the suite's labels."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from threadmill.training.judgements import judge_branch
 from threadmill.training.rewards.compose import Scored, score
 from threadmill.training.rewards.configured import open_rewards, read_file
 from threadmill.training.rewards.finished import Finished
+from threadmill.training.rewards.known import REWARDS, WITH_MODEL
 from threadmill.training.rewards.stored import read_finished, read_scores, record_scores
 from threadmill.training.suites import open_suite
 from threadmill.training.worlds.helpdesk import make_tasks
@@ -177,3 +180,14 @@ def test_a_file_without_the_table_is_refused(tmp_path: Path):
         read_file(tmp_path / "a.toml")
     with pytest.raises(BadReward, match="cannot be read as TOML"):
         read_file(tmp_path / "b.toml")
+
+
+def test_the_table_in_the_docs_is_understood(desk: Store):
+    docs = (Path(__file__).parent.parent / "docs/rewards.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", docs, re.DOTALL)
+    table = tomllib.loads(toml)["rewards"]
+    assert table.pop("ruler")["model"] == "openai:gpt-5-mini"  # a model elsewhere
+    with open_rewards(table, desk) as rewards:
+        assert rewards.weights == {"end_state": 1.0, "tool_success": 0.1, "length": 0.2, "safety": 1.0}
+    named = re.findall(r"^\| `(\w+)` \|", docs, re.MULTILINE)
+    assert sorted(named) == sorted([*REWARDS, *WITH_MODEL])
