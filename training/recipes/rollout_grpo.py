@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import zip_longest
 from statistics import fmean, pstdev
 from time import perf_counter
 from typing import Any
@@ -124,14 +125,14 @@ class RolloutGRPOTrainer(GRPOTrainer):
         batch = self._generate_and_score_completions(inputs)
         lengths = lengths_of(batch)
         self._tokens = self._tokens_of_step()
-        steps = [
-            [self._pass(batch, places) for places in pack(lengths, chosen, self.tokens_at_once)]
+        shared_out = [
+            pack(lengths, chosen, self.tokens_at_once)
             for chosen in share_out(len(self._credited.rows), self.minibatches, self.args.seed + step)
         ]
-        if self._is_shared:
-            counts = gather_object([[len(passes) for passes in steps]])
-            for place, passes in enumerate(steps):
-                passes += [self._empty_pass(batch)] * (max(lengths[place] for lengths in counts) - len(passes))
+        steps = [
+            [self._pass(batch, places, rows) for places, rows in zip_longest(passes, sizes, fillvalue=[])]
+            for passes, sizes in zip(shared_out, self._sizes(shared_out), strict=True)
+        ]
         self._seconds["rollout"] = self._credited.played_s
         self._seconds["scoring"] = perf_counter() - begun - self._credited.played_s
         return steps
@@ -176,11 +177,18 @@ class RolloutGRPOTrainer(GRPOTrainer):
             self._metrics["train"][name] = [value]  # TRL's own are of the placeholders that it gave rewards to
         return output
 
-    def _pass(self, batch: Batch, places: list[int]) -> Batch:
-        """These rows, and what part of the step they are."""
-        one = cut(batch, places)
+    def _sizes(self, steps: list[list[list[int]]]) -> list[list[int]]:
+        """How many rows each pass of each step has: in all processes as many, because they compare figures of rows."""
+        own = [[len(places) for places in passes] for passes in steps]
+        everywhere = gather_object([own]) if self._is_shared else [own]
+        return [[max(rows) for rows in zip_longest(*of_step, fillvalue=0)] for of_step in zip(*everywhere, strict=True)]
+
+    def _pass(self, batch: Batch, places: list[int], rows: int) -> Batch:
+        """These rows, made up to ``rows`` by some without anything to train, and what part of the step they are."""
+        one = cut(batch, places + [0] * (rows - len(places)))
+        one["tool_mask"][len(places) :] = 0
         sampled = (one["completion_mask"] * one["tool_mask"]).sum()
-        return one | self._weights(len(places), sampled)
+        return one | self._weights(rows, sampled)
 
     def _weights(self, rows: int, sampled: torch.Tensor) -> Batch:
         """``part``: what the loss of a pass is multiplied by. The other is what TRL divides sums over tokens by."""
@@ -245,10 +253,6 @@ class RolloutGRPOTrainer(GRPOTrainer):
         """A row without anything to train, where there must be one."""
         end = self.eos_token_ids[0]
         return GroupRow([end], [end], [0], [0.0], [GIVEN])
-
-    def _empty_pass(self, batch: Batch) -> Batch:
-        one = self._pass(batch, [0])
-        return {**one, "tool_mask": torch.zeros_like(one["tool_mask"])}
 
 
 class Clock(TrainerCallback):
