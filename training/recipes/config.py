@@ -117,7 +117,7 @@ def _settings(cls: type, table: tuple[str, ...], defaults: Mapping[str, Any]) ->
     for field in fields(cls):
         default = defaults.get(field.name, _default(field))
         hint = hints[field.name]
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             inner = {one.name: getattr(default, one.name) for one in fields(hint)} if default is not MISSING else {}
             yield from _settings(hint, (*table, field.name), inner)
             continue

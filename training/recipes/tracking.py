@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.integrations import rewrite_logs
+from transformers.integrations.integration_utils import rewrite_logs
 
 from ...errors import MissingLibrary
 from .config import to_toml
