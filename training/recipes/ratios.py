@@ -4,6 +4,7 @@ The ratio of a token is r = π(token) / μ(token), with π the weights in traini
 the full vocabulary at the sampling temperature. Imports torch when it is used.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,3 +52,16 @@ class Ratios:
             "kl": self.divergence / self.tokens,
             "effective": self.total**2 / (self.tokens * self.squares),
         }
+
+
+def joined(parts: Iterable[Ratios]) -> Ratios:
+    """The figures of several processes as one's."""
+    whole = Ratios()
+    for part in parts:
+        whole.tokens += part.tokens
+        whole.total += part.total
+        whole.squares += part.squares
+        whole.largest = max(whole.largest, part.largest)
+        whole.divergence += part.divergence
+        whole.clipped += part.clipped
+    return whole

@@ -26,7 +26,7 @@ from .credited import Credited
 from .group_rows import GIVEN, GroupRow
 from .losses import BY_ROW, is_clipped
 from .passes import Batch, cut, lengths_of, pack, share_out
-from .ratios import Ratios
+from .ratios import Ratios, joined
 from .step_notes import StepNotes
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked experimental; we pin TRL
@@ -219,7 +219,8 @@ class RolloutGRPOTrainer(GRPOTrainer):
         return found
 
     def _figures(self, step: int, passes: list[Batch], ratios: Ratios) -> dict[str, Any]:
-        about = ratios.summary()
+        """What is noted of the step: ratios over all processes, the rest is this one's."""
+        about = joined(gather_object([ratios]) if self._is_shared else [ratios]).summary()
         sampled_at = [at for one in passes for at in one["sampled_at"].tolist() if at != UNKNOWN]
         stale = max((step - at for at in sampled_at), default=0)
         for name, value in {**about, "staleness": stale}.items():
