@@ -194,12 +194,11 @@ def test_episodes_are_threads_and_the_fallible_expert_fails_where_it_errs(tmp_pa
 def test_the_seed_policy_can_play_it(tmp_path: Path) -> None:
     suite = open_suite("reasoning")
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
-        slot = open_slot(store, SLOT, "seed", max_new_tokens=24)
+        slot = open_slot(store, SLOT, "seed", max_new_tokens=12)
         trials = play(store, suite, suite.tasks("heldout", 1, 0)[:2], {SLOT: slot}, trials=1, seed=0)
         slot.model("seed").close()  # pyright: ignore[reportAttributeAccessIssue]
-    assert [(trial.finished.met, trial.finished.conditions) for trial in trials] == [
-        (0, 1)
-    ] * 3  # it has never seen this
+    # it has never seen such questions
+    assert [(trial.finished.met, trial.finished.conditions) for trial in trials] == [(0, 1), (0, 1)]
     assert all(trial.finished.sampled_tokens for trial in trials)
 
 
