@@ -75,7 +75,9 @@ def score_command(
 
 @app.command("watch")
 def watch_command(
-    run: Annotated[Path, typer.Argument(help="The rewards.jsonl of a training run.", metavar="FILE")],
+    run: Annotated[
+        Path, typer.Argument(help="The model folder of a GRPO run, or steps.jsonl of one that goes on.", metavar="RUN")
+    ],
     alpha: Annotated[float, typer.Option(min=0, max=1, help="Share of honest runs that may raise an alarm.")] = 0.05,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +85,7 @@ def watch_command(
 
     Exits with 1 on an alarm.
 
-    Example: threadmill rewards watch models/grpo/rewards.jsonl
+    Example: threadmill rewards watch models/grpo
     """
     from dataclasses import asdict
 

@@ -109,6 +109,10 @@ def _quiet_libraries() -> None:
 
 
 def _tell(report: "TrainingReport", version: str | None, as_json: bool) -> None:
+    from ..training.rewards.hacking import find_signs
+    from ..training.rewards.series import series_of
+
+    signs = find_signs(series_of(report.noted))
     record = {
         "version": version,
         "steps": report.steps,
@@ -117,6 +121,7 @@ def _tell(report: "TrainingReport", version: str | None, as_json: bool) -> None:
         "tokens_per_second": round(report.tokens_per_second, 1),
         "out": str(report.out),
         "stopped": report.stopped,
+        "signs": [{"kind": sign.kind, "reward": sign.reward, "words": sign.words} for sign in signs],
     }
     if as_json:
         typer.echo(json.dumps(record))
@@ -127,6 +132,8 @@ def _tell(report: "TrainingReport", version: str | None, as_json: bool) -> None:
     )
     if report.stopped:
         typer.echo(f"stopped {report.stopped}; what was learnt until then is saved")
+    for sign in signs:
+        typer.echo(f"{'ALARM' if sign.kind == 'hacking' else 'hint'}: {sign.words}")
     typer.echo(f"written to {report.out}")
     if version:
         typer.echo(f"registered as {version}")

@@ -57,7 +57,9 @@ def test_sft_prints_one_document_and_registers_what_it_wrote(
     )
     assert code == 0, errors
     record = json.loads(printed)
-    assert sorted(record) == ["loss_first", "loss_last", "out", "steps", "stopped", "tokens_per_second", "version"]
+    assert sorted(record) == [
+        *("loss_first", "loss_last", "out", "signs", "steps", "stopped", "tokens_per_second", "version")
+    ]
     assert (record["version"], record["steps"], record["out"]) == ("shop.think@0002", 2, str(out))
     with open_store(db) as store:
         made = resolve(store, "shop.think@0002")

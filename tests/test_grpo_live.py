@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from threadmill.errors import BadConfig, BadDataset, TrainingFailed, UnknownSlot
 from threadmill.nodes.models.folder import load_model
 from threadmill.training.credit.advantages import Credit
 from threadmill.training.curriculum import Curriculum
-from threadmill.training.recipes.grpo import Forks, GrpoConfig, train_grpo
+from threadmill.training.recipes.grpo import Forks, GrpoConfig, run_name, train_grpo
 from threadmill.training.recipes.live_groups import LiveGroups
 from threadmill.training.recipes.settings import Run
 from threadmill.training.recipes.step_notes import StepNotes
 from threadmill.training.rewards.compose import Rewards
+from threadmill.training.rewards.series import read_series
 
 RUN = Run(save_every=0)
 SMALL: dict[str, Any] = {"steps": 2, "tasks": 2, "tasks_per_step": 2, "group_size": 4, "max_new_tokens": 6, "run": RUN}
@@ -36,7 +38,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_two_steps_on_fresh_episodes_move_the_weights(tmp_path: Path, tiny_folder: Path, store: Store) -> None:
     told: list[dict[str, float]] = []
-    config = GrpoConfig("talk", str(tiny_folder), tmp_path / "out", **{**SMALL, "steps": 3, "minibatches": 2})
+    wishes = {**SMALL, "steps": 3, "minibatches": 2, "evaluate_every": 2, "evaluation_tasks": 1}
+    config = GrpoConfig("talk", str(tiny_folder), tmp_path / "out", **wishes)
     report = train_grpo(config, store, suite=Chats(), progress=lambda *_, **figures: told.append(figures))
     generations = [note for note in report.noted if note["kind"] == "generation"]
     updates = [note for note in report.noted if note["kind"] == "update"]
@@ -49,7 +52,12 @@ def test_two_steps_on_fresh_episodes_move_the_weights(tmp_path: Path, tiny_folde
     assert report.config["data"]["groups"] == 4
     assert {"reward", "ratio_max", "clipped"} <= told[0].keys()
     episodes = generations[0]["episodes"] | generations[1]["episodes"]
-    assert {thread.thread for thread in list_threads(store)} == episodes.keys()
+    held_out = {f"{run_name(config)}-{step:04d}-heldout-{task}-t0" for step in (0, 2) for task in ("easy-0", "hard-0")}
+    assert {thread.thread for thread in list_threads(store)} == episodes.keys() | held_out
+    series = read_series(report.out)
+    assert [seen.step for seen in series.steps] == list(series.held_out) == [0, 2]
+    assert series.steps[0].total == fmean(generations[0]["episodes"].values())
+    assert series.held_out[0].keys() == {"easy-0", "hard-0"}
     thread, reward = next(iter(episodes.items()))
     labels = {(label.kind, label.source): label.value for label in labels_of(store, [thread])[thread]}
     assert labels["reward", "talk.check"] == reward

@@ -1,6 +1,8 @@
 """Runs whose reward is hacked are flagged, healthy ones are not; how often noise alone raises an alarm is measured."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from threadmill.errors import BadReward
 from threadmill.training.rewards.compose import Scored
 from threadmill.training.rewards.hacking import find_hacking, find_signs
-from threadmill.training.rewards.series import Seen, Series, held_out_line, observe, read_series, to_line
+from threadmill.training.rewards.series import Seen, Series, observe, read_series
 from threadmill.training.rewards.trends import holm, p_fell, trend
 
 TASKS = [f"task-{number}" for number in range(40)]
@@ -176,14 +178,17 @@ def test_noise_alone_seldom_raises_an_alarm():
     assert alarms(learning_nothing_in_the_world, 40) <= 0.1  # 0.05 is expected at most, of 40
 
 
-def test_a_run_is_kept_as_lines_and_read_again(tmp_path: Path):
+def test_the_notes_of_a_run_are_read_while_it_goes_on_and_afterwards(tmp_path: Path):
     seen = Seen(1, 0.5, {"end_state": 0.5}, 15.0, 0.5)
-    file = tmp_path / "rewards.jsonl"
-    file.write_text(f'{to_line(seen)}\n{held_out_line(1, {"a": 1.0})}\n{{"step": 2, "tot')  # killed while writing
-    assert read_series(file) == Series((seen,), {1: {"a": 1.0}})
-    file.write_text('{"what": 1}\n' + to_line(seen))
-    with pytest.raises(BadReward, match=r"rewards.jsonl:1 is no line"):
-        read_series(file)
+    notes = [
+        {"kind": "generation", "step": 1, "episodes": {}},
+        {"kind": "rewards", **asdict(seen)},
+        {"kind": "held_out", "step": 1, "success": {"a": 1.0}},
+    ]
+    file = tmp_path / "steps.jsonl"
+    file.write_text("".join(json.dumps(note) + "\n" for note in notes) + '{"kind": "rew')  # killed while writing
+    (tmp_path / "training.json").write_text(json.dumps({"noted": notes}))
+    assert read_series(file) == read_series(tmp_path) == Series((seen,), {1: {"a": 1.0}})
     with pytest.raises(BadReward, match="cannot be read"):
         read_series(tmp_path / "nothing.jsonl")
     with pytest.raises(BadReward, match="step 3 has no scored episode"):

@@ -1,6 +1,7 @@
 """``threadmill rewards``: scores as a table and as JSON, what is left out, and the alarm of a hacked run."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from threadmill.checkpoints.labels import Label, add_labels, labels_of
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.main import app
 from threadmill.graphs.run import run_thread
-from threadmill.training.rewards.series import Seen, held_out_line, to_line
+from threadmill.training.rewards.series import Seen
 from threadmill.training.rewards.stored import read_scores
 from typer.testing import CliRunner
 
@@ -76,21 +77,24 @@ def test_if_nothing_can_be_scored_the_command_fails_and_says_why(db: str):
     assert "left out 1: thread 'c' has no judgement" in result.stderr
 
 
-def write_run(path: Path, late: float) -> None:
-    lines = [to_line(Seen(step, step / 8, {"judge": step / 8}, 30.0, 0.3)) for step in range(8)]
-    lines += [held_out_line(0, {f"t{n}": 1.0 for n in range(8)}), held_out_line(7, {f"t{n}": late for n in range(8)})]
-    path.write_text("\n".join(lines) + "\n")
+def write_run(folder: Path, late: float) -> None:
+    notes: list[dict[str, Any]] = [
+        {"kind": "rewards", **asdict(Seen(step, step / 8, {"judge": step / 8}, 30.0, 0.3))} for step in range(8)
+    ]
+    for step, success in ((0, 1.0), (7, late)):
+        notes.append({"kind": "held_out", "step": step, "success": {f"t{n}": success for n in range(8)}})
+    (folder / "training.json").write_text(json.dumps({"noted": notes}))
 
 
 def test_a_hacked_run_raises_an_alarm(tmp_path: Path):
-    write_run(tmp_path / "rewards.jsonl", late=0.5)
-    result = CliRunner().invoke(app, ["rewards", "watch", str(tmp_path / "rewards.jsonl")])
+    write_run(tmp_path, late=0.5)
+    result = CliRunner().invoke(app, ["rewards", "watch", str(tmp_path)])
     assert result.exit_code == 1
     assert "8 steps, 2 evaluations on held-out tasks\nALARM  judge rises from 0 to 0.875" in result.stdout
 
 
 def test_a_healthy_run_raises_none(tmp_path: Path):
-    write_run(tmp_path / "rewards.jsonl", late=1.0)
-    result = CliRunner().invoke(app, ["rewards", "watch", str(tmp_path / "rewards.jsonl"), "--json"])
+    write_run(tmp_path, late=1.0)
+    result = CliRunner().invoke(app, ["rewards", "watch", str(tmp_path), "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"steps": 8, "evaluations": 2, "signs": []}

@@ -72,6 +72,8 @@ class GrpoConfig:
         Literal["leave_out", "reward"], "Episodes that an exception stopped: not at all, or as rewards take them (0)."
     ] = "leave_out"
     resample: Annotated[int, "Rounds in which other tasks replace those whose rewards are all equal.", Ge(0)] = 0
+    evaluate_every: Annotated[int, "Steps between evaluations on held-out tasks; 0 makes none.", Ge(0)] = 0
+    evaluation_tasks: Annotated[int, "Held-out tasks of each tier, played once in every evaluation.", Ge(1)] = 10
     train_slots: Annotated[tuple[str, ...], "The agent's slots that are trained; none named is all of them."] = ()
     seed: Annotated[int, "Of tasks, sampling, shuffling, and adapters' first weights."] = 0
     frozen: Annotated[

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from json import dumps
 from time import perf_counter
@@ -14,6 +15,7 @@ from ...nodes.models.slot import Slot
 from ..curriculum import draw_tasks, tier_weights
 from ..rewards.compose import Rewards, Scored, score
 from ..rewards.finished import Finished
+from ..rewards.series import observe
 from ..rewards.stored import record_scores
 from ..rollout import Trial, play
 from ..slots import open_slot
@@ -22,6 +24,7 @@ from .credited import Credited, Member, credit_groups
 from .generation_note import component_means, joined, note_of
 from .group_rows import EpisodeRows, episode_rows
 from .grpo import GrpoConfig, run_name
+from .held_out import held_out_success, is_due
 from .losses import BY_SEQUENCE
 from .processes import process_count, process_number
 from .step_notes import StepNotes
@@ -90,6 +93,7 @@ class LiveGroups:
 
     def _generation(self, slots: Mapping[str, Slot], begins: int) -> Credited:
         begun = perf_counter()
+        self._evaluate(slots, begins)
         counts: Counter[str] = Counter()
         ended: list[tuple[Finished, Scored | None]] = []
         groups: list[list[Scorable]] = []
@@ -113,9 +117,27 @@ class LiveGroups:
         digest = "".join(_from_all_processes(_digest(found)))
         if begins not in [one["step"] for one in self.notes.of("generation")]:
             self.notes.take("generation", begins, **note, digest=digest, versions=_versions(found))
+            self._note_rewards(groups, begins)
             earned = {finished.thread: scored for finished, scored in ended if scored is not None}
             record_scores(self.store, earned, self.rewards.weights)
         return Credited(found.rows, found.rewards, found.tokens, found.noted, played_s, component_means(note))
+
+    def _evaluate(self, slots: Mapping[str, Slot], begins: int) -> None:
+        """Play held-out tasks with the weights as they are, if it is time for it."""
+        if not is_due(self.config, begins) or begins in [note["step"] for note in self.notes.of("held_out")]:
+            return
+        prefix = f"{self.run}-{begins:04d}-heldout-"
+        own = held_out_success(self.store, self.suite, slots, self.config, prefix=prefix)
+        success = {task: value for part in _from_all_processes(own) for task, value in part.items()}
+        self.notes.take("held_out", begins, success=success)
+
+    def _note_rewards(self, groups: Sequence[Sequence[Scorable]], begins: int) -> None:
+        """What can be watched of the rewards; of several processes, in the episodes of the first."""
+        scored = [[one.scored for one in group] for group in groups if group]
+        if scored:
+            tokens = [one.finished.sampled_tokens for group in groups for one in group]
+            seen = asdict(observe(begins, scored, tokens))
+            self.notes.take("rewards", seen.pop("step"), **seen)
 
     def _rounds(self, begins: int, groups: list[list[Scorable]]) -> Iterator[tuple[list[SuiteTask], int]]:
         """The tasks of each round, and how many of ``groups`` they replace: those whose rewards are all equal go."""

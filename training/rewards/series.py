@@ -1,12 +1,11 @@
 """What a training run shows of its rewards, step by step: means of components, spread within groups, held-out success.
 
-Kept as lines of JSON, one for each step that trained and one for each evaluation, so that a run can be watched while it
-goes on.
+A GRPO run notes it while it goes on, of each generation and of each evaluation on held-out tasks, so it can be watched.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -17,7 +16,7 @@ from .compose import Scored
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One training step, as means over its episodes."""
+    """One generation of episodes, named by its first step, as means over them."""
 
     step: int
     total: float
@@ -60,37 +59,33 @@ def observe(step: int, groups: Sequence[Sequence[Scored]], tokens: Iterable[floa
     )
 
 
-def to_line(seen: Seen) -> str:
-    """``seen`` as a line of JSON."""
-    return json.dumps(asdict(seen))
-
-
-def held_out_line(step: int, success: Mapping[str, float]) -> str:
-    """An evaluation as a line of JSON."""
-    return json.dumps({"step": step, "held_out": dict(success)})
-
-
-def read_series(path: Path) -> Series:
-    """The run whose lines are in the file at ``path``; a last line that was cut off is passed over.
+def read_series(run: Path) -> Series:
+    """What a GRPO run noted: ``run`` is its model folder, or ``steps.jsonl`` in the work folder of one that goes on.
 
     Raises:
-        BadReward: it cannot be read, or a line is not of these two kinds.
+        BadReward: it cannot be read, or is no such run.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise BadReward(f"{str(path)!r} cannot be read: {error}; name the rewards.jsonl of a run") from error
+        if run.is_dir():
+            notes = json.loads((run / "training.json").read_text(encoding="utf-8"))["noted"]
+        else:
+            whole, _, _ = run.read_text(encoding="utf-8").rpartition("\n")  # a last line may be cut off
+            notes = [json.loads(line) for line in whole.splitlines()]
+    except (OSError, ValueError, KeyError) as error:
+        raise BadReward(
+            f"{str(run)!r} cannot be read: {error!r}; name the folder of a model that `threadmill train grpo` made, or "
+            "steps.jsonl in the work folder beside it"
+        ) from error
+    return series_of(notes)
+
+
+def series_of(notes: Iterable[Mapping[str, Any]]) -> Series:
+    """The series in the notes of a run: those of the kinds ``rewards`` and ``held_out``."""
     steps: dict[int, Seen] = {}
-    held_out: dict[int, dict[str, float]] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            said: dict[str, Any] = json.loads(line)
-            if "held_out" in said:
-                held_out[said["step"]] = said["held_out"]
-            else:
-                steps[said["step"]] = Seen(**said)
-        except (ValueError, TypeError, KeyError) as error:
-            if number == len(lines):
-                break
-            raise BadReward(f"{path}:{number} is no line of a run's rewards: {error!r}; take it out") from error
+    held_out: dict[int, Mapping[str, float]] = {}
+    for note in notes:
+        if note.get("kind") == "rewards":
+            steps[note["step"]] = Seen(**{name: value for name, value in note.items() if name != "kind"})
+        elif note.get("kind") == "held_out":
+            held_out[note["step"]] = note["success"]
     return Series(tuple(steps[step] for step in sorted(steps)), dict(sorted(held_out.items())))
