@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 TIERS = ("simple", "sequential", "parallel", "complex")
-FIGURES = (*TIERS, "mean", "pass_hat_k", "steps", "calls", "failed", "needless_failed", "invalid", "unneeded")
+FIGURES = (*TIERS, "mean", "gain", "pass_hat_k", "steps", "calls", "failed", "needless_failed", "invalid", "unneeded")
 GOALS: Mapping[str, Mapping[str, float]] = {
     "sft": dict(zip(TIERS, (92.0, 78.0, 72.0, 58.0), strict=True)),
     "grpo": dict(zip(TIERS, (96.0, 88.0, 85.0, 74.0), strict=True)),
@@ -37,7 +37,7 @@ def rows(results: Mapping[str, Mapping[str, Any]], how: str) -> list[dict[str, A
     conditions = list(dict.fromkeys(name for of_seed in results.values() for name in of_seed))
     table = []
     for name in conditions:
-        found = [of_seed[name][how] for of_seed in results.values() if how in of_seed.get(name, {})]
+        found = [_with_gain(of_seed, name, how) for of_seed in results.values() if how in of_seed.get(name, {})]
         if not found:
             continue
         record: dict[str, Any] = {"condition": name, "seeds": len(found)}
@@ -47,6 +47,12 @@ def rows(results: Mapping[str, Mapping[str, Any]], how: str) -> list[dict[str, A
                 record[figure] = [round(value, 2) for value in mean_and_half_width(values)]
         table.append(record)
     return table
+
+
+def _with_gain(of_seed: Mapping[str, Any], name: str, how: str) -> dict[str, Any]:
+    """The figures of a condition, and by how much its mean success is above that of the seed policy."""
+    found, before = of_seed[name][how], of_seed.get("before", {}).get(how)
+    return {**found, "gain": found["mean"] - before["mean"]} if before and name != "before" else found
 
 
 def compare_with_goals(table: Iterable[Mapping[str, Any]], conditions: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -79,13 +85,28 @@ def compare_with_goals(table: Iterable[Mapping[str, Any]], conditions: Mapping[s
 
 def as_markdown(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table's lines."""
-    heads = ["", *TIERS, "mean", "pass^k", "steps", "calls", "failed", "needless failed", "invalid", "unneeded"]
+    heads = [
+        "",
+        "seeds",
+        *TIERS,
+        "mean",
+        "pass^k",
+        "steps",
+        "calls",
+        "failed",
+        "needless failed",
+        "invalid",
+        "unneeded",
+    ]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for record in table:
-        cells = [_cell(record.get(figure), 2 if figure in ("steps", "calls") else 1) for figure in FIGURES]
-        lines.append(f"| `{record['condition']}` | {' | '.join(cells)} |")
+        alone = record["seeds"] == 1
+        cells = [_cell(record.get(figure), 2 if figure in ("steps", "calls") else 1, alone) for figure in FIGURES]
+        lines.append(f"| `{record['condition']}` | {record['seeds']} | {' | '.join(cells)} |")
     return lines
 
 
-def _cell(value: Sequence[float] | None, digits: int) -> str:
-    return "" if value is None else f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
+def _cell(value: Sequence[float] | None, digits: int, alone: bool) -> str:
+    if value is None:
+        return ""
+    return f"{value[0]:.{digits}f}" if alone else f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
