@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from .place import DEFAULT_DB, Database
-from .rollout import check_suite
 
 
 def evaluate_command(
-    suite: Annotated[str, typer.Argument(help="The suite; built in: helpdesk.")],
+    suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, or file.py:make_suite.")],
     model: Annotated[
         list[str],
         typer.Option("--model", help="Model SPEC; given twice, the second is compared with the first."),
@@ -31,32 +30,38 @@ def evaluate_command(
     """
     if len(model) > 2:
         raise typer.BadParameter(f"{len(model)} models given; one or two can be evaluated", param_hint="--model")
-    check_suite(suite)
 
     from dataclasses import asdict
 
     from rich.console import Console
 
     from ..checkpoints.store import open_store
+    from ..training.episode import measure
     from ..training.evaluate import compare, comparison_table, summarise, summary_table
-    from ..training.rollout import run_tasks
-    from ..training.worlds.helpdesk import make_tasks
+    from ..training.rollout import play
+    from ..training.suites import open_suite
     from .agents import make_slot
     from .progress import progress_bar
 
-    chosen = make_tasks("heldout", tasks, seed)
+    opened = open_suite(suite)
+    if len(opened.slots) > 1:
+        raise typer.BadParameter(
+            f"the agent of {suite} has several slots: {', '.join(opened.slots)}; evaluate it in Python"
+        )
+    chosen = opened.tasks("heldout", tasks, seed)
     versions, results = [], []
     with open_store(db) as store:
-        slots = [make_slot(store, f"{suite}.think", spec) for spec in model]
+        slots = [make_slot(store, opened.slots[0], spec) for spec in model]
         for slot in slots:
             version = slot.version_now()
             if "@" in version:  # an alias may move meanwhile
                 slot = make_slot(store, slot.name, version)
             with progress_bar(f"evaluate {version}") as progress:
-                episodes = run_tasks(
+                played = play(
                     store,
+                    opened,
                     chosen,
-                    slot,
+                    {slot.name: slot},
                     trials=k,
                     seed=seed,
                     workers=workers,
@@ -64,7 +69,7 @@ def evaluate_command(
                     progress=progress,
                 )
             versions.append(version)
-            results.append(episodes)
+            results.append([measure(trial.finished, trial.number) for trial in played])
 
     summaries = [summarise(episodes, k=k) for episodes in results]
     comparison = compare(results[0], results[1], k=k, seed=seed) if len(results) == 2 else None

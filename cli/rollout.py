@@ -9,44 +9,47 @@ from .place import DEFAULT_DB, Database
 
 
 def rollout_command(
-    suite: Annotated[str, typer.Argument(help="The suite; built in: helpdesk.")],
+    suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, or file.py:make_suite.")],
     tasks: Annotated[int, typer.Option(help="Tasks per tier.")] = 50,
     trials: Annotated[int, typer.Option(help="Trials of each task.")] = 4,
-    model: Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model SPEC for every slot (default: each slot's live version).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of tasks and sampling.")] = 0,
     workers: Annotated[int, typer.Option(help="Threads run at a time.")] = 32,
     prefix: Annotated[str, typer.Option(help="Put before the thread ids.")] = "",
     db: Database = DEFAULT_DB,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Run training tasks, several trials each, with a scripted reviewer who edits some proposals.
+    """Run training tasks, several trials each, as threads that are labelled with what they earned.
 
-    Threads that are finished already are not run again.
+    Threads that are finished already are not run again. The helpdesk's scripted reviewer edits some proposals.
 
     Example: threadmill rollout helpdesk --tasks 50 --trials 4
     """
     from ..checkpoints.store import open_store
+    from ..training.episode import measure
     from ..training.evaluate import summarise
-    from ..training.rollout import run_tasks
-    from ..training.worlds.helpdesk import make_tasks
+    from ..training.rollout import play
+    from ..training.suites import open_suite
+    from ..training.worlds.helpdesk.suite import HelpdeskSuite
     from .agents import make_slot
     from .progress import progress_bar
 
-    check_suite(suite)
+    opened = HelpdeskSuite("scripted") if suite == "helpdesk" else open_suite(suite)
     with open_store(db) as store, progress_bar("rollout") as progress:
-        slot = make_slot(store, f"{suite}.think", model)
-        chosen = make_tasks("train", tasks, seed)
-        episodes = run_tasks(
+        played = play(
             store,
-            chosen,
-            slot,
+            opened,
+            opened.tasks("train", tasks, seed),
+            {name: make_slot(store, name, model) for name in opened.slots},
             trials=trials,
             seed=seed,
             workers=workers,
-            reviewer="scripted",
             prefix=prefix,
             progress=progress,
         )
+    episodes = [measure(trial.finished, trial.number) for trial in played]
     summary = summarise(episodes)
     record = {
         "threads": len(episodes),
@@ -60,11 +63,3 @@ def rollout_command(
     typer.echo(f"{record['threads']} threads, {record['edited']} with a human edit, by {record['version']}")
     for tier, value in record["success"].items():
         typer.echo(f"  {tier:<12} {value:6.1%}")
-
-
-def check_suite(suite: str) -> None:
-    """Raise UnknownSuite unless ``suite`` is built in."""
-    from ..errors import UnknownSuite
-
-    if suite != "helpdesk":
-        raise UnknownSuite(f"no suite {suite!r}; built in: helpdesk")
