@@ -226,6 +226,7 @@ class LiveGroups:
             rewards={one.finished.thread: one.scored.total for one in episodes},
             returns=lambda finished: score([finished], self.rewards)[0].total,
             temperature=self.config.temperature,
+            keep_failures=True,
         )
 
 
