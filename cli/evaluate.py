@@ -44,14 +44,15 @@ def evaluate_command(
     from .progress import progress_bar
 
     opened = open_suite(suite)
-    if len(opened.slots) > 1:
+    if len(opened.slots) != 1:
         raise typer.BadParameter(
             f"the agent of {suite} has several slots: {', '.join(opened.slots)}; evaluate it in Python"
         )
     chosen = opened.tasks("heldout", tasks, seed)
     versions, results = [], []
     with open_store(db) as store:
-        slots = [make_slot(store, opened.slots[0], spec) for spec in model]
+        (name,) = opened.slots
+        slots = [make_slot(store, name, spec) for spec in model]
         for slot in slots:
             version = slot.version_now()
             if "@" in version:  # an alias may move meanwhile

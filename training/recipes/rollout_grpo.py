@@ -130,7 +130,7 @@ class RolloutGRPOTrainer(GRPOTrainer):
             for chosen in share_out(len(self._credited.rows), self.minibatches, self.args.seed + step)
         ]
         steps = [
-            [self._pass(batch, places, rows) for places, rows in zip_longest(passes, sizes, fillvalue=[])]
+            [self._pass(batch, passes[at] if at < len(passes) else [], rows) for at, rows in enumerate(sizes)]
             for passes, sizes in zip(shared_out, self._sizes(shared_out), strict=True)
         ]
         self._seconds["rollout"] = self._credited.played_s
