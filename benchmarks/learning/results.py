@@ -79,7 +79,8 @@ def _page(found: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) ->
         f"Held-out tasks, {sizes['heldout_per_tier']} a tier, {sizes['evaluation_trials']} trials each, sampled at "
         f"temperature {sizes['temperature']:g}. Mean over the seeds {', '.join(results)} ± half of a 95 % interval "
         "(Student's t over the seeds).",
-        "Success in per cent by tier; *gain* is the mean success above that of the seed policy, seed by seed; steps and calls of an episode; failed, invalid and unneeded calls in per cent of "
+        "Success in per cent by tier; *gain* is the mean success above that of the seed policy, seed by seed; steps "
+        "and calls of an episode; failed, invalid and unneeded calls in per cent of "
         "the calls. *needless failed* leaves out the failed calls that the shortest solution holds as well.",
         "",
         *as_markdown(detail["sampled"]),

@@ -85,19 +85,7 @@ def compare_with_goals(table: Iterable[Mapping[str, Any]], conditions: Mapping[s
 
 def as_markdown(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table's lines."""
-    heads = [
-        "",
-        "seeds",
-        *TIERS,
-        "mean",
-        "pass^k",
-        "steps",
-        "calls",
-        "failed",
-        "needless failed",
-        "invalid",
-        "unneeded",
-    ]
+    heads = ["", "seeds", *(figure.replace("pass_hat_k", "pass^k").replace("_", " ") for figure in FIGURES)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for record in table:
         alone = record["seeds"] == 1
