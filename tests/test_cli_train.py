@@ -10,6 +10,7 @@ import pytest
 from threadmill.checkpoints.registry import lineage, promote, register_version, resolve
 from threadmill.checkpoints.store import open_store
 from threadmill.cli import main as command
+from threadmill.cli.progress import progress_bar
 from threadmill.cli.train_launch import launcher
 from threadmill.errors import BadConfig
 from threadmill.training.recipes import sft
@@ -239,3 +240,14 @@ def test_named_configs_are_read_by_accelerate(name: str, threadmill: Any) -> Non
     code, printed, _ = threadmill("train", "accelerate-config", name)
     assert code == 0
     assert load_config_from_file(printed.strip()).num_processes == 2
+
+
+def test_a_terminal_of_80_columns_shows_the_times_and_the_loss(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with progress_bar("train offline-grpo") as advance:
+        advance(199, 200, 0.5, reward=0.25, kl=0.0125, tokens_per_second=1234.5)
+        advance(200, 200, 0.5, reward=0.25, kl=0.0125, tokens_per_second=1234.5)
+    shown = capsys.readouterr().err.strip()
+    assert shown == "train offline-grpo 200/200 0:00:00 0:00:00 loss 0.5000 reward 0.250 kl 0.0125"
