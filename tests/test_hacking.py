@@ -189,7 +189,7 @@ def test_the_notes_of_a_run_are_read_while_it_goes_on_and_afterwards(tmp_path: P
     file.write_text("".join(json.dumps(note) + "\n" for note in notes) + '{"kind": "rew')  # killed while writing
     (tmp_path / "training.json").write_text(json.dumps({"noted": notes}))
     assert read_series(file) == read_series(tmp_path) == Series((seen,), {1: {"a": 1.0}})
-    with pytest.raises(BadReward, match="cannot be read"):
+    with pytest.raises(BadReward, match=r"^there is no run at .*nothing\.jsonl.; name the folder"):
         read_series(tmp_path / "nothing.jsonl")
     with pytest.raises(BadReward, match="step 3 has no scored episode"):
         observe(3, [[]], [])

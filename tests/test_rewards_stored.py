@@ -147,6 +147,11 @@ def test_a_toml_file_gives_weights_and_parameters(desk: Store, tmp_path: Path):
     assert scored == Scored(1.0 - 0.25 - 2, {"end_state": 1.0, "length": -0.5, "safety": -1.0})
 
 
+def test_a_missing_file_of_rewards_is_named(tmp_path: Path):
+    with pytest.raises(BadReward, match=r"^there is no file .*none\.toml'; write one with a table \[rewards\]"):
+        read_file(tmp_path / "none.toml")
+
+
 def test_rewards_of_your_own_are_named_by_their_file(desk: Store, tmp_path: Path):
     file = tmp_path / "mine.py"
     file.write_text(

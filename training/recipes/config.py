@@ -131,6 +131,10 @@ def _default(field: Field[Any]) -> Any:
 def _read(toml: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(toml.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadConfig(
+            f"there is no file {toml}; `threadmill train sft --print-config > {toml}` writes one to edit"
+        ) from None
     except (OSError, ValueError) as error:
         advice = "`threadmill train sft --print-config` shows how one looks"
         raise BadConfig(f"{toml} cannot be read as TOML: {error}; {advice}") from error

@@ -74,6 +74,10 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadReward(
+            f"there is no file {str(path)!r}; write one with a table [rewards] and a line such as end_state = 1.0"
+        ) from None
     except (OSError, ValueError) as error:
         raise BadReward(f"{str(path)!r} cannot be read as TOML: {error}; mend the file") from error
     if not isinstance(content.get("rewards"), dict):

@@ -65,6 +65,9 @@ def read_series(run: Path) -> Series:
     Raises:
         BadReward: it cannot be read, or is no such run.
     """
+    advice = "name the folder of a model that `threadmill train grpo` made, or steps.jsonl in the work folder beside it"
+    if not run.exists():
+        raise BadReward(f"there is no run at {str(run)!r}; {advice}")
     try:
         if run.is_dir():
             notes = json.loads((run / "training.json").read_text(encoding="utf-8"))["noted"]
@@ -72,10 +75,7 @@ def read_series(run: Path) -> Series:
             whole, _, _ = run.read_text(encoding="utf-8").rpartition("\n")  # a last line may be cut off
             notes = [json.loads(line) for line in whole.splitlines()]
     except (OSError, ValueError, KeyError) as error:
-        raise BadReward(
-            f"{str(run)!r} cannot be read: {error!r}; name the folder of a model that `threadmill train grpo` made, or "
-            "steps.jsonl in the work folder beside it"
-        ) from error
+        raise BadReward(f"{str(run)!r} cannot be read as a run: {error!r}; {advice}") from error
     return series_of(notes)
 
 
