@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from grpo_world import sample
-from threadmill.errors import BadDataset
+from threadmill.errors import BadCredit, BadDataset
 from threadmill.nodes.models.folder import load_model
 from threadmill.training.credit.advantages import Credit
 from threadmill.training.recipes.offline_grpo import OfflineGrpoConfig, train_offline_grpo
@@ -144,3 +144,18 @@ def test_data_sets_without_use_say_what_to_do(
     with pytest.raises(BadDataset, match=words):
         train_offline_grpo(OfflineGrpoConfig(data, str(tiny_folder), tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("assign", "error", "words"),
+    [
+        ("forks", BadDataset, "holds none for 2 episodes; value their turns with `threadmill credit fork` and export"),
+        ("steps", BadCredit, r'"steps" needs a reward for each turn, which neither .* take "outcome", "discounted"'),
+    ],
+)
+def test_credit_that_the_data_cannot_give_is_refused_before_a_step(
+    tmp_path: Path, tiny_folder: Path, write_folder: Write, assign: Any, error: type[Exception], words: str
+) -> None:
+    data = write_folder("groups", [row("g", "a"), row("g", "b", reward=0.0)])
+    with pytest.raises(error, match=words):
+        train_offline_grpo(OfflineGrpoConfig(data, str(tiny_folder), tmp_path / "out", credit=Credit(assign)))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ...errors import BadCredit
 from .harness import arguments_of
 from .losses import loss_arguments
 from .processes import is_main_process, process_count
@@ -32,7 +33,15 @@ def make_group_trainer(
     """A trainer that takes ``steps`` steps on what ``source`` gives.
 
     TRL wants prompts: it is given one placeholder for each of ``groups``, ``group_size`` times.
+
+    Raises:
+        BadCredit: by step rewards, which neither suites nor data sets give.
     """
+    if config.credit.assign == "steps":
+        raise BadCredit(
+            'credit.assign = "steps" needs a reward for each turn, which neither suites nor data sets of groups give; '
+            'take "outcome", "discounted" or "forks"'
+        )
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
 

@@ -149,6 +149,11 @@ def _refuse(config: OfflineGrpoConfig, recorded: Recorded, vocabulary: int) -> N
             "process and by vLLM endpoints; play tasks with `threadmill rollout` and export again, or train on these "
             "threads with sft, dpo or kto"
         )
+    if not recorded.groups and set(left_out) == {"no step values"}:
+        raise BadDataset(
+            f'credit.assign = "forks" needs step values, and {config.data} holds none for {left_out.total()} episodes; '
+            "value their turns with `threadmill credit fork` and export again, or assign the outcome"
+        )
     if not recorded.groups:
         told = ", ".join(f"{reason}: {number}" for reason, number in left_out.items())
         raise BadDataset(
