@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from threadmill.errors import BadDataset, TrainingFailed
+from threadmill.errors import BadConfig, BadDataset, TrainingFailed
 from threadmill.training.recipes.report import TrainingReport, read_report, save_folder
 from threadmill.training.recipes.settings import Lora, Run
 from threadmill.training.recipes.sft import SftConfig, train_sft
@@ -128,6 +128,13 @@ def test_weights_that_are_not_numbers_are_not_saved(tmp_path: Path, tiny_model: 
 def test_a_run_without_a_step_leaves_no_model(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
     config = SftConfig(write_folder("sft", [ROW] * 4), str(tiny_folder), tmp_path / "out", epochs=0)
     with pytest.raises(TrainingFailed, match="training took no step"):
+        train_sft(config)
+    assert not config.out.exists()
+
+
+def test_no_steps_at_all_are_refused_and_not_one_is_taken(tmp_path: Path, tiny_folder: Path, write_folder: Any) -> None:
+    config = SftConfig(write_folder("sft", [ROW] * 4), str(tiny_folder), tmp_path / "out", max_steps=0)
+    with pytest.raises(BadConfig, match="max_steps = 0 leaves nothing to do; give at least 1, or -1"):
         train_sft(config)
     assert not config.out.exists()
 

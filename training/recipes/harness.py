@@ -44,9 +44,15 @@ def is_adapter_folder(base: str) -> bool:
 
 
 def arguments_of(config: Any, *, at_once: int) -> dict[str, Any]:
-    """What every TRL config of ours is given; a step reads its rows in passes of ``at_once``."""
+    """What every TRL config of ours is given; a step reads its rows in passes of ``at_once``.
+
+    Raises:
+        BadConfig: no step is to be taken.
+    """
     import torch
 
+    if getattr(config, "max_steps", -1) == 0:  # transformers would take one all the same
+        raise BadConfig("max_steps = 0 leaves nothing to do; give at least 1, or -1 to set no limit")
     gpu = torch.cuda.is_available()
     run = config.run
     batch_size = getattr(config, "batch_size", at_once * process_count())
