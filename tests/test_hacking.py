@@ -191,5 +191,8 @@ def test_the_notes_of_a_run_are_read_while_it_goes_on_and_afterwards(tmp_path: P
     assert read_series(file) == read_series(tmp_path) == Series((seen,), {1: {"a": 1.0}})
     with pytest.raises(BadReward, match=r"^there is no run at .*nothing\.jsonl.; name the folder"):
         read_series(tmp_path / "nothing.jsonl")
+    (tmp_path / "training.json").write_text(json.dumps({"method": "sft", "noted": []}))
+    with pytest.raises(BadReward, match="was made by sft, which notes no rewards; name the folder"):
+        read_series(tmp_path)
     with pytest.raises(BadReward, match="step 3 has no scored episode"):
         observe(3, [[]], [])

@@ -70,7 +70,10 @@ def read_series(run: Path) -> Series:
         raise BadReward(f"there is no run at {str(run)!r}; {advice}")
     try:
         if run.is_dir():
-            notes = json.loads((run / "training.json").read_text(encoding="utf-8"))["noted"]
+            record = json.loads((run / "training.json").read_text(encoding="utf-8"))
+            if (method := record.get("method", "grpo")) != "grpo":
+                raise BadReward(f"{str(run)!r} was made by {method}, which notes no rewards; {advice}")
+            notes = record["noted"]
         else:
             whole, _, _ = run.read_text(encoding="utf-8").rpartition("\n")  # a last line may be cut off
             notes = [json.loads(line) for line in whole.splitlines()]
