@@ -192,7 +192,7 @@ def test_the_notes_of_a_run_are_read_while_it_goes_on_and_afterwards(tmp_path: P
     with pytest.raises(BadReward, match=r"^there is no run at .*nothing\.jsonl.; name the folder"):
         read_series(tmp_path / "nothing.jsonl")
     (tmp_path / "training.json").write_text(json.dumps({"method": "sft", "noted": []}))
-    with pytest.raises(BadReward, match="was made by sft, which notes no rewards; name the folder"):
+    with pytest.raises(BadReward, match=r"^'[^']*' was made by sft, which notes no rewards; name the folder"):
         read_series(tmp_path)
     with pytest.raises(BadReward, match="step 3 has no scored episode"):
         observe(3, [[]], [])

@@ -71,14 +71,14 @@ def read_series(run: Path) -> Series:
     try:
         if run.is_dir():
             record = json.loads((run / "training.json").read_text(encoding="utf-8"))
-            if (method := record.get("method", "grpo")) != "grpo":
-                raise BadReward(f"{str(run)!r} was made by {method}, which notes no rewards; {advice}")
-            notes = record["noted"]
+            method, notes = record.get("method", "grpo"), record["noted"]
         else:
             whole, _, _ = run.read_text(encoding="utf-8").rpartition("\n")  # a last line may be cut off
-            notes = [json.loads(line) for line in whole.splitlines()]
+            method, notes = "grpo", [json.loads(line) for line in whole.splitlines()]
     except (OSError, ValueError, KeyError) as error:
         raise BadReward(f"{str(run)!r} cannot be read as a run: {error!r}; {advice}") from error
+    if method != "grpo":
+        raise BadReward(f"{str(run)!r} was made by {method}, which notes no rewards; {advice}")
     return series_of(notes)
 
 
