@@ -171,7 +171,7 @@ def use_liger(model: Any) -> None:
     import torch
 
     try:
-        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as KNOWN
+        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as KNOWN  # pyright: ignore[reportMissingImports]
         from transformers.integrations.liger import apply_liger_kernel
     except ImportError as error:
         raise MissingLibrary("--liger needs liger-kernel; try `pip install 'threadmill[liger]'`") from error

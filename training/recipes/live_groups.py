@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from json import dumps
@@ -73,6 +74,18 @@ class LiveGroups:
         Raises:
             TrainingFailed: every episode was stopped by an exception.
         """
+        with self._slots(model, step) as slots:
+            return self._generation(slots, step - step % self.config.updates)
+
+    def finish(self, model: Any, step: int) -> None:
+        """Play the held-out tasks once more, with what was learnt, if the config wants evaluations."""
+        if self.config.evaluate_every:
+            with self._slots(model, step) as slots:
+                self._evaluate(slots, step)
+
+    @contextmanager
+    def _slots(self, model: Any, step: int) -> Iterator[dict[str, Slot]]:
+        """The agent's slots: frozen ones, and the policy as it is at ``step``."""
         from ...nodes.models.local import LocalChatModel
 
         chat = LocalChatModel.from_model(
@@ -87,13 +100,14 @@ class LiveGroups:
             for name in self.suite.slots
         }
         try:
-            return self._generation(slots, step - step % self.config.updates)
+            yield slots
         finally:
             chat.close()
 
     def _generation(self, slots: Mapping[str, Slot], begins: int) -> Credited:
         begun = perf_counter()
-        self._evaluate(slots, begins)
+        if is_due(self.config, begins):
+            self._evaluate(slots, begins)
         counts: Counter[str] = Counter()
         ended: list[tuple[Finished, Scored | None]] = []
         groups: list[list[Scorable]] = []
@@ -123,8 +137,8 @@ class LiveGroups:
         return Credited(found.rows, found.rewards, found.tokens, found.noted, played_s, component_means(note))
 
     def _evaluate(self, slots: Mapping[str, Slot], begins: int) -> None:
-        """Play held-out tasks with the weights as they are, if it is time for it."""
-        if not is_due(self.config, begins) or begins in [note["step"] for note in self.notes.of("held_out")]:
+        """Play held-out tasks with the weights as they are, unless that was done."""
+        if begins in [note["step"] for note in self.notes.of("held_out")]:
             return
         prefix = f"{self.run}-{begins:04d}-heldout-"
         own = held_out_success(self.store, self.suite, slots, self.config, prefix=prefix)

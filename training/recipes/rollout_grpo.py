@@ -266,6 +266,13 @@ class Clock(TrainerCallback):
         """Go on from what an earlier part of the run noted."""
         self.trainer.notes.go_on_from(state.global_step)
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Let the source look at what was learnt, if the run came to its end."""
+        finish = getattr(self.trainer.source, "finish", None)
+        if finish is not None and state.global_step >= state.max_steps:
+            model: Any = self.trainer.accelerator.unwrap_model(self.trainer.model).eval()
+            finish(model, state.global_step)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Note the step."""
         self.trainer.step_is_over()
