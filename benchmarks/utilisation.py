@@ -18,6 +18,7 @@ import torch
 from threadmill.training import seed_policy
 from threadmill.training.dataset import write_dataset
 from threadmill.training.recipes import dpo, sft
+from threadmill.training.recipes.harness import quiet
 from threadmill.training.recipes.settings import Lora, Run
 
 POLICY = Path(seed_policy.__file__).parent
@@ -115,6 +116,7 @@ def measure(method: str, rank: int, folder: Path, batch_size: int, flops_a_token
     else:
         made = dpo.make_trainer(dpo.DpoConfig(**settings))
     trainer, tokens = made[0], 0
+    quiet(trainer)
     ends: list[tuple[float, int]] = []
     inner = trainer.training_step
 
