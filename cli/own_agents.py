@@ -5,9 +5,6 @@ The same file that LangGraph's dev server reads: ``{"graphs": {"shop": "./agents
 
 import inspect
 import json
-import sys
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +40,11 @@ def open_own_agent(store: "Store", agent: str, place: str) -> Any:
     from langgraph.graph import StateGraph
     from langgraph.pregel import Pregel
 
+    from ..training.suites import load_module
+
     source, _, variable = place.rpartition(":")
     try:
-        found = getattr(_module(source), variable)
+        found = getattr(load_module(source), variable)
     except (ImportError, AttributeError, OSError) as error:
         raise UnknownSuite(f"agent {agent!r} cannot be loaded from {place!r} in {FILE}: {error}") from error
     if inspect.isfunction(found):
@@ -61,18 +60,3 @@ def open_own_agent(store: "Store", agent: str, place: str) -> Any:
     if isinstance(found, Pregel):
         return found.copy({"checkpointer": store.saver, "name": agent})
     raise UnknownSuite(f"{place!r} in {FILE} is a {type(found).__name__}, not a LangGraph graph")
-
-
-def _module(source: str) -> Any:
-    if not source.endswith(".py"):
-        sys.path.insert(0, str(Path.cwd()))
-        return import_module(source)
-    file = Path(source).absolute()
-    spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.exists():
-        raise ImportError(f"there is no file {file}")
-    module = module_from_spec(spec)
-    sys.modules[file.stem] = module
-    sys.path.insert(0, str(file.parent))
-    spec.loader.exec_module(module)
-    return module

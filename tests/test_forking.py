@@ -299,8 +299,11 @@ def test_a_continuation_that_breaks_ends_everything_or_is_missing(runs):
     slot = fixed_slot(ScriptedModel(breaks))
     with pytest.raises(RuntimeError, match="the server is gone"):
         forked(runs, [thread], Forking(k=2), slot=slot)
-    values = forked(runs, [thread], Forking(k=2), slot=slot, keep_failures=True)[thread]
+    failed: list[str] = []
+    told = {"on_failure": lambda name, error: failed.append(f"{name}: {error}")}
+    values = forked(runs, [thread], Forking(k=2), slot=slot, **told)[thread]
     assert [step.returns for step in values.steps] == [(0.0, 0.0), ()]
+    assert [one.rpartition(": ")[2] for one in failed] == ["the server is gone"] * 2
 
 
 REFUND = make_task("train", "sequential", 2)

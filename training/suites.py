@@ -130,7 +130,7 @@ def open_suite(name: str) -> Suite:
     if not colon:
         raise UnknownSuite(f"no suite {name!r}; built in: {', '.join(BUILT_IN)}; your own: file.py:make_suite")
     try:
-        return getattr(_module(source), function)()
+        return getattr(load_module(source), function)()
     except (ImportError, AttributeError, OSError) as error:
         raise UnknownSuite(
             f"the suite {name!r} cannot be opened: {error}; its file must define {function}(), which takes nothing"
@@ -145,8 +145,14 @@ def last_words(messages: Sequence[AnyMessage]) -> str:
     return last.text
 
 
-def _module(source: str) -> Any:
+def load_module(source: str) -> Any:
+    """The module named ``source``, or the one in a file whose name ends in ``.py``; it may import its neighbours.
+
+    Raises:
+        ImportError, OSError: there is none.
+    """
     if not source.endswith(".py"):
+        sys.path.insert(0, str(Path.cwd()))
         return import_module(source)
     file = Path(source).absolute()
     spec = spec_from_file_location(file.stem, file)
@@ -154,5 +160,6 @@ def _module(source: str) -> Any:
         raise ImportError(f"there is no file {file}")
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
+    sys.path.insert(0, str(file.parent))
     spec.loader.exec_module(module)
     return module

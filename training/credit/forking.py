@@ -28,6 +28,7 @@ from .think_calls import Episode, read_episode, state_key
 from .which_steps import Path as StatePath
 from .which_steps import disagreements, within_budget
 
+OnFailure = Callable[[str, Exception], None]
 Progress = Callable[[int, int], None]
 
 
@@ -63,7 +64,7 @@ def value_steps(
     returns: Return | None = None,
     temperature: float | None = None,
     pure: Sequence[str] = (),
-    keep_failures: bool = False,
+    on_failure: OnFailure | None = None,
     progress: Progress | None = None,
 ) -> dict[str, StepValues]:
     """The values of the turns of finished ``threads`` (id to the task it played), in their order.
@@ -74,8 +75,9 @@ def value_steps(
     Threadmill's and do nothing to the world are named in ``pure``.
 
     A thread whose world cannot be restored has no values, and says why (``refused``); the others are not held up. A
-    continuation that an exception stops ends everything, or with ``keep_failures`` is missing among the returns.
-    Ctrl-C stops after the model calls in flight; call it again to go on.
+    continuation that an exception stops ends everything; with ``on_failure``, which is told its name and the exception
+    (from any Python thread), it is only missing among the returns. Ctrl-C stops after the model calls in
+    flight; call it again to go on.
 
     Raises:
         CannotTravel: the agent does not allow it, or every one of ``threads`` is refused.
@@ -88,7 +90,7 @@ def value_steps(
         configurable = {} if temperature is None else {"temperature": temperature}
         versions = {name: slot.version_now() for name, slot in slots.items()}
         place = Place(store, suite, graph, folder, versions, configurable, returns)
-        return _Forks(place, threads, settings, keep_failures, progress).run(rewards or {})
+        return _Forks(place, threads, settings, on_failure, progress).run(rewards or {})
 
 
 @dataclass
@@ -98,7 +100,7 @@ class _Forks:
     place: Place
     tasks: Mapping[str, SuiteTask]
     settings: Forking
-    keep_failures: bool
+    on_failure: OnFailure | None
     progress: Progress | None
 
     def run(self, rewards: Mapping[str, float]) -> dict[str, StepValues]:
@@ -183,9 +185,10 @@ class _Forks:
                 return None
             except NOT_OF_AN_EPISODE:
                 raise
-            except Exception:
-                if not self.keep_failures:
+            except Exception as error:
+                if self.on_failure is None:
                     raise
+                self.on_failure(name, error)
                 return None
 
         with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="fork") as pool:

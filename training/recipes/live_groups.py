@@ -117,7 +117,7 @@ class LiveGroups:
                 groups.append(self._score(trials, counts))
                 scored = {one.finished.thread: one.scored for one in groups[-1]}
                 ended += [(trial.finished, scored.get(trial.finished.thread)) for trial in trials]
-        values = self._step_values(groups, slots)
+        values = self._step_values(groups, slots, counts)
         played_s = perf_counter() - begun
         members = [[_member(one, values) for one in group] for group in groups]
         found = credit_groups(
@@ -221,7 +221,9 @@ class LiveGroups:
     def _is_ours(self, version: str) -> bool:
         return version.rpartition("@")[0] == self.run
 
-    def _step_values(self, groups: Sequence[Sequence[Scorable]], slots: Mapping[str, Slot]) -> Mapping[str, Any]:
+    def _step_values(
+        self, groups: Sequence[Sequence[Scorable]], slots: Mapping[str, Slot], counts: Counter[str]
+    ) -> Mapping[str, Any]:
         """The values of turns by forking, if credit is given by them."""
         if self.config.credit.assign != "forks":
             return {}
@@ -229,7 +231,8 @@ class LiveGroups:
 
         episodes = [one for group in groups for one in group if one.rows.parts]
         forks = self.config.forks
-        return value_steps(
+        failed: list[str] = []
+        values = value_steps(
             self.store,
             self.suite,
             slots,
@@ -240,8 +243,11 @@ class LiveGroups:
             rewards={one.finished.thread: one.scored.total for one in episodes},
             returns=lambda finished: score([finished], self.rewards)[0].total,
             temperature=self.config.temperature,
-            keep_failures=True,
+            on_failure=lambda name, _: failed.append(name),
         )
+        counts["continuations that crashed"] += len(failed)
+        counts["episodes that could not be restored"] += sum(one.refused is not None for one in values.values())
+        return values
 
 
 class WhatWasPlayed(Mapping[str, Any]):
