@@ -16,6 +16,14 @@ class Base(DeclarativeBase):
     """All of our tables."""
 
 
+class SlotRow(Base):
+    """A slot that has versions."""
+
+    __tablename__ = "slots"
+    slot: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
 class LabelRow(Base):
     """One label."""
 
@@ -42,6 +50,12 @@ class VersionRow(Base):
     digest: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     base: Mapped[str | None]
+    kind: Mapped[str] = mapped_column(default="full", server_default="full")
+    """``full`` or ``adapter``."""
+    base_folder: Mapped[str | None]
+    """Where an adapter's base lies: a folder or a hub name."""
+    gone_at: Mapped[str | None]
+    """When its files were removed by a clean-up; None while they are kept."""
     lineage: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[str] = mapped_column(default=now)
 
@@ -56,13 +70,14 @@ class AliasRow(Base):
 
 
 class MoveRow(Base):
-    """One move of the alias ``live``; rows are only ever added."""
+    """One move of an alias; rows are only ever added."""
 
     __tablename__ = "alias_history"
     id: Mapped[int] = mapped_column(primary_key=True)
     slot: Mapped[str] = mapped_column(index=True)
+    alias: Mapped[str] = mapped_column(default="live", server_default="live")
     action: Mapped[str]
-    """``promote`` or ``rollback``."""
+    """``promote``, ``rollback`` or ``point``."""
     from_number: Mapped[int | None]
     to_number: Mapped[int]
     because: Mapped[str]
@@ -87,6 +102,176 @@ class DataSetThreadRow(Base):
     __tablename__ = "data_set_threads"
     data_set_id: Mapped[int] = mapped_column(ForeignKey("data_sets.id"), primary_key=True)
     thread: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class DataSetSourceRow(Base):
+    """Where one row of a data set came from."""
+
+    __tablename__ = "data_set_rows"
+    data_set_id: Mapped[int] = mapped_column(ForeignKey("data_sets.id"), primary_key=True)
+    split: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """From 0, in the order of the split's file."""
+    digest: Mapped[str]
+    """Of the row's content."""
+    thread: Mapped[str] = mapped_column(index=True)
+    checkpoints: Mapped[list[str]] = mapped_column(JSON)
+
+
+class RunRow(Base):
+    """One training run that a version came out of; a version of several stages has several."""
+
+    __tablename__ = "runs"
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """From 0, oldest first."""
+    recipe: Mapped[str]
+    data_digest: Mapped[str | None] = mapped_column(index=True)
+    seed: Mapped[int | None]
+    steps: Mapped[int | None]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    libraries: Mapped[dict[str, str]] = mapped_column(JSON)
+
+
+class RunThreadRow(Base):
+    """A thread that a run learnt from directly, as GRPO does from the episodes that it plays."""
+
+    __tablename__ = "run_threads"
+    version_id: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    thread: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class EvaluationRow(Base):
+    """One model on one list of tasks."""
+
+    __tablename__ = "evaluations"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    suite: Mapped[str] = mapped_column(index=True)
+    versions: Mapped[dict[str, str]] = mapped_column(JSON)
+    """Slot to the version that was evaluated."""
+    k: Mapped[int]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Tasks per tier, seed, split, temperature: equal settings of a registered version are the same evaluation."""
+    status: Mapped[str]
+    """``running`` or ``done``."""
+    summary: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[str] = mapped_column(default=now)
+    finished_at: Mapped[str | None]
+
+
+class TrialRow(Base):
+    """One trial of one task in an evaluation."""
+
+    __tablename__ = "evaluation_trials"
+    evaluation: Mapped[str] = mapped_column(ForeignKey("evaluations.id"), primary_key=True)
+    task: Mapped[str] = mapped_column(primary_key=True)
+    trial: Mapped[int] = mapped_column(primary_key=True)
+    tier: Mapped[str]
+    thread: Mapped[str] = mapped_column(index=True)
+    success: Mapped[bool]
+    reward: Mapped[float] = mapped_column(Float)
+    measured: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What the metrics counted."""
+
+
+class VerdictRow(Base):
+    """The gate's decision about a candidate."""
+
+    __tablename__ = "verdicts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(index=True)
+    candidate: Mapped[str]
+    live: Mapped[str]
+    decision: Mapped[str]
+    """``promote``, ``hold`` or ``reject``."""
+    reasons: Mapped[list[str]] = mapped_column(JSON)
+    look: Mapped[int]
+    """How often this candidate has been looked at against this live version, from 1."""
+    policy: Mapped[dict[str, Any]] = mapped_column(JSON)
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    evaluations: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
+class PinRow(Base):
+    """A thread that stays on a version, wherever the alias goes."""
+
+    __tablename__ = "pins"
+    thread: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+    because: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
+class CanaryRow(Base):
+    """A candidate on trial in production; at most one runs in a slot."""
+
+    __tablename__ = "canaries"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(index=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+    mode: Mapped[str]
+    """``canary``: it answers; ``shadow``: it proposes without acting."""
+    share: Mapped[float] = mapped_column(Float)
+    """Of new threads, from 0 to 1."""
+    bound: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """When it is taken back by itself."""
+    status: Mapped[str]
+    """``running``, ``promoted``, ``rolled_back`` or ``stopped``."""
+    because: Mapped[str]
+    ended_because: Mapped[str | None]
+    created_at: Mapped[str] = mapped_column(default=now)
+    ended_at: Mapped[str | None]
+
+
+class OutcomeRow(Base):
+    """How one run of a served thread ended: what the live failure rate counts."""
+
+    __tablename__ = "run_outcomes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str] = mapped_column(index=True)
+    thread: Mapped[str] = mapped_column(index=True)
+    failed: Mapped[bool]
+    why: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
+class ProposalRow(Base):
+    """What a shadow would have said in place of the live version."""
+
+    __tablename__ = "shadow_proposals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    canary_id: Mapped[int] = mapped_column(ForeignKey("canaries.id"), index=True)
+    thread: Mapped[str] = mapped_column(index=True)
+    message: Mapped[str | None]
+    """Id of the live version's message."""
+    live: Mapped[dict[str, Any]] = mapped_column(JSON)
+    proposed: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    agrees: Mapped[bool]
+    error: Mapped[str | None]
+    created_at: Mapped[str] = mapped_column(default=now)
+
+
+class WorkerRow(Base):
+    """A process that serves a slot, and what it serves at this moment."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Of the process and the slot in it."""
+    slot: Mapped[str] = mapped_column(index=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    answering: Mapped[str | None]
+    live: Mapped[str | None]
+    """What it last saw the alias name."""
+    loaded: Mapped[list[str]] = mapped_column(JSON)
+    trouble: Mapped[str]
+    started_at: Mapped[float] = mapped_column(Float)
+    """Seconds since the epoch, by the worker's clock; ``seen_at`` too."""
+    seen_at: Mapped[float] = mapped_column(Float)
 
 
 class LeaseRow(Base):

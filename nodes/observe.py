@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from ..errors import StillPaused
 from .models.slot import Slot
@@ -17,7 +18,7 @@ def make_observe(slots: Sequence[Slot]) -> Callable[..., dict[str, Any]]:
     drop the question and go on.
     """
 
-    def observe(state: Mapping[str, Any]) -> dict[str, Any]:
+    def observe(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
         messages = state.get("messages", [])
         begins = bool(messages) and isinstance(messages[-1], HumanMessage)
         if begins and len(messages) > 1:
@@ -25,7 +26,8 @@ def make_observe(slots: Sequence[Slot]) -> Callable[..., dict[str, Any]]:
         versions = state.get("versions", {})
         if not begins and all(slot.name in versions for slot in slots):
             return {}
-        return {"versions": {slot.name: slot.version_now() for slot in slots}}
+        thread = config.get("configurable", {}).get("thread_id", "")
+        return {"versions": {slot.name: slot.version_for(thread, versions.get(slot.name)) for slot in slots}}
 
     return observe
 

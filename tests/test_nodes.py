@@ -68,9 +68,9 @@ def test_observe_fixes_the_versions_when_a_human_spoke_and_leaves_them_alone_oth
     observe = make_observe([Slot("desk.think", lambda: "v2", lambda _: ScriptedModel([]))])
     human, answered = HumanMessage("hi"), ToolMessage("ok", tool_call_id="c1")
     old = {"desk.think": "v1"}
-    assert observe({"messages": [human], "versions": old}) == {"versions": {"desk.think": "v2"}}
-    assert observe({"messages": [human, answered], "versions": old}) == {}
-    assert observe({"messages": [human, answered]}) == {"versions": {"desk.think": "v2"}}
+    assert observe({"messages": [human], "versions": old}, {}) == {"versions": {"desk.think": "v2"}}
+    assert observe({"messages": [human, answered], "versions": old}, {}) == {}
+    assert observe({"messages": [human, answered]}, {}) == {"versions": {"desk.think": "v2"}}
 
 
 def test_think_asks_the_version_of_the_run_and_signs_the_answer():

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from ...errors import BadDatabase
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the folder."""
 TABLE = "threadmill_revision"
 """Ours alone: in a database that an application shares, ``alembic_version`` is the application's."""

@@ -12,6 +12,9 @@ from time import monotonic
 
 from langchain_core.language_models import BaseChatModel
 
+Assign = Callable[[str, str | None, str], str]
+"""From a thread, the version that its last run began with (None: it is new) and the one that answers now, to the
+version of the thread's next run: another one for a pinned thread, or for one that a canary takes part in."""
 RETRY_S = 30.0
 """After so many seconds a version that could not be loaded is tried again."""
 
@@ -23,6 +26,7 @@ class Slot:
 
     Threads share a slot, so both may be called from any thread. ``load`` is called once per version;
     whoever asks meanwhile waits for it. A version that failed to load is tried again when asked again.
+    ``assign`` may give a thread another version than the others have.
     """
 
     def __init__(
@@ -31,10 +35,12 @@ class Slot:
         resolve: Callable[[], str],
         load: Callable[[str], BaseChatModel],
         clock: Callable[[], float] = monotonic,
+        assign: Assign | None = None,
     ) -> None:
         self.name = name
         self._resolve = resolve
         self._load = load
+        self._assign = assign
         self._clock = clock
         self._lock = Lock()
         self._models: dict[str, Future[BaseChatModel]] = {}
@@ -67,6 +73,15 @@ class Slot:
             if not begun:
                 Thread(target=self._load_beside, args=(live,), daemon=True, name=f"load {live}").start()
         return answering
+
+    def version_for(self, thread: str, before: str | None) -> str:
+        """The version that the next run of ``thread`` should stay on; ``before`` is its last run's, if there was one.
+
+        Raises:
+            UnknownSlot, UnknownVersion: the alias names nothing.
+        """
+        answering = self.version_now()
+        return answering if self._assign is None else self._assign(thread, before, answering)
 
     def catch_up(self) -> str:
         """Wait until the live version is loaded, and answer with it from now on; its name.

@@ -1,0 +1,1 @@
+"""Evaluations: play a suite with a model, measure its episodes, compare, report."""

@@ -1,0 +1,1 @@
+"""The gate: from two evaluations and a policy to a recorded verdict."""

@@ -1,0 +1,1 @@
+"""The flywheel: label, export, train, evaluate, gate, promote, in stages that can be resumed and skipped."""

@@ -1,0 +1,1 @@
+"""Suites of single calls and dialog turns, checked against published answers."""
