@@ -105,17 +105,19 @@ class DataSetThreadRow(Base):
 
 
 class DataSetSourceRow(Base):
-    """Where one row of a data set came from."""
+    """What one row of a data set was made of; a pair was made of two branches."""
 
     __tablename__ = "data_set_rows"
     data_set_id: Mapped[int] = mapped_column(ForeignKey("data_sets.id"), primary_key=True)
     split: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
+    row: Mapped[int] = mapped_column(primary_key=True)
     """From 0, in the order of the split's file."""
-    digest: Mapped[str]
-    """Of the row's content."""
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """Of the branch among those of the row, from 0."""
     thread: Mapped[str] = mapped_column(index=True)
-    checkpoints: Mapped[list[str]] = mapped_column(JSON)
+    checkpoint: Mapped[str]
+    digest: Mapped[str]
+    """Of the row's content as it was made, sixteen hexadecimal digits."""
 
 
 class RunRow(Base):
@@ -131,15 +133,6 @@ class RunRow(Base):
     steps: Mapped[int | None]
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     libraries: Mapped[dict[str, str]] = mapped_column(JSON)
-
-
-class RunThreadRow(Base):
-    """A thread that a run learnt from directly, as GRPO does from the episodes that it plays."""
-
-    __tablename__ = "run_threads"
-    version_id: Mapped[int] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    thread: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
 class EvaluationRow(Base):

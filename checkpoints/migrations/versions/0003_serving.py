@@ -22,10 +22,11 @@ def upgrade() -> None:
         "data_set_rows",
         sa.Column("data_set_id", sa.Integer, sa.ForeignKey("data_sets.id"), primary_key=True),
         sa.Column("split", sa.String, primary_key=True),
-        sa.Column("position", sa.Integer, primary_key=True),
-        sa.Column("digest", sa.String, nullable=False),
+        sa.Column("row", sa.Integer, primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("thread", sa.String, nullable=False),
-        sa.Column("checkpoints", sa.JSON, nullable=False),
+        sa.Column("checkpoint", sa.String, nullable=False),
+        sa.Column("digest", sa.String, nullable=False),
         if_not_exists=True,
     )
     op.create_index("ix_data_set_rows_thread", "data_set_rows", ["thread"], if_not_exists=True)
@@ -42,14 +43,6 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_index("ix_runs_data_digest", "runs", ["data_digest"], if_not_exists=True)
-    op.create_table(
-        "run_threads",
-        sa.Column("version_id", sa.Integer, primary_key=True),
-        sa.Column("position", sa.Integer, primary_key=True),
-        sa.Column("thread", sa.String, primary_key=True),
-        if_not_exists=True,
-    )
-    op.create_index("ix_run_threads_thread", "run_threads", ["thread"], if_not_exists=True)
     op.create_table(
         "evaluations",
         sa.Column("id", sa.String, primary_key=True),
