@@ -15,6 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ..errors import BadModelFolder, UnknownSlot, UnknownVersion
+from .runs import note_runs
 from .store import Store
 from .tables import AliasRow, MoveRow, VersionRow
 
@@ -79,6 +80,7 @@ def register_version(
         )
         session.add(row)
         session.flush()
+        note_runs(session, row.id, lineage)
         return _version(row)
 
 

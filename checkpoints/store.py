@@ -46,7 +46,7 @@ class Store:
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
         self.has_labels = not saver.read_only or has_our_labels(engine)
-        self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_threads")
+        self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_rows")
 
     @property
     def place(self) -> Path:

@@ -132,6 +132,11 @@ class Journal:
         for place in places:
             yield [Origin(*found) for found in self._connection.execute(query, (place,))]
 
+    def digests(self, places: Iterable[int]) -> Iterator[str]:
+        """What tells the content of each of these rows apart, sixteen hexadecimal digits."""
+        for place in places:
+            yield self._one("select digest from rows where place = ?", place).hex()[:16]
+
     def left_out(self) -> Iterator[tuple[int, str, str | None, str, int]]:
         """Database, thread, checkpoint and reason of what gave no row, and how many there are of it."""
         yield from self._connection.execute("select db, thread, checkpoint, reason, n from left_out order by rowid")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import orjson
 
-from ...checkpoints.data_sets import record_data_set
+from ...checkpoints.data_sets import Source, record_data_set
 from ...checkpoints.store import Store
 from ..chats.rows import Format as ChatFormat
 from ..chats.rows import train_new
@@ -101,8 +101,14 @@ def write_selected(
     for db, store in enumerate(stores):
         kept = (place for split in SPLITS for place in places[split] if place not in told.repeated)
         named = {origin.thread for origins in journal.origins(kept) for origin in origins if origin.db == db}
-        folder = str(out.resolve())
-        record_data_set(store, digest=manifest["digest"], kind=recipe.kind, folder=folder, threads=named)
+        record_data_set(
+            store,
+            digest=manifest["digest"],
+            kind=recipe.kind,
+            folder=str(out.resolve()),
+            threads=named,
+            rows=_sources(db, journal, places, told),
+        )
     return manifest
 
 
@@ -166,6 +172,17 @@ def _origins(
                 "checkpoints": [origin.checkpoint for origin in origins],
                 **({"databases": [stores[origin.db].name for origin in origins]} if len(stores) > 1 else {}),
             }
+
+
+def _sources(db: int, journal: Journal, places: Mapping[Split, Sequence[int]], told: _Told) -> Iterator[Source]:
+    """What the rows were made of, as far as it lies in the database ``db``."""
+    for split in SPLITS:
+        kept = [place for place in places[split] if place not in told.repeated]
+        found = zip(journal.origins(kept), journal.digests(kept), strict=True)
+        for row, (origins, digest) in enumerate(found):
+            for number, origin in enumerate(origins):
+                if origin.db == db:
+                    yield Source(split, row, number, origin.thread, origin.checkpoint, digest)
 
 
 def _left_out(

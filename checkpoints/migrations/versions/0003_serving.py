@@ -156,3 +156,26 @@ def upgrade() -> None:
     )
     op.create_index("ix_workers_slot", "workers", ["slot"], if_not_exists=True)
     op.execute("INSERT INTO slots (slot, created_at) SELECT slot, min(created_at) FROM versions GROUP BY slot")
+    _note_runs(op.get_bind())
+
+
+def _note_runs(connection: sa.Connection) -> None:
+    """What the lineage of versions tells of runs, as rows."""
+    versions = sa.table("versions", sa.column("id", sa.Integer), sa.column("lineage", sa.JSON))
+    names = ("version_id", "position", "recipe", "data_digest", "seed", "steps")
+    runs = sa.table("runs", *map(sa.column, names), sa.column("settings", sa.JSON), sa.column("libraries", sa.JSON))
+    for version, lineage in connection.execute(sa.select(versions.c.id, versions.c.lineage)).all():
+        for position, run in enumerate(lineage.get("runs", [])):
+            data = run.get("data")
+            connection.execute(
+                runs.insert().values(
+                    version_id=version,
+                    position=position,
+                    recipe=str(run.get("recipe", "")),
+                    data_digest=data.get("digest") if isinstance(data, dict) else None,
+                    seed=run.get("seed"),
+                    steps=run.get("steps"),
+                    settings={key: value for key, value in run.items() if key not in ("recipe", "steps", "seed")},
+                    libraries=lineage.get("libraries", {}),
+                )
+            )
