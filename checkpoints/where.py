@@ -48,10 +48,15 @@ class Where:
     tags: tuple[str, ...] = ()
     """One of the metadata's ``tags`` (text with commas, as LangGraph stores no lists there), or ``key:value`` for any
     other entry of the metadata."""
+    among: frozenset[str] | None = None
+    """Only these threads, by their ids."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What it asks, JSON-safe."""
+        """What it asks, JSON-safe; of ``among`` how many there are, and their digest."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.among is not None:
+            digest = sha256("\0".join(sorted(self.among)).encode()).hexdigest()
+            said["among"] = {"threads": len(self.among), "digest": digest}
         asked = {name: value for name, value in said.items() if value not in (None, (), (None, None))}
         return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}
 
@@ -72,7 +77,7 @@ def parse_where(conditions: Iterable[str]) -> Where:
 
     >>> parse_where(["agent=helpdesk", "reward>=0.5"])
     Where(agent='helpdesk', nodes=(), version=None, task=None, thread=None, labels=(), reward=(0.5, None), since=None, \
-until=None, tags=())
+until=None, tags=(), among=None)
 
     Raises:
         BadWhere: one is not of a form that is known.
@@ -130,6 +135,8 @@ def state_of(store: Store, heads: Sequence[Head]) -> str:
 
 
 def _fits(where: Where, head: Head) -> bool:
+    if where.among is not None and head.thread not in where.among:
+        return False
     if where.agent is not None and head.agent != where.agent:
         return False
     if where.task is not None and not (head.task is not None and fnmatchcase(head.task, where.task)):
