@@ -157,6 +157,10 @@ class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
 
 
+class UnknownEvaluation(ThreadmillError, KeyError):
+    """No evaluation of this id is kept."""
+
+
 class BadReward(ThreadmillError, ValueError):
     """A reward that is not known, has a wrong parameter, or cannot be told for an episode."""
 

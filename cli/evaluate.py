@@ -37,7 +37,8 @@ def evaluate_command(
 
     from ..checkpoints.store import open_store
     from ..training.episode import measure
-    from ..training.evaluate import compare, comparison_table, summarise, summary_table
+    from ..training.evaluation.summary import compare, summarise
+    from ..training.evaluation.tables import comparison_table, summary_table
     from ..training.rollout import play
     from ..training.suites import open_suite
     from .agents import make_slot

@@ -63,7 +63,7 @@ def show(done: "Quickstart") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..training.evaluate import comparison_table
+    from ..training.evaluation.tables import comparison_table
 
     console = Console()
     thread = Table(title="The thread that was paused before training, and who wrote what", title_justify="left")

@@ -29,7 +29,7 @@ def rollout_command(
     """
     from ..checkpoints.store import open_store
     from ..training.episode import measure
-    from ..training.evaluate import summarise
+    from ..training.evaluation.summary import summarise
     from ..training.rollout import play
     from ..training.suites import open_suite
     from ..training.worlds.helpdesk.suite import HelpdeskSuite

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from threadmill.cli.evaluate import evaluate_command, thread_prefix
 from threadmill.errors import BadEvaluation, UnknownSuite
-from threadmill.training.evaluate import compare, comparison_table, summarise, summary_table
+from threadmill.training.evaluation.summary import compare, summarise
+from threadmill.training.evaluation.tables import comparison_table, summary_table
 from threadmill.training.picture import draw_result
 from typer.testing import CliRunner
 
@@ -47,10 +48,10 @@ def test_summary_counts_tier_by_tier():
     summary = summarise(BEFORE)
     assert summary.k == 2
     assert summary.by_tier == {
-        "simple": {"tasks": 2, "success": 0.75, "reward": 0.75, "pass_hat_k": 0.5},
-        "complex": {"tasks": 2, "success": 0.25, "reward": 0.5, "pass_hat_k": 0.0},
+        "simple": {"tasks": 2, "success": 0.75, "reward": 0.75, "pass_at_k": 1.0, "pass_hat_k": 0.5},
+        "complex": {"tasks": 2, "success": 0.25, "reward": 0.5, "pass_at_k": 0.5, "pass_hat_k": 0.0},
     }
-    assert (summary.pass_at_1, summary.pass_hat_k) == (0.5, 0.25)
+    assert (summary.pass_at_1, summary.pass_at_k, summary.pass_hat_k) == (0.5, 0.75, 0.25)
 
 
 def test_metrics_are_means_over_the_episodes():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .evaluate import Summary
+from .evaluation.summary import Summary
 from .statistics import Difference
 
 BEFORE, AFTER, LINE = "#b8bec9", "#2f6fb3", "#2f6fb3"

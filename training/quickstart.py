@@ -18,7 +18,7 @@ from ..checkpoints.store import Store, open_store
 from ..errors import ThreadmillError
 from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
 from ..nodes.models.slot import Slot
-from .evaluate import Comparison, compare
+from .evaluation.summary import Comparison, compare
 from .export import export_pairs, export_sft
 from .picture import draw_result
 from .recipes.dpo import DpoConfig, train_dpo

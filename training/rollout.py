@@ -7,7 +7,7 @@ threads back and starts anything unfinished from the beginning.
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,19 +56,26 @@ def play(
     prefix: str = "",
     temperature: float | None = None,
     keep_failures: bool = False,
+    seeded_as: str | None = None,
+    known: Collection[str] = (),
+    ended: Callable[[Trial], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trial]:
-    """``trials`` episodes of each task, in the order of tasks and trials.
+    """``trials`` episodes of each task, in the order of tasks and trials, without the threads that are ``known``.
 
     Thread ids are ``{prefix}{task id}-t{trial}``. ``workers`` episodes run at a time; those that share a model are
     decoded together. Ctrl-C stops after the model calls in flight; finished threads are kept and not run again.
 
     An episode that runs out of calls, tokens or context is ``truncated`` and judged as it stands. One that an
     exception stops ends everything, or with ``keep_failures`` is ``failed``, without judgement and labels; playing
-    it again starts it anew.
+    it again starts it anew. ``ended`` is called with each trial, by the caller's own Python thread.
+
+    Every episode samples with a seed of its own, made of ``seed`` and its thread. With ``seeded_as`` that stands for
+    the prefix in it: two models that play the same tasks ``seeded_as`` the same are given the same seeds.
     """
     graph = suite.build(slots).compile(checkpointer=store.saver, name=suite.slots[0].partition(".")[0])
-    wanted = [(task, trial, f"{prefix}{task.id}-t{trial}") for task in tasks for trial in range(trials)]
+    everything = [(task, trial, f"{prefix}{task.id}-t{trial}") for task in tasks for trial in range(trials)]
+    wanted = [(task, trial, thread) for task, trial, thread in everything if thread not in known]
     labelled = labels_of(store, [thread for _, _, thread in wanted])
     folder = worlds_folder(store)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,9 +84,8 @@ def play(
     played: dict[str, Trial] = {}
 
     def one(task: SuiteTask, trial: int, thread: str) -> Trial | None:
-        known = {label.kind: label.value for label in labelled.get(thread, []) if label.source == source}
         place = folder / thread
-        if "reward" in known:
+        if any(label.kind == "reward" and label.source == source for label in labelled.get(thread, [])):
             from .rewards.stored import read_finished  # which reads what is played here
 
             return Trial(trial, read_finished(store, thread, suite=suite, task=task))
@@ -100,7 +106,8 @@ def play(
 
     def play_one(task: SuiteTask, trial: int, thread: str, place: Path) -> Finished:
         configurable = suite.start(task, place)
-        configurable["seed"] = random.Random(f"{seed}/{thread}").randrange(2**31)
+        seeded = thread if seeded_as is None else f"{seeded_as}{thread.removeprefix(prefix)}"
+        configurable["seed"] = random.Random(f"{seed}/{seeded}").randrange(2**31)
         if temperature is not None:
             configurable["temperature"] = temperature
         metadata = {"task": task.id, "trial": trial}
@@ -127,6 +134,8 @@ def play(
                 trial = future.result()
                 if trial is not None:
                     played[trial.finished.thread] = trial
+                    if ended is not None:
+                        ended(trial)
                 if progress is not None:
                     progress(done, len(futures))
         except BaseException:

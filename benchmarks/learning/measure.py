@@ -16,7 +16,7 @@ from threadmill.checkpoints.store import open_store
 from threadmill.nodes.models.local import LocalChatModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.episode import Episode
-from threadmill.training.evaluate import summarise
+from threadmill.training.evaluation.summary import summarise
 from threadmill.training.rollout import run_tasks
 from threadmill.training.worlds.helpdesk import TIERS, Task
 from threadmill.training.worlds.helpdesk.check import check

@@ -24,7 +24,7 @@ from reasoning_picture import draw
 from reasoning_policy import train_policy
 from threadmill.checkpoints.store import open_store
 from threadmill.training.episode import Episode, measure
-from threadmill.training.evaluate import summarise
+from threadmill.training.evaluation.summary import summarise
 from threadmill.training.export import export_sft
 from threadmill.training.recipes.grpo import GrpoConfig, train_grpo
 from threadmill.training.recipes.report import read_report

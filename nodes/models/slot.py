@@ -121,6 +121,15 @@ class Slot:
                     self._failed.pop(version, None)
         return model.result()
 
+    def close(self) -> None:
+        """Let go of every model; whoever opened the slot calls it when nobody uses it any more."""
+        with self._lock:
+            held = [model for model in self._models.values() if model.done() and model.exception() is None]
+            self._models.clear()
+        for model in held:
+            if (close := getattr(model.result(), "close", None)) is not None:
+                close()
+
     @property
     def loaded(self) -> tuple[str, ...]:
         """The versions held in memory, oldest first."""

@@ -1,0 +1,71 @@
+"""What makes two evaluations the same one: equal weights, agent, suite and settings. Digests, nothing else."""
+
+import inspect
+from collections.abc import Mapping
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ...checkpoints.registry import resolve
+from ...checkpoints.store import Store
+from ...errors import UnknownSlot, UnknownVersion
+from ..slots import read_spec
+from ..suites import Suite
+
+
+def fixed_versions(store: Store, suite: Suite, versions: Mapping[str, str]) -> dict[str, str]:
+    """Each slot of ``suite`` with what answers in it: an alias becomes the version that it names at this moment.
+
+    A slot that ``versions`` leaves out has its live version, or the seed policy if it has none.
+
+    Raises:
+        UnknownSlot: ``versions`` names a slot that the suite's agent has not, or a version in none that is registered.
+        UnknownVersion, BadModelSpec
+    """
+    for name in versions:
+        if name not in suite.slots:
+            raise UnknownSlot(f"the agent of {suite.name!r} has no slot {name!r}; it has {', '.join(suite.slots)}")
+    return {name: _fixed(store, name, versions.get(name)) for name in suite.slots}
+
+
+def thread_prefix(suite: Suite, versions: Mapping[str, str], graph: str, settings: Mapping[str, Any]) -> str:
+    """What the ids of the threads begin with; ``settings`` are those that an episode depends on.
+
+    Where all ``versions`` are registered, equal arguments give equal prefixes, so that threads are read back. The
+    files of a folder may change, and what an address serves too: each evaluation of one gets threads of its own.
+    """
+    if any(read_spec(version).kind != "version" for version in versions.values()):
+        return f"eval-{uuid4().hex[:8]}-"
+    said = next(iter(versions.values())).replace("@", "-")
+    return f"eval-{said}-{digest_of(suite_digest(suite), dict(versions), graph, dict(settings))[:8]}-"
+
+
+def suite_digest(suite: Suite) -> str:
+    """Twelve hexadecimal digits that change with the file that ``suite`` is written in and with its plain settings.
+
+    A suite whose tasks come from elsewhere says so itself with an attribute ``digest``.
+    """
+    said = getattr(suite, "digest", None)
+    source = inspect.getsourcefile(type(suite))
+    written = sha256(Path(source).read_bytes()).hexdigest() if source and Path(source).is_file() else ""
+    plain = {name: value for name, value in getattr(suite, "__dict__", {}).items() if isinstance(value, _PLAIN)}
+    return digest_of(suite.name, said, written, plain)[:12]
+
+
+def digest_of(*parts: Any) -> str:
+    """The SHA-256 of ``parts`` as JSON."""
+    return sha256(dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+_PLAIN = (str, int, float, bool, type(None), Path)
+
+
+def _fixed(store: Store, slot: str, spec: str | None) -> str:
+    if spec is None:
+        try:
+            return resolve(store, f"{slot}@live").name
+        except (UnknownSlot, UnknownVersion):
+            return "seed"
+    return resolve(store, spec).name if read_spec(spec).kind == "version" else spec

@@ -1,0 +1,172 @@
+"""Evaluate one model on a suite: play its tasks as ordinary threads, measure them, and keep every trial.
+
+An evaluation of registered versions is known by what it depends on: asked for again it is read back, and an
+interrupted one, killed ones included, goes on where it stopped.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...checkpoints.evaluations import RecordedTrial, add_trial, begin_evaluation, end_evaluation, trials_of
+from ...checkpoints.store import Store
+from ...errors import BadEvaluation
+from ...graphs.run import graph_digest
+from ..episode import Episode, measure
+from ..rollout import Trial, play
+from ..slots import open_slot
+from ..suites import Suite
+from .identity import digest_of, fixed_versions, thread_prefix
+from .measured import Measured, measure_episode
+from .prices import Prices
+from .summary import Summary, summarise
+
+CRASHES_IN_A_ROW = 20
+"""So many are no longer the agent's failures but a fault of the setup: the evaluation stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One model on one list of tasks, done."""
+
+    id: str
+    suite: str
+    versions: dict[str, str]
+    """Slot to the version, folder or endpoint that answered."""
+    k: int
+    settings: dict[str, Any]
+    episodes: list[Episode]
+    """By task, then trial, in the suite's order."""
+    measured: list[Measured]
+    """One for each episode, in their order."""
+    errors: list[str | None]
+    """One for each episode: what stopped its agent, if an exception did."""
+    summary: Summary
+
+
+def evaluate(
+    store: Store,
+    suite: Suite,
+    versions: Mapping[str, str],
+    *,
+    tasks_per_tier: int,
+    k: int,
+    seed: int,
+    split: str = "heldout",
+    workers: int = 32,
+    temperature: float | None = None,
+    prices: Prices | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """``k`` trials of each task by ``versions`` (slot to model SPEC; slots left out follow ``live``).
+
+    Two models that are evaluated with the same settings meet the same tasks with the same sampling seeds. An episode
+    whose agent crashes is a failed trial; many of them in a row end the evaluation. More tasks or trials of the
+    same versions play only what is new.
+
+    Raises:
+        UnknownSlot, UnknownVersion, BadModelSpec, BadModelFolder, EndpointFailed: a model cannot be opened.
+        ThreadBusy: another process evaluates the same.
+        BadEvaluation: one episode after the other crashed, or there are no tasks.
+    """
+    fixed = fixed_versions(store, suite, versions)
+    slots = {name: open_slot(store, name, spec) for name, spec in fixed.items()}
+    played_with = {"seed": seed, "split": split, "temperature": temperature}
+    prefix = thread_prefix(suite, fixed, graph_digest(suite.build(slots).compile()), played_with)
+    priced = None if prices is None else {name: price.model_dump() for name, price in prices.table.items()}
+    settings = {**played_with, "tasks_per_tier": tasks_per_tier, "prices": priced}
+    evaluation = digest_of(prefix, settings, k)[:16]
+    tasks = suite.tasks(split, tasks_per_tier, seed)
+
+    with store.leases.hold(prefix.rstrip("-")), ExitStack() as closing:
+        begin_evaluation(store, evaluation, suite=suite.name, versions=fixed, k=k, settings=settings)
+        known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
+        total = len(tasks) * k
+        if len(known) < total:
+            for slot in slots.values():
+                closing.callback(slot.close)
+                slot.model(fixed[slot.name])  # one that cannot be opened ends it here, not in every episode
+            kept = len(known)
+            recorder = _Recorder(store, evaluation, prices)
+            play(
+                store,
+                suite,
+                tasks,
+                slots,
+                trials=k,
+                seed=seed,
+                workers=workers,
+                prefix=prefix,
+                temperature=temperature,
+                keep_failures=True,
+                seeded_as="eval-",
+                known={trial.thread for trial in known.values()},
+                ended=recorder.ended,
+                progress=None if progress is None else lambda done, _: progress(kept + done, total),
+            )
+            recorder.finish()
+            known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
+        elif progress is not None:
+            progress(total, total)
+        trials = [known[task.id, number] for task in tasks for number in range(k)]
+        episodes = [Episode(**trial.measured["episode"]) for trial in trials]
+        done = Evaluation(
+            id=evaluation,
+            suite=suite.name,
+            versions=fixed,
+            k=k,
+            settings=settings,
+            episodes=episodes,
+            measured=[Measured.from_json(trial.measured) for trial in trials],
+            errors=[trial.measured["error"] for trial in trials],
+            summary=summarise(episodes, k=k),
+        )
+        end_evaluation(store, evaluation, asdict(done.summary))
+    return done
+
+
+class _Recorder:
+    """Keeps each trial as it ends; crashes wait until it is clear that they are not those of the setup."""
+
+    def __init__(self, store: Store, evaluation: str, prices: Prices | None) -> None:
+        self._store = store
+        self._evaluation = evaluation
+        self._prices = prices
+        self._crashed: list[Trial] = []
+
+    def ended(self, trial: Trial) -> None:
+        """Take in one trial that was played just now."""
+        if trial.error is None:
+            self.finish()
+            self._keep(trial)
+            return
+        self._crashed.append(trial)
+        if len(self._crashed) == CRASHES_IN_A_ROW:
+            raise BadEvaluation(
+                f"{CRASHES_IN_A_ROW} episodes in a row crashed, the last one, {trial.finished.thread!r}, with "
+                f"{trial.error}; mend that and start again: what was finished is kept"
+            )
+
+    def finish(self) -> None:
+        """Count the crashes so far as failed trials."""
+        for trial in self._crashed:
+            self._keep(trial)
+        self._crashed.clear()
+
+    def _keep(self, trial: Trial) -> None:
+        episode = measure(trial.finished, trial.number)
+        measured = measure_episode(trial.finished, prices=self._prices).as_json()
+        add_trial(
+            self._store,
+            self._evaluation,
+            RecordedTrial(
+                task=episode.task,
+                trial=episode.trial,
+                tier=episode.tier,
+                thread=episode.thread,
+                success=episode.success,
+                reward=episode.reward,
+                measured={**measured, "episode": asdict(episode), "error": trial.error},
+            ),
+        )
