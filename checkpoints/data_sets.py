@@ -117,7 +117,7 @@ def threads_of(store: Store, digest: str) -> dict[str, int]:
 
 
 def sources_of(store: Store, digest: str, *, thread: str | None = None) -> list[Source]:
-    """What the rows of the data set ``digest`` were made of, in their order; with ``thread``, those made of it alone."""
+    """What the rows of the data set ``digest`` were made of, in their order; with ``thread``, those made of it."""
     columns = [getattr(DataSetSourceRow, name) for name in Source.__slots__]
     with Session(store.engine) as session:
         query = _one_copy(session, digest, *columns)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .lineage import lineage_command
 from .place import DEFAULT_DB, Database
 
 if TYPE_CHECKING:
     from ..checkpoints.registry import Version
 
 app = typer.Typer(help="Versions: list, promote, roll back, trace.", no_args_is_help=True)
+app.command("lineage")(lineage_command)
 
 Spec = Annotated[str, typer.Argument(help="slot@alias or slot@0003, such as helpdesk.think@live.")]
 SlotName = Annotated[str, typer.Argument(help="The slot, such as helpdesk.think.")]
@@ -72,28 +74,6 @@ def show(spec: Spec, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None
     with open_store(db, create=False) as store:
         record = _record(resolve(store, spec, verify=True))
     typer.echo(json.dumps(record) if as_json else json.dumps(record, indent=2))
-
-
-@app.command()
-def lineage(spec: Spec, db: Database = DEFAULT_DB, as_json: AsJson = False) -> None:
-    """Show what a version was trained from, back to its first base.
-
-    Example: threadmill models lineage helpdesk.think@live
-    """
-    from ..checkpoints.registry import lineage as line_of
-    from ..checkpoints.store import open_store
-
-    with open_store(db, create=False) as store:
-        line = [_record(version) for version in line_of(store, spec)]
-    if as_json:
-        typer.echo(json.dumps({"lineage": line}))
-        return
-    for depth, record in enumerate(line):
-        typer.echo(f"{'  ' * depth}{record['version']}  {record['created_at']}")
-        for run in record["lineage"].get("runs", []):
-            data = run.get("data") or {}
-            what = f", data {data['digest'][:12]}" if "digest" in data else ""
-            typer.echo(f"{'  ' * depth}  {run['recipe']}: {run['steps']} steps, seed {run.get('seed')}{what}")
 
 
 @app.command()
