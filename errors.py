@@ -145,6 +145,10 @@ class BadConfig(ThreadmillError, ValueError):
     """A setting that a recipe does not have, or a value that it cannot take."""
 
 
+class FolderBusy(ThreadmillError, RuntimeError):
+    """Another process is at work in this folder."""
+
+
 class TrainingFailed(ThreadmillError, RuntimeError):
     """A training run that cannot go on."""
 

@@ -1,0 +1,56 @@
+"""How the time of a round is shared out. Pure arithmetic.
+
+Evaluations are not negotiable: the gate's policy says how many tasks it wants. So the candidate's evaluation is
+reserved first, at what the live version's took in the same round, and training gets the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MARGIN = 1.15
+"""A better model often takes more turns than the one before it, and clocks differ."""
+CLOSING_S = 5.0
+"""For the gate's arithmetic, the switch and the report."""
+SHORTEST_S = 5.0
+"""Training for less is not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Seconds of the time that is left."""
+
+    train: float
+    """For all methods together; below ``SHORTEST_S`` there is no room for any."""
+    evaluate: float
+    """Kept for the candidate's evaluation and what follows it."""
+
+
+def share_out(budget_s: float, spent_s: float, evaluation_s: float) -> Shares:
+    """What training may take, when ``spent_s`` are gone and an evaluation takes ``evaluation_s``.
+
+    >>> share_out(600, 100, 40)
+    Shares(train=449.0, evaluate=51.0)
+    >>> share_out(60, 50, 40).train
+    0.0
+    """
+    kept = MARGIN * evaluation_s + CLOSING_S
+    return Shares(max(0.0, round(budget_s - spent_s - kept, 3)), round(kept, 3))
+
+
+def next_share(left_s: float, methods: Sequence[str]) -> float:
+    """Seconds for the first of ``methods``: they share alike, so that time one does not need goes to the others.
+
+    >>> next_share(300, ["sft", "dpo", "grpo"]), next_share(240, ["dpo", "grpo"]), next_share(200, ["grpo"])
+    (100.0, 120.0, 200.0)
+    """
+    return left_s / len(methods)
+
+
+def evaluation_time(episodes: int, known: Sequence[tuple[int, float]]) -> float | None:
+    """Seconds that ``episodes`` take, by others: how many there were and how long they took; None if none are known.
+
+    >>> evaluation_time(480, [(240, 20.0), (240, 30.0)])
+    50.0
+    """
+    played = sum(count for count, _ in known)
+    return sum(seconds for _, seconds in known) * episodes / played if played else None
