@@ -68,7 +68,7 @@ class _Tree:
         chat = Conversation(f"{self._thread}:{turn}")
         for place, message in enumerate(said):
             chat.place = place
-            _say(chat, message)
+            say(chat, message)
         at = -1
         ids: dict[str | None, str | None] = {}  # of calls, to those in the tree
         for place, message in enumerate(chat.messages()):
@@ -96,7 +96,12 @@ def _plain(message: Any) -> dict[str, Any]:
     return {key: value for key, value in message.items() if value is not None}
 
 
-def _say(chat: Conversation, message: Any) -> None:
+def say(chat: Conversation, message: Any) -> None:
+    """Add one message of a turn to ``chat``.
+
+    Raises:
+        BadRow: it is not what a message can be.
+    """
     if not isinstance(message, dict):
         raise BadRow(f"message {chat.place} is no object")
     role, content = message.get("role"), message.get("content")
