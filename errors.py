@@ -40,8 +40,24 @@ class UnknownVersion(ThreadmillError, KeyError):
     """A version or alias that the registry does not hold."""
 
 
+class PromotionConflict(ThreadmillError, RuntimeError):
+    """An alias that somebody else moved between the decision to move it and the move."""
+
+
+class BadName(ThreadmillError, ValueError):
+    """A name that a slot or an alias cannot have."""
+
+
 class UnknownSuite(ThreadmillError, KeyError):
     """A suite or agent name that is not built in and cannot be found."""
+
+
+class CannotServe(ThreadmillError, RuntimeError):
+    """A thread has a version of its own, and that one cannot be loaded."""
+
+
+class BadCanary(ThreadmillError, ValueError):
+    """A trial in production, or a bound of one, that makes no sense here."""
 
 
 class NotPaused(ThreadmillError, ValueError):
@@ -163,6 +179,14 @@ class BadEvaluation(ThreadmillError, ValueError):
 
 class UnknownEvaluation(ThreadmillError, KeyError):
     """No evaluation of this id is kept."""
+
+
+class BadPolicy(ThreadmillError, ValueError):
+    """A policy of the gate that cannot be read, or asks for something that no policy can."""
+
+
+class CannotGate(ThreadmillError, RuntimeError):
+    """A candidate that cannot be compared with what is live."""
 
 
 class BadReward(ThreadmillError, ValueError):

@@ -1,1 +1,1 @@
-"""The gate: from two evaluations and a policy to a recorded verdict."""
+"""The gate: may a candidate take the place of what is live? Evidence, a decision with its reasons, a record."""

@@ -1,0 +1,63 @@
+"""How much one model is above another on the same tasks, with a standard error that can be trusted at the edges too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over tasks that were drawn from more of their kind."""
+
+    mean: float
+    """As it was seen."""
+    centre: float
+    """Of the interval; nearer to zero than ``mean`` where there is an allowance for what was not seen."""
+    error: float
+    """Standard error of ``centre``."""
+    freedom: float
+    """Degrees of freedom of ``error``."""
+
+    def interval(self, chance: float) -> tuple[float, float]:
+        """Its ends; the truth is beyond either of them with the probability ``chance`` (Student's t)."""
+        from scipy.special import stdtrit
+
+        if self.error == 0:
+            return self.centre, self.centre
+        wide = -float(stdtrit(self.freedom, chance)) * self.error
+        return self.centre - wide, self.centre + wide
+
+
+def success_above(before: np.ndarray, after: np.ndarray) -> Estimate:
+    """After minus before, of shares of trials that succeeded, task by task.
+
+    Two tasks are added, one won and one lost (Bonett and Price 2012, for the difference of paired proportions): where
+    all tasks ended alike the interval keeps a width, which it needs, since the next task may end otherwise.
+    """
+    difference = after - before
+    tasks, seen = len(difference) + 2, float(difference.sum())
+    centre = seen / tasks
+    variance = (float(difference @ difference) + 2) / tasks - centre**2
+    return Estimate(seen / len(difference), centre, (variance / tasks) ** 0.5, tasks - 3)
+
+
+def measure_above(change: np.ndarray) -> Estimate:
+    """The mean of what a metric, or any other number, changes by, task by task."""
+    mean, tasks = float(change.mean()), len(change)
+    error = float(change.std(ddof=1)) / tasks**0.5 if tasks > 1 else 0.0
+    return Estimate(mean, mean, error, max(tasks - 1, 1))
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of independent estimates, each of which weighs the same (degrees of freedom: Satterthwaite 1946)."""
+    parts = [one.error**2 for one in estimates]
+    total = sum(parts)
+    freedom = sum(part**2 / one.freedom for part, one in zip(parts, estimates, strict=True))
+    number = len(estimates)
+    return Estimate(
+        sum(one.mean for one in estimates) / number,
+        sum(one.centre for one in estimates) / number,
+        total**0.5 / number,
+        total**2 / freedom if freedom else 1.0,
+    )
