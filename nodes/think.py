@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 from langchain_core.messages import AIMessage, SystemMessage
@@ -16,13 +17,13 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
     """Build a node that asks the model of this run's version for the next message.
 
     ``config["configurable"]`` may hold ``seed`` and ``temperature``. The model gets
-    ``seed + number of AI messages so far``, so every call of a thread has a seed of its own. The answer says what
-    the model was given besides the messages, if no answer before it does.
+    ``seed + number of AI messages so far``, so every call of a thread has a seed of its own. The answer says who
+    gave it and how long that took, and what the model was given besides the messages, if no answer before it does.
     """
     schemas = tool_schemas(tools)
 
     @lru_cache(maxsize=4)
-    def bound(version: str) -> Runnable[Any, AIMessage]:
+    def bound(version: str, opened: int) -> Runnable[Any, AIMessage]:  # what was let go comes back as another object
         return slot.model(version).bind_tools(tools)
 
     def think(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
@@ -32,8 +33,11 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
         put_first = "" if begins else system
         prompt = [SystemMessage(put_first), *messages] if put_first else messages
         settings = _settings(config.get("configurable", {}), messages)
-        answer = bound(version).invoke(prompt, config, **settings)
-        spoken = {**answer.response_metadata, "node": "think", "version": version}
+        model = bound(version, id(slot.model(version)))
+        begun = perf_counter()
+        answer = model.invoke(prompt, config, **settings)
+        seconds = round(perf_counter() - begun, 6)
+        spoken = {**answer.response_metadata, "node": "think", "version": version, "seconds": seconds}
         answer = answer.model_copy(update={"response_metadata": spoken})
         return {"messages": [note_system(note_tools(answer, schemas, messages), put_first, messages)]}
 

@@ -70,6 +70,7 @@ def ended(store: Store, folder: Path, thread: str) -> dict[str, Any]:
     state = json.loads((folder / f"{thread}.state").read_text())
     for message in state["messages"]:
         message["additional_kwargs"].pop("duration_s", None)
+        message.get("response_metadata", {}).pop("seconds", None)
         if message["type"] == "human":
             del message["id"]  # a random one
     tree = checkpoint_tree(store, thread)

@@ -78,7 +78,9 @@ def test_think_asks_the_version_of_the_run_and_signs_the_answer():
     think = make_think(slot, [])
     (answer,) = think({"messages": [HumanMessage("who?")], "versions": {"desk.think": "v1"}}, {})["messages"]
     assert answer.text == "I am v1"
+    seconds = answer.response_metadata.pop("seconds")
     assert answer.response_metadata == {"node": "think", "version": "v1"}
+    assert 0 < seconds < 1
     assert slot.loaded == ("v1",)
 
 

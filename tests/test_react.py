@@ -152,6 +152,7 @@ def test_an_edit_replaces_the_call_and_keeps_the_proposal_beside_it(saver: Sqlit
         "trace": {"version": "v1"},
         "node": "think",
         "version": "desk.think@0001",
+        "seconds": proposed.response_metadata["seconds"],
         "tools": proposed.response_metadata["tools"],
         "edit": {
             "by": "Ada",

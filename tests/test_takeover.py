@@ -175,6 +175,7 @@ def outcome(store: Store, shop: Any, folder: Path, thread: str = "t") -> dict[st
     messages = [message.model_dump() for message in values["messages"]]
     for message in messages:
         message["additional_kwargs"].pop("duration_s", None)
+        message.get("response_metadata", {}).pop("seconds", None)
         if message["type"] == "human":
             del message["id"]  # a random one
     tree = checkpoint_tree(store, thread)
