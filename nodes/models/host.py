@@ -75,6 +75,7 @@ class Host:
         self._sources = {first.version: first.source}
         self.current = first.version
         """The version that answers new calls."""
+        self.is_closed = False
         self._add(first)
 
     @property
@@ -91,6 +92,7 @@ class Host:
             BadModelFolder: it cannot be opened any more.
         """
         with self._lock:
+            self._refuse_closed()
             version = version or self.current
             found = self._voices.get(version)
             if found is not None:
@@ -117,6 +119,7 @@ class Host:
             BadModelSpec: the version is known, from another source.
         """
         with self._loading:
+            self._refuse_closed()
             known = self._sources.get(version, source)
             if known != source:
                 raise BadModelSpec(
@@ -142,9 +145,20 @@ class Host:
                 raise UnknownVersion(f"this model has no version {version!r}; it has {', '.join(self._sources)}")
             self._voices.pop(version, None)
 
+    def let_go(self, version: str) -> None:
+        """Free the weights of ``version`` when its answers in flight are finished; asked for again, it is opened again.
+
+        The current version, and one that was made in memory, are kept.
+        """
+        with self._lock:
+            self._let_go(version)
+
     def close(self) -> None:
-        """Stop the decode thread."""
+        """Stop the decode thread and free all weights; answers in flight fail with a clear error."""
+        self.is_closed = True
         self.thread.close()
+        with self._lock:
+            self._voices.clear()
 
     def __deepcopy__(self, memo: Any) -> "Host":
         """Copies of a model share what is in memory."""
@@ -153,8 +167,13 @@ class Host:
     def __reduce__(self) -> Any:
         raise TypeError("a model in memory cannot be pickled; open it by its folder in the other process")
 
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise RuntimeError("this model is closed; open it again to use it")
+
     def _open(self, version: str, source: str) -> Voice:
         with self._lock:
+            self._refuse_closed()
             found = self._voices.get(version)
             beside = self._voices[next(reversed(self._voices))]
         if found is not None:
@@ -190,6 +209,9 @@ class Host:
             for version in list(self._voices):
                 if len(self._voices) <= self.serving.keep_versions:
                     return
-                in_memory_only = self._voices[version].loaded.base is None  # it could not be opened again
-                if version != self.current and not in_memory_only:
-                    del self._voices[version]
+                self._let_go(version)
+
+    def _let_go(self, version: str) -> None:
+        voice = self._voices.get(version)
+        if voice is not None and version != self.current and voice.loaded.base is not None:  # else nothing to reopen
+            del self._voices[version]

@@ -155,9 +155,18 @@ class LocalChatModel(TellingChatModel):
         """
         self._host.drop(version)
 
+    def let_go(self, version: str) -> None:
+        """Free the weights of ``version``, unless it answers new calls; it is opened again when somebody asks for it."""
+        self._host.let_go(version)
+
     def close(self) -> None:
-        """Stop the decode thread, for every copy of this model and all that ``at`` gave."""
+        """Stop decoding and free the weights, for every copy of this model and all that ``at`` gave."""
         self._host.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can only be opened anew."""
+        return self._host.is_closed
 
     def bind_tools(
         self,

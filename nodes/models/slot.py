@@ -2,15 +2,18 @@
 
 When the alias moves, the new version is loaded beside the one that answers, in a thread of its own;
 runs that begin meanwhile are answered by the old one. One that cannot be loaded changes nothing.
+Versions that nobody asked for lately can be let go; asked for again, they are loaded again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from threading import Lock, Thread
 from time import monotonic
 
 from langchain_core.language_models import BaseChatModel
+
+from ...errors import CannotServe
 
 Assign = Callable[[str, str | None, str], str]
 """From a thread, the version that its last run began with (None: it is new) and the one that answers now, to the
@@ -26,7 +29,8 @@ class Slot:
 
     Threads share a slot, so both may be called from any thread. ``load`` is called once per version;
     whoever asks meanwhile waits for it. A version that failed to load is tried again when asked again.
-    ``assign`` may give a thread another version than the others have.
+    ``assign`` may give a thread another version than the others have. ``alias`` is what ``resolve`` follows, such as
+    ``helpdesk.think@live``; None if it always names the same. ``release`` frees what a version that was let go held.
     """
 
     def __init__(
@@ -36,14 +40,21 @@ class Slot:
         load: Callable[[str], BaseChatModel],
         clock: Callable[[], float] = monotonic,
         assign: Assign | None = None,
+        *,
+        alias: str | None = None,
+        release: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
+        self.alias = alias
         self._resolve = resolve
         self._load = load
         self._assign = assign
+        self._release = release
         self._clock = clock
         self._lock = Lock()
         self._models: dict[str, Future[BaseChatModel]] = {}
+        self._asked_at: dict[str, float] = {}
+        """When each version in memory was last asked for."""
         self._answering: str | None = None
         self._live: str | None = None
         """What the alias named when it was last looked at."""
@@ -67,11 +78,8 @@ class Slot:
         answering = self._answering
         if answering is None or live == answering or self._is_loaded(live) or not self._is_loaded(answering):
             self._answering = answering = live
-        elif not self._failed_lately(live):
-            with self._lock:
-                begun = live in self._models
-            if not begun:
-                Thread(target=self._load_beside, args=(live,), daemon=True, name=f"load {live}").start()
+        else:
+            self._begin_to_load(live)
         return answering
 
     def version_for(self, thread: str, before: str | None) -> str:
@@ -79,9 +87,29 @@ class Slot:
 
         Raises:
             UnknownSlot, UnknownVersion: the alias names nothing.
+            CannotServe: the thread has a version of its own, which cannot be loaded.
         """
         answering = self.version_now()
-        return answering if self._assign is None else self._assign(thread, before, answering)
+        version = answering if self._assign is None else self._assign(thread, before, answering)
+        if version != answering:
+            try:
+                self.model(version)
+            except Exception as error:
+                raise CannotServe(
+                    f"thread {thread!r} is to be answered by {version}, which cannot be loaded: {error}; restore its "
+                    "files, or take the thread off that version (threadmill status says why it is on it)"
+                ) from error
+        return version
+
+    def look(self) -> str:
+        """Look where the alias is and begin to load what it names, without waiting; the version that answers.
+
+        Raises:
+            UnknownSlot, UnknownVersion: the alias names nothing.
+        """
+        answering = self.version_now()
+        self._begin_to_load(answering)  # the very first one
+        return answering
 
     def catch_up(self) -> str:
         """Wait until the live version is loaded, and answer with it from now on; its name.
@@ -89,10 +117,21 @@ class Slot:
         Raises:
             Exception: what loading it raised; the version before still answers.
         """
-        live = self._live = self._resolve()
-        self.model(live)
-        self._answering = live
+        while not self._is_loaded(live := self._resolve()):  # it may move on meanwhile
+            self._live = live
+            self.model(live)
+        self._live = self._answering = live
         return live
+
+    @property
+    def answering(self) -> str | None:
+        """The version that new runs were last given; None before the first."""
+        return self._answering
+
+    @property
+    def live(self) -> str | None:
+        """What the alias named when it was last looked at."""
+        return self._live
 
     @property
     def trouble(self) -> str:
@@ -104,6 +143,7 @@ class Slot:
     def model(self, version: str) -> BaseChatModel:
         """The model of ``version``, loaded on first use."""
         with self._lock:
+            self._asked_at[version] = self._clock()
             model = self._models.get(version)
             first = model is None
             if model is None:
@@ -113,7 +153,7 @@ class Slot:
                 model.set_result(self._load(version))
             except BaseException as error:
                 with self._lock:
-                    del self._models[version]
+                    self._models.pop(version, None)
                     self._failed[version] = self._clock(), str(error)
                 model.set_exception(error)
             else:
@@ -121,11 +161,31 @@ class Slot:
                     self._failed.pop(version, None)
         return model.result()
 
+    def let_go(self, keep: Collection[str], idle_s: float) -> list[str]:
+        """Let go of the versions that nobody asked for within ``idle_s``, but not those in ``keep`` and the live one.
+
+        Whoever is being answered by one is answered; asked for again, it is loaded again.
+        """
+        kept, since = {*keep, self._answering, self._live}, self._clock() - idle_s
+        with self._lock:
+            idle = [
+                version
+                for version, model in self._models.items()
+                if model.done() and version not in kept and self._asked_at[version] <= since
+            ]
+            for version in idle:
+                del self._models[version], self._asked_at[version]
+        if self._release is not None:
+            for version in idle:
+                self._release(version)
+        return idle
+
     def close(self) -> None:
         """Let go of every model; whoever opened the slot calls it when nobody uses it any more."""
         with self._lock:
             held = [model for model in self._models.values() if model.done() and model.exception() is None]
             self._models.clear()
+            self._answering = None
         for model in held:
             if (close := getattr(model.result(), "close", None)) is not None:
                 close()
@@ -136,6 +196,12 @@ class Slot:
         with self._lock:
             return tuple(version for version, model in self._models.items() if model.done())
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether a version is being loaded."""
+        with self._lock:
+            return not all(model.done() for model in self._models.values())
+
     def _is_loaded(self, version: str) -> bool:
         with self._lock:
             model = self._models.get(version)
@@ -144,6 +210,13 @@ class Slot:
     def _failed_lately(self, version: str) -> bool:
         failed = self._failed.get(version)
         return failed is not None and self._clock() - failed[0] < RETRY_S
+
+    def _begin_to_load(self, version: str) -> None:
+        """Load ``version`` in a thread of its own, unless that has begun or just failed."""
+        with self._lock:
+            begun = version in self._models
+        if not begun and not self._failed_lately(version):
+            Thread(target=self._load_beside, args=(version,), daemon=True, name=f"load {version}").start()
 
     def _load_beside(self, version: str) -> None:
         try:
