@@ -1,56 +1,28 @@
 """The registry: versions of a slot, immutable; aliases that name them; and the history of their moves.
 
 Promoting moves ``live``, remembers where it stood as ``previous``, and adds a row to the history, in
-one transaction. Weights stay where they were trained; the registry keeps their digest.
+one transaction. Weights stay where they were trained; the registry keeps the digest of every file.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..errors import BadModelFolder, UnknownSlot, UnknownVersion
+from ..errors import BadModelFolder, BadName
+from .changing import changing
+from .digest import digest_folder, state_of
+from .model_files import base_of, folders_of
+from .moves import NOTHING, Move, move_alias, moves_of
 from .runs import note_runs
 from .store import Store
-from .tables import AliasRow, MoveRow, VersionRow
+from .tables import AliasRow, SlotRow, VersionRow
+from .versions import Version, find, name_of, verify_files, version_of
 
-DESCRIBING = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-"""The files beside the weights that decide what a model reads and says: config, tokenizer, template."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """Immutable weights and where they came from."""
-
-    name: str
-    """Such as ``helpdesk.think@0003``."""
-    slot: str
-    number: int
-    folder: str
-    digest: str
-    """SHA-256 over the names and contents of the folder's weights, configs, tokenizer and template."""
-    size_bytes: int
-    """Of the safetensors files."""
-    base: str | None
-    lineage: dict[str, Any]
-    created_at: str
-
-
-@dataclass(frozen=True)
-class Move:
-    """One move of the alias ``live``."""
-
-    slot: str
-    action: str
-    from_version: str | None
-    to_version: str
-    because: str
-    created_at: str
+_NAME = re.compile(r"[^\W_][\w.-]*")
 
 
 def register_version(
@@ -59,29 +31,42 @@ def register_version(
     """Make ``folder``, which must stay as it is, the next version of ``slot``.
 
     Raises:
-        BadModelFolder: the folder is missing or holds no safetensors.
+        BadModelFolder: the folder is missing, holds no safetensors or holds pickles, or changed meanwhile.
+        BadAdapter: an adapter whose base cannot be told.
+        BadName: no slot can be called so.
         UnknownSlot, UnknownVersion: ``base`` (a version, or an alias of one) is not in the registry.
     """
+    if not _NAME.fullmatch(slot):
+        raise BadName(f"no slot can be called {slot!r}; name it agent.node: letters, digits, '.', '-' and '_'")
     place = Path(folder).expanduser().resolve()
-    digest, size = digest_folder(place)
-    with _changing(store) as session:
+    before = state_of(place)
+    contents = digest_folder(place)
+    files = {str(below): dict(digest_folder(below).files) for below in folders_of(place)}
+    base_folder = base_of(place)
+    with changing(store) as session:
+        if state_of(place) != before:
+            raise BadModelFolder(f"{str(place)!r} was changed while it was read; register it when nobody writes there")
         if base is not None:  # an alias would name another version once it has moved, this one even
-            row = _find(session, *_parts(base))
-            base = _name(row.slot, row.number)
+            base = name_of(find(session, base))
+        if session.get(SlotRow, slot) is None:
+            session.add(SlotRow(slot=slot))
         last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.slot == slot)) or 0
         row = VersionRow(
             slot=slot,
             number=last + 1,
             folder=str(place),
-            digest=digest,
-            size_bytes=size,
+            digest=contents.digest,
+            size_bytes=contents.size_bytes,
             base=base,
+            kind="full" if base_folder is None else "adapter",
+            base_folder=base_folder,
+            files=files,
             lineage=dict(lineage),
         )
         session.add(row)
         session.flush()
         note_runs(session, row.id, lineage)
-        return _version(row)
+        return version_of(row)
 
 
 def resolve(store: Store, spec: str, *, verify: bool = False) -> Version:
@@ -89,16 +74,22 @@ def resolve(store: Store, spec: str, *, verify: bool = False) -> Version:
 
     Raises:
         UnknownSlot: the slot has no versions. UnknownVersion: it has, but not this one.
-        BadModelFolder: with ``verify``, the files are not those that were registered.
+        BadModelFolder: with ``verify``, the files are gone or not those that were registered, or there are pickles.
     """
     with Session(store.engine) as session:
-        row = _find(session, *_parts(spec))
-    version = _version(row)
-    if verify and digest_folder(Path(version.folder))[0] != version.digest:
-        raise BadModelFolder(
-            f"the files of {version.name} in {version.folder} are not those that were registered; restore them"
-        )
-    return version
+        row = find(session, spec)
+    if verify:
+        verify_files(row)
+    return version_of(row)
+
+
+def verified_folder(store: Store, spec: str) -> str:
+    """The folder of the version that ``spec`` names, its files and those of an adapter's bases as registered.
+
+    Raises:
+        UnknownSlot, UnknownVersion, BadModelFolder: as ``resolve`` with ``verify``.
+    """
+    return resolve(store, spec, verify=True).folder
 
 
 def list_versions(store: Store, slot: str | None = None) -> list[Version]:
@@ -107,55 +98,76 @@ def list_versions(store: Store, slot: str | None = None) -> list[Version]:
     if slot is not None:
         query = query.where(VersionRow.slot == slot)
     with Session(store.engine) as session:
-        return [_version(row) for row in session.scalars(query)]
+        return [version_of(row) for row in session.scalars(query)]
 
 
 def aliases_of(store: Store, slot: str) -> dict[str, str]:
     """Alias to the name of the version that it stands for."""
-    query = select(AliasRow.alias, VersionRow.number).join(VersionRow).where(AliasRow.slot == slot)
+    query = select(AliasRow.alias, VersionRow).join(VersionRow).where(AliasRow.slot == slot)
     with Session(store.engine) as session:
-        return {alias: _name(slot, number) for alias, number in session.execute(query)}
+        return {alias: name_of(row) for alias, row in session.execute(query)}
 
 
-def promote(store: Store, slot: str, version: str, *, because: str) -> Version:
+def promote(
+    store: Store, slot: str, version: str, *, because: str, expecting: str | None = None, by: str | None = None
+) -> Version:
     """Point ``live`` at ``version`` (its full name, or its number as in ``0003``) and ``previous`` at what was live.
+
+    ``expecting`` is the version that was live when this was decided, or ``NOTHING``: if another one is by now, nothing
+    is moved.
 
     Raises:
         UnknownSlot, UnknownVersion
+        BadModelFolder: the version's files are gone.
+        PromotionConflict: another version than ``expecting`` is live.
     """
-    with _changing(store) as session:
-        row = _find(session, slot, version.removeprefix(f"{slot}@"))
-        _move(session, slot, row, "promote", because)
-        return _version(row)
+    with changing(store) as session:
+        row = find(session, f"{slot}@{version.removeprefix(f'{slot}@')}")
+        move_alias(session, "live", row, "promote", because, by, expecting)
+        return version_of(row)
 
 
-def rollback(store: Store, slot: str, *, because: str) -> Version:
-    """Point ``live`` back at ``previous``; doing it twice returns to where it began.
+def rollback(store: Store, slot: str, *, because: str, expecting: str | None = None, by: str | None = None) -> Version:
+    """Point ``live`` back at ``previous``; doing it twice returns to where it began. ``expecting``: as ``promote``.
 
     Raises:
         UnknownSlot: the slot has no versions. UnknownVersion: nothing was live before.
+        BadModelFolder, PromotionConflict
     """
-    with _changing(store) as session:
-        row = _find(session, slot, "previous")
-        _move(session, slot, row, "rollback", because)
-        return _version(row)
+    with changing(store) as session:
+        row = find(session, f"{slot}@previous")
+        move_alias(session, "live", row, "rollback", because, by, expecting)
+        return version_of(row)
 
 
-def history(store: Store, slot: str) -> list[Move]:
-    """All moves of the slot's ``live``, oldest first."""
-    query = select(MoveRow).where(MoveRow.slot == slot).order_by(MoveRow.id)
+def point(
+    store: Store,
+    slot: str,
+    alias: str,
+    version: str,
+    because: str,
+    *,
+    expecting: str | None = None,
+    by: str | None = None,
+) -> Version:
+    """Point ``alias``, such as ``candidate`` or a name of your own, at ``version``; ``live`` takes ``previous`` along.
+
+    Raises:
+        BadName: no alias can be called so.
+        UnknownSlot, UnknownVersion, BadModelFolder, PromotionConflict: as ``promote``.
+    """
+    if not _NAME.fullmatch(alias) or alias.isdecimal() or alias == NOTHING:
+        raise BadName(f"no alias can be called {alias!r}; use letters, digits, '.', '-' and '_', not digits alone")
+    with changing(store) as session:
+        row = find(session, f"{slot}@{version.removeprefix(f'{slot}@')}")
+        move_alias(session, alias, row, "point", because, by, expecting)
+        return version_of(row)
+
+
+def history(store: Store, slot: str, alias: str | None = None) -> list[Move]:
+    """All moves of the slot's aliases, or of one, oldest first."""
     with Session(store.engine) as session:
-        return [
-            Move(
-                slot=row.slot,
-                action=row.action,
-                from_version=None if row.from_number is None else _name(slot, row.from_number),
-                to_version=_name(slot, row.to_number),
-                because=row.because,
-                created_at=row.created_at,
-            )
-            for row in session.scalars(query)
-        ]
+        return moves_of(session, slot, alias)
 
 
 def lineage(store: Store, spec: str) -> list[Version]:
@@ -168,89 +180,3 @@ def lineage(store: Store, spec: str) -> list[Version]:
     while (base := line[-1].base) is not None:
         line.append(resolve(store, base))
     return line
-
-
-def digest_folder(folder: Path) -> tuple[str, int]:
-    """SHA-256 of a model folder's files, and the bytes of its weights.
-
-    Raises:
-        BadModelFolder: the folder is missing or holds no safetensors.
-    """
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise BadModelFolder(f"{str(folder)!r} holds no *.safetensors; register a folder that was trained or saved")
-    digest = hashlib.sha256()
-    for file in sorted({*weights, *(file for pattern in DESCRIBING for file in folder.glob(pattern))}):
-        digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest(), sum(file.stat().st_size for file in weights)
-
-
-@contextmanager
-def _changing(store: Store) -> Iterator[Session]:
-    """One transaction that holds the write lock from its first read, so that no one else moves in between."""
-    with Session(store.engine) as session, session.begin():
-        if store.engine.dialect.name == "sqlite":
-            session.execute(text("BEGIN IMMEDIATE"))  # by itself SQLite would begin at the first write
-        else:
-            session.execute(text("LOCK TABLE versions, aliases, alias_history IN EXCLUSIVE MODE"))
-        yield session
-
-
-def _parts(spec: str) -> tuple[str, str]:
-    slot, _, name = spec.partition("@")
-    return slot, name
-
-
-def _find(session: Session, slot: str, name: str) -> VersionRow:
-    query = select(VersionRow).where(VersionRow.slot == slot)
-    if name.isdecimal() and len(name) < 10:
-        query = query.where(VersionRow.number == int(name))
-    else:
-        query = query.join(AliasRow, AliasRow.version_id == VersionRow.id).where(AliasRow.alias == name)
-    row = session.scalars(query).first()
-    if row is None:
-        raise _unknown(session, slot, name)
-    return row
-
-
-def _unknown(session: Session, slot: str, name: str) -> UnknownSlot | UnknownVersion:
-    numbers = session.scalars(
-        select(VersionRow.number).where(VersionRow.slot == slot).order_by(VersionRow.number)
-    ).all()
-    if not numbers:
-        slots = session.scalars(select(VersionRow.slot).distinct().order_by(VersionRow.slot)).all()
-        return UnknownSlot(f"no slot {slot!r} is registered; there is {', '.join(slots) or 'none yet'}")
-    aliases = session.scalars(select(AliasRow.alias).where(AliasRow.slot == slot).order_by(AliasRow.alias))
-    there = [*aliases, *(f"{number:04d}" for number in numbers)]
-    return UnknownVersion(f"slot {slot!r} has no version or alias {name!r}; there is {', '.join(there)}")
-
-
-def _move(session: Session, slot: str, row: VersionRow, action: str, because: str) -> None:
-    live = session.get(AliasRow, (slot, "live"))
-    before = None if live is None else session.get_one(VersionRow, live.version_id)
-    if before is not None and before.id != row.id:  # promoting what is live must not lose the way back
-        session.merge(AliasRow(slot=slot, alias="previous", version_id=before.id))
-    session.merge(AliasRow(slot=slot, alias="live", version_id=row.id))
-    number = None if before is None else before.number
-    session.add(MoveRow(slot=slot, action=action, from_number=number, to_number=row.number, because=because))
-
-
-def _version(row: VersionRow) -> Version:
-    return Version(
-        name=_name(row.slot, row.number),
-        slot=row.slot,
-        number=row.number,
-        folder=row.folder,
-        digest=row.digest,
-        size_bytes=row.size_bytes,
-        base=row.base,
-        lineage=dict(row.lineage),
-        created_at=row.created_at,
-    )
-
-
-def _name(slot: str, number: int) -> str:
-    return f"{slot}@{number:04d}"

@@ -54,6 +54,9 @@ class VersionRow(Base):
     """``full`` or ``adapter``."""
     base_folder: Mapped[str | None]
     """Where an adapter's base lies: a folder or a hub name."""
+    files: Mapped[dict[str, dict[str, str]] | None] = mapped_column(JSON)
+    """Folder to file to SHA-256: its own folder and those of an adapter's bases; None if registered before there were
+    such digests."""
     gone_at: Mapped[str | None]
     """When its files were removed by a clean-up; None while they are kept."""
     lineage: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -81,6 +84,7 @@ class MoveRow(Base):
     from_number: Mapped[int | None]
     to_number: Mapped[int]
     because: Mapped[str]
+    by: Mapped[str | None] = mapped_column("moved_by")
     created_at: Mapped[str] = mapped_column(default=now)
 
 
@@ -217,6 +221,16 @@ class CanaryRow(Base):
     ended_because: Mapped[str | None]
     created_at: Mapped[str] = mapped_column(default=now)
     ended_at: Mapped[str | None]
+
+
+class GuardRow(Base):
+    """When a slot goes back by itself to the version before."""
+
+    __tablename__ = "guards"
+    slot: Mapped[str] = mapped_column(primary_key=True)
+    bound: Mapped[dict[str, Any]] = mapped_column(JSON)
+    because: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=now)
 
 
 class OutcomeRow(Base):

@@ -19,7 +19,7 @@ def open_base(spec: str, db: str) -> tuple[str, str | None]:
     from ..checkpoints.store import open_store
 
     with open_store(db, create=False) as store:
-        version = resolve(store, spec)
+        version = resolve(store, spec, verify=True)
     return version.folder, version.name
 
 

@@ -1,26 +1,24 @@
 """Open a slot: from a model SPEC and the registry to the model that answers.
 
 A slot opened by an alias follows it: every new run asks the registry, so that a promotion reaches running
-processes. What a SPEC may be is in ``read_spec``.
+processes; ``follow`` has the new version ready before a run asks. What a SPEC may be is in ``read_spec``.
 """
 
 import re
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 
-from ..checkpoints.registry import resolve
+from ..checkpoints.assignment import assign_from
+from ..checkpoints.registry import resolve, verified_folder
 from ..checkpoints.store import Store
 from ..errors import BadModelSpec, UnknownSlot, UnknownVersion
 from ..nodes.models.slot import Slot
-
-if TYPE_CHECKING:
-    from ..nodes.models.local import LocalChatModel
+from .local_versions import LocalVersions
 
 SEED_POLICY = Path(__file__).parent / "seed_policy"
 """The folder of the policy that ships with the package."""
@@ -102,51 +100,53 @@ def open_slot(
     max_new_tokens: int | None = None,
     **local: Any,
 ) -> Slot:
-    """The slot ``name`` with the model that ``spec`` names; None means the alias ``live``, or the seed policy.
+    """The slot ``name`` with the model that ``spec`` names; None means the alias ``live``.
 
-    ``max_new_tokens`` None is 128 for a model in this process, and what the server allows elsewhere. ``local`` are
-    settings of ``LocalChatModel.from_folder``, such as ``constrained=True``, ``family="react-text"`` or ``device``.
+    As long as nothing is live, the seed policy answers. In a slot that follows an alias, a pinned thread has its own
+    version; one opened on a version, a folder or an address stays there for all threads. ``max_new_tokens`` None is
+    128 for a model in this process, and what the server allows elsewhere. ``local`` are settings of
+    ``LocalChatModel.from_folder``, such as ``constrained=True``, ``family="react-text"`` or ``device``.
 
     Raises:
         UnknownVersion: ``spec`` names a version or alias that the registry does not hold.
         BadModelSpec: ``spec`` is a form that is not supported, or ``local`` is given for a model elsewhere.
     """
-    if spec is None:
+    chosen = f"{name}@live" if spec is None else spec
+    read = read_spec(chosen)
+    if read.kind in ("endpoint", "provider"):
+        if local:
+            given = ", ".join(local)
+            raise BadModelSpec(f"{given} can be set for a model in this process only, and {chosen!r} is elsewhere")
+        return Slot(name, lambda: chosen, lambda _: _elsewhere(read, chosen, temperature, max_new_tokens))
+    is_alias = read.kind == "version" and not chosen.rpartition("@")[2].isdecimal()
+    fixed = chosen if read.kind == "folder" else "" if spec is None else resolve(store, chosen).name
+
+    def version_now() -> str:
+        if not is_alias:
+            return fixed
         try:
-            resolve(store, f"{name}@live")
-            spec = f"{name}@live"
+            return resolve(store, chosen).name
         except (UnknownSlot, UnknownVersion):
-            spec = "seed"
-    chosen, read = spec, read_spec(spec)
-    if local and read.kind in ("endpoint", "provider"):
-        raise BadModelSpec(f"{', '.join(local)} can be set for a model in this process only, and {spec!r} is elsewhere")
-    serving: list[LocalChatModel] = []  # one model holds all versions; opening is one at a time
-    opening = Lock()
+            if spec is not None:
+                raise
+            return "seed"  # nothing was promoted yet
 
-    def load(version: str) -> BaseChatModel:
-        if read.kind == "endpoint":
-            return _at_endpoint(read, chosen, temperature, max_new_tokens)
-        if read.kind == "provider":
-            return _of_provider(read, temperature, max_new_tokens)
-        from ..nodes.models.local import LocalChatModel  # torch takes seconds to import
+    settings = {"temperature": temperature, "max_new_tokens": max_new_tokens or 128, **local}
+    versions = LocalVersions(lambda version: model_folder(store, version), version_now, settings)
+    return Slot(
+        name,
+        version_now,
+        versions.load,
+        assign=assign_from(store, chosen.partition("@")[0]) if is_alias else None,
+        alias=chosen if is_alias else None,
+        release=versions.release,
+    )
 
-        folder = model_folder(store, version) if read.kind == "version" else read.place
-        with opening:
-            if serving:
-                serving[0].take(version, folder)
-            else:
-                limit = max_new_tokens or 128
-                serving.append(
-                    LocalChatModel.from_folder(
-                        folder, version=version, temperature=temperature, max_new_tokens=limit, **local
-                    )
-                )
-            return serving[0].at(version)
 
-    if read.kind == "version":
-        resolve(store, chosen)
-        return Slot(name, lambda: resolve(store, chosen).name, load)
-    return Slot(name, lambda: chosen, load)
+def _elsewhere(spec: Spec, version: str, temperature: float, max_new_tokens: int | None) -> BaseChatModel:
+    if spec.kind == "provider":
+        return _of_provider(spec, temperature, max_new_tokens)
+    return _at_endpoint(spec, version, temperature, max_new_tokens)
 
 
 def _at_endpoint(spec: Spec, version: str, temperature: float, max_new_tokens: int | None) -> BaseChatModel:
@@ -175,6 +175,7 @@ def model_folder(store: Store | None, spec: str) -> str:
     Raises:
         UnknownVersion: no such version or alias.
         BadModelSpec: ``spec`` names no weights that can be opened here, or needs a registry and ``store`` is None.
+        BadModelFolder: the version's files are gone, or not those that were registered.
     """
     read = read_spec(spec)
     if read.kind in ("endpoint", "provider"):
@@ -184,4 +185,4 @@ def model_folder(store: Store | None, spec: str) -> str:
         return read.place
     if store is None:
         raise BadModelSpec(f"{spec!r} is a version in a registry; name its database with --db")
-    return str(resolve(store, spec).folder)
+    return verified_folder(store, spec)

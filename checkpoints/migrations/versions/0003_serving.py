@@ -10,8 +10,10 @@ down_revision = "0002"
 def upgrade() -> None:
     op.add_column("versions", sa.Column("kind", sa.String, nullable=False, server_default="full"))
     op.add_column("versions", sa.Column("base_folder", sa.String))
+    op.add_column("versions", sa.Column("files", sa.JSON))
     op.add_column("versions", sa.Column("gone_at", sa.String))
     op.add_column("alias_history", sa.Column("alias", sa.String, nullable=False, server_default="live"))
+    op.add_column("alias_history", sa.Column("moved_by", sa.String))
     op.create_table(
         "slots",
         sa.Column("slot", sa.String, primary_key=True),
@@ -111,6 +113,14 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_index("ix_canaries_slot", "canaries", ["slot"], if_not_exists=True)
+    op.create_table(
+        "guards",
+        sa.Column("slot", sa.String, primary_key=True),
+        sa.Column("bound", sa.JSON, nullable=False),
+        sa.Column("because", sa.String, nullable=False),
+        sa.Column("created_at", sa.String, nullable=False),
+        if_not_exists=True,
+    )
     op.create_table(
         "run_outcomes",
         sa.Column("id", sa.Integer, primary_key=True),
