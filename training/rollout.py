@@ -25,6 +25,7 @@ from ..nodes.models.trace import read_trace
 from .episode import Episode, measure
 from .rewards.finished import Finished, Status, make_finished
 from .suites import Judged, Suite, SuiteTask
+from .worlds.calling.ask_once import NOT_RUN_KEY
 from .worlds.helpdesk.suite import HelpdeskSuite, Reviewer
 from .worlds.helpdesk.tasks import Task
 
@@ -189,7 +190,7 @@ def status_of(messages: Sequence[BaseMessage]) -> Status:
     last = messages[-1] if messages else None
     if not isinstance(last, AIMessage):
         return "truncated"  # no call of the model was left
-    if last.tool_calls or last.invalid_tool_calls:
+    if (last.tool_calls or last.invalid_tool_calls) and not last.response_metadata.get(NOT_RUN_KEY):
         return "paused"
     trace = read_trace(last)
     finish = trace.finish if trace else last.response_metadata.get("finish_reason")

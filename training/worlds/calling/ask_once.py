@@ -4,7 +4,7 @@ Nothing is executed: the tools are schemas. What was said before the question is
 trains it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ AGENT = "calling"
 SLOT = f"{AGENT}.think"
 ASKED = "asked"
 """In ``configurable``: which of the conversations a thread is about."""
+NOT_RUN_KEY = "not_run"
+"""In ``response_metadata`` of an answer with which a thread ends even if it calls tools: nobody runs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,12 @@ def make_recall(conversations: Mapping[str, Conversation]) -> Callable[..., dict
 
 
 def make_answer(slot: Slot) -> Callable[..., dict[str, Any]]:
-    """Build a think node whose tools are those of the thread."""
+    """Build a think node whose tools are those of the thread, and whose calls nobody runs."""
 
     def answer(state: AskState, config: RunnableConfig) -> dict[str, Any]:
-        tools: Sequence[Any] = state.get("tools", ())
-        return make_think(slot, tools)(state, config)
+        tools: Any = state.get("tools", [])  # as schemas, which models take as well
+        (said,) = make_think(slot, tools)(state, config)["messages"]
+        ended = {**said.response_metadata, NOT_RUN_KEY: True}
+        return {"messages": [said.model_copy(update={"response_metadata": ended})]}
 
     return answer

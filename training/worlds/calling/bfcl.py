@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolCall
 
 from ....errors import BadEvaluation, UnknownSuite
 from ...suites import Judged
 from .ask_once import Conversation
 from .ast_match import Expected, count_right, right_args
-from .rows import read_rows
+from .rows import digest_with_checks, read_rows
 from .schemas import make_tools, model_name, schemas_of
 from .suite import AnswerSuite, Task
 
@@ -46,7 +46,10 @@ def make_bfcl(place: str) -> AnswerSuite:
             f"no file of {', '.join(wanted)} is in the folder {str(folder)!r}; it should hold those of the Berkeley "
             f"leaderboard, such as BFCL_v4_simple_python.json; categories: {', '.join(FILES)}"
         )
-    return AnswerSuite("bfcl", tuple(task for category, file in present.items() for task in _tasks(category, file)))
+    answers = {category: _answers(category, file) for category, file in present.items()}
+    tasks = tuple(task for category, file in present.items() for task in _tasks(category, file, answers[category]))
+    files = [*present.values(), *filter(None, answers.values())]
+    return AnswerSuite("bfcl", tasks, digest_with_checks(files))
 
 
 def check_calls(expected: tuple[Expected, ...], answer: AIMessage) -> Judged:
@@ -57,12 +60,12 @@ def check_calls(expected: tuple[Expected, ...], answer: AIMessage) -> Judged:
     made = len(answer.tool_calls) + len(answer.invalid_tool_calls)
     if not expected:
         return Judged(int(made == 0), 1)
-    calls = [{**call, "name": model_name(call["name"])} for call in answer.tool_calls]
+    calls = [ToolCall(name=model_name(call["name"]), args=call["args"], id=None) for call in answer.tool_calls]
     return Judged(count_right(calls, expected), max(made, len(expected)))
 
 
-def _tasks(category: str, file: Path) -> Iterator[Task]:
-    answers = {} if category == "irrelevance" else _answers(file, FILES[category])
+def _tasks(category: str, file: Path, answered: Path | None) -> Iterator[Task]:
+    answers = {row["id"]: row["ground_truth"] for _, row in read_rows(answered)} if answered else {}
     for number, row in read_rows(file):
         try:
             yield _task(category, row, answers)
@@ -83,14 +86,16 @@ def _task(category: str, row: dict[str, Any], answers: dict[str, Any]) -> Task:
         conversation=Conversation(tools),
         check=partial(check_calls, expected),
         needed=tuple((one.name, right_args(one)) for one in expected),
+        due="act" if expected else "refuse",
     )
 
 
-def _answers(file: Path, stem: str) -> dict[str, Any]:
+def _answers(category: str, file: Path) -> Path | None:
+    stem = FILES[category]
     found = _file_named(file.parent, rf"{stem}\.answers") or _file_named(file.parent / "possible_answer", stem)
-    if found is None:
-        raise UnknownSuite(f"there are no answers beside {file}, neither there nor in a folder possible_answer")
-    return {row["id"]: row["ground_truth"] for _, row in read_rows(found)}
+    if found is None and category != "irrelevance":
+        raise UnknownSuite(f"there are no answers to {file}, neither beside it nor in a folder possible_answer there")
+    return found
 
 
 def _file_named(folder: Path, stem: str) -> Path | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
@@ -21,12 +21,18 @@ from ...suites import Judged
 from .ask_once import Conversation
 from .ast_match import Expected, right_args
 from .bfcl import check_calls
-from .rows import read_rows
+from .rows import digest_with_checks, read_rows
 from .schemas import Tool, make_tools, model_name, schemas_of
 from .suite import AnswerSuite, Task
 from .words import asks, declines, new_facts, says, stray_numbers
 
-KINDS = ("call", "completion", "slot", "relevance")
+KINDS: Mapping[str, Literal["act", "ask", "refuse"]] = {
+    "call": "act",
+    "completion": "act",
+    "slot": "ask",
+    "relevance": "refuse",
+}
+"""The kinds of answers, each with what is due there."""
 Rule = Callable[[str], bool]
 """From the text of an answer: does it do what it should?"""
 
@@ -49,7 +55,8 @@ def make_functionchat(place: str) -> AnswerSuite:
             raise BadEvaluation(f"{file}, line {number}, is no dialog of FunctionChat-Bench: {error!r}") from error
     if not tasks:
         raise UnknownSuite(f"{place} holds no dialog; name a file with dialogs of FunctionChat-Bench")
-    return AnswerSuite("functionchat", tuple(sorted(tasks, key=lambda task: KINDS.index(task.tier))))
+    tasks.sort(key=lambda task: list(KINDS).index(task.tier))
+    return AnswerSuite("functionchat", tuple(tasks), digest_with_checks([file]))
 
 
 def check_call(due: Expected, exactly: bool, answer: AIMessage) -> Judged:
@@ -84,7 +91,7 @@ def _tasks(row: Mapping[str, Any]) -> Iterator[Task]:
         else:
             rules = _rules(kind, turn["ground_truth"]["content"], [first, *later])
             check, needed = partial(check_words, rules), ()
-        yield Task(id_, kind, first.text, Conversation(tools, tuple(later)), check, needed)
+        yield Task(id_, kind, first.text, Conversation(tools, tuple(later)), check, needed, KINDS[kind])
 
 
 def _messages(id_: str, query: Sequence[Any]) -> Sequence[AnyMessage]:

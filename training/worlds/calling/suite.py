@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import StateGraph
@@ -31,6 +31,7 @@ class Task:
     check: Callable[[AIMessage], Judged] = field(repr=False)
     needed: tuple[tuple[str, dict[str, Any]], ...] | None = ()
     """The calls that are due, one way to write them."""
+    due: Literal["act", "ask", "refuse"] = "act"
     split: str = "heldout"
     seed: int = 0
 
@@ -41,6 +42,8 @@ class AnswerSuite:
 
     name: str
     everything: tuple[Task, ...] = field(repr=False)
+    digest: str = ""
+    """Changes with the files that hold the tasks, and with the checks."""
     slots: tuple[str, ...] = (SLOT,)
 
     def build(self, slots: Mapping[str, Slot]) -> StateGraph[Any]:
