@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..errors import PromotionConflict
+from .canaries import end_with_move
 from .changing import tell_followers
 from .tables import AliasRow, MoveRow, VersionRow
 from .versions import find, name_of, refuse_gone
@@ -47,6 +48,8 @@ def move_alias(
         _refuse_conflict(session, alias, row, before, expecting)
     if alias == "live" and before is not None and before.id != row.id:  # moving to what is live keeps the way back
         session.merge(AliasRow(slot=slot, alias="previous", version_id=before.id))
+    if alias == "live":
+        end_with_move(session, slot, row, because)
     session.merge(AliasRow(slot=slot, alias=alias, version_id=row.id))
     session.add(
         MoveRow(

@@ -269,8 +269,15 @@ class WorkerRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     """Of the process and the slot in it."""
     slot: Mapped[str] = mapped_column(index=True)
+    alias: Mapped[str]
+    """What it follows, such as ``helpdesk.think@live``."""
     host: Mapped[str]
+    """``user@host``, for people."""
+    machine: Mapped[str]
+    """Within which ``pid`` means this process."""
     pid: Mapped[int]
+    started: Mapped[str]
+    """When the process began, so that a recycled pid is not taken for it."""
     answering: Mapped[str | None]
     live: Mapped[str | None]
     """What it last saw the alias name."""

@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
 from .bound_tools import note_system, note_tools, tool_schemas
-from .models.slot import Slot
+from .models.slot import Heard, Slot
 
 
 def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Callable[..., dict[str, Any]]:
@@ -39,6 +39,8 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
         seconds = round(perf_counter() - begun, 6)
         spoken = {**answer.response_metadata, "node": "think", "version": version, "seconds": seconds}
         answer = answer.model_copy(update={"response_metadata": spoken})
+        if slot.overhear is not None:
+            slot.overhear(Heard(config.get("configurable", {}).get("thread_id", ""), prompt, tools, settings, answer))
         return {"messages": [note_system(note_tools(answer, schemas, messages), put_first, messages)]}
 
     return think

@@ -6,18 +6,37 @@ Versions that nobody asked for lately can be let go; asked for again, they are l
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from threading import Lock, Thread
 from time import monotonic
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.tools import BaseTool
 
 from ...errors import CannotServe
 
-Assign = Callable[[str, str | None, str], str]
+Assign = Callable[[str, str | None, str], tuple[str, bool]]
 """From a thread, the version that its last run began with (None: it is new) and the one that answers now, to the
-version of the thread's next run: another one for a pinned thread, or for one that a canary takes part in."""
+version of the thread's next run, and whether no other will do: so for a pinned thread. For one that takes part in a
+canary, the version that answers will do while the candidate is not loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One decision that a model has made."""
+
+    thread: str
+    prompt: Sequence[BaseMessage]
+    tools: Sequence[BaseTool]
+    settings: Mapping[str, Any]
+    """Of the call, such as seed and temperature."""
+    answer: AIMessage
+
+
 RETRY_S = 30.0
 """After so many seconds a version that could not be loaded is tried again."""
 
@@ -50,6 +69,8 @@ class Slot:
         self._load = load
         self._assign = assign
         self._release = release
+        self.overhear: Callable[[Heard], None] | None = None
+        """Told every decision after it was made; must return at once and raise nothing."""
         self._clock = clock
         self._lock = Lock()
         self._models: dict[str, Future[BaseChatModel]] = {}
@@ -90,15 +111,19 @@ class Slot:
             CannotServe: the thread has a version of its own, which cannot be loaded.
         """
         answering = self.version_now()
-        version = answering if self._assign is None else self._assign(thread, before, answering)
-        if version != answering:
-            try:
-                self.model(version)
-            except Exception as error:
-                raise CannotServe(
-                    f"thread {thread!r} is to be answered by {version}, which cannot be loaded: {error}; restore its "
-                    "files, or take the thread off that version (threadmill status says why it is on it)"
-                ) from error
+        version, only = (answering, True) if self._assign is None else self._assign(thread, before, answering)
+        if version == answering:
+            return answering
+        if not only and not self._is_loaded(version):
+            self._begin_to_load(version)
+            return answering
+        try:
+            self.model(version)
+        except Exception as error:
+            raise CannotServe(
+                f"thread {thread!r} is to be answered by {version}, which cannot be loaded: {error}; restore its "
+                "files, or take the thread off that version (threadmill status says why it is on it)"
+            ) from error
         return version
 
     def look(self) -> str:
