@@ -82,7 +82,7 @@ class PostgresKeeper:
     def take(self, thread: str, now: float) -> str:
         """Lock ``thread``; the locks of a session that broke are lost, a new one is opened."""
         if self._session is None or not self._session.answers():
-            self._session = _open_session(self._engine)
+            self._session = open_session(self._engine)
         execute = self._session.connection.execute
         key = lock_key(thread)
         while execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone() != (True,):
@@ -147,7 +147,7 @@ def _mark(lease: Lease, session: Session | None, now: float) -> None:
         lease.lost = "the connection to the server that held it broke"
 
 
-def _open_session(engine: Engine) -> Session:
+def open_session(engine: Engine) -> Session:
     """A connection to where ``engine`` goes, of our own: its pool may lend and reset its connections as it likes."""
     pooled = engine.raw_connection()
     try:

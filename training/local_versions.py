@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class LocalVersions:
-    """Opens versions and lets them go; may be used from many threads. Nothing is opened before the first is asked for."""
+    """Opens versions when they are asked for, and lets them go; may be used from many threads."""
 
     def __init__(self, find: Callable[[str], str], live: Callable[[], str], settings: Mapping[str, Any]) -> None:
         """``find`` gives the folder of a version, ``live`` the name of the one that answers new runs.

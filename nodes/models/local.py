@@ -156,7 +156,7 @@ class LocalChatModel(TellingChatModel):
         self._host.drop(version)
 
     def let_go(self, version: str) -> None:
-        """Free the weights of ``version``, unless it answers new calls; it is opened again when somebody asks for it."""
+        """Free the weights of ``version``, unless it answers new calls; asked for again, it is opened again."""
         self._host.let_go(version)
 
     def close(self) -> None:
