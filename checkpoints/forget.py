@@ -13,7 +13,7 @@ from .labels import labels_of
 from .prune import keep_only
 from .reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints
 from .store import Store
-from .tables import LabelRow, LeaseRow
+from .tables import LabelRow, LeaseRow, PinRow
 
 Strategy = Literal["keep-leaves", "delete"]
 
@@ -45,6 +45,7 @@ def delete_thread(store: Store, thread: str) -> Uses:
     with store.leases.hold(thread), store.engine.begin() as connection:
         store.tables.delete(connection, thread)
         connection.execute(delete(LabelRow).where(LabelRow.thread == thread))
+        connection.execute(delete(PinRow).where(PinRow.thread == thread))
         forget_uses(connection, thread)
     with store.engine.begin() as connection:  # the lease itself, if an older process left one behind
         connection.execute(delete(LeaseRow).where(LeaseRow.thread == thread))

@@ -78,7 +78,7 @@ def list_threads(
             thread=row.thread_id,
             agent=agent_of(row.noted),
             task=row.noted.get("task"),
-            status=stands or _status(store, row.thread_id, row.checkpoint_id),
+            status=stands or status_of(store, row.thread_id, row.checkpoint_id),
             turns=count_turns(store, row.thread_id),
             versions=versions.get(row.thread_id, ()),
             labels=tuple(labels.get(row.thread_id, ())),
@@ -135,7 +135,7 @@ def _standing(store: Store, rows: Iterable[Any], status: Status) -> Iterator[tup
         marked = {thread for (thread,) in store.tables.read(query)}
         rows = (row for row in rows if row.thread_id in marked)
     for row in rows:
-        if _status(store, row.thread_id, row.checkpoint_id) == status:
+        if status_of(store, row.thread_id, row.checkpoint_id) == status:
             yield row, status
 
 
@@ -189,7 +189,8 @@ def as_utc(time: str) -> str:
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
-def _status(store: Store, thread: str, checkpoint: str) -> Status:
+def status_of(store: Store, thread: str, checkpoint: str) -> Status:
+    """Where ``thread`` stands at ``checkpoint``, its newest."""
     found = store.reader.get_tuple(place_of(thread, checkpoint))
     if found is None:
         return "done"
