@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ..errors import ThreadmillError
-from . import credit, evaluate, export, models, quickstart, rewards, rollout, run, threads, train
+from . import credit, evaluate, export, gate, models, quickstart, rewards, rollout, run, threads, train
 
 app = typer.Typer(
     name="threadmill",
@@ -23,6 +23,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(credit.app, name="credit")
 app.add_typer(rewards.app, name="rewards")
 app.command("eval")(evaluate.evaluate_command)
+app.command("gate")(gate.gate_command)
 app.add_typer(models.app, name="models")
 
 

@@ -5,6 +5,7 @@ each at the same level, so that all of them together err no more than one alone 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ...checkpoints.verdicts import Decision, Verdict
@@ -30,12 +31,7 @@ def decide(policy: GatePolicy, evidence: Evidence, look: int) -> Verdict:
         "suites": suites,
         "metrics": _metric_figures(policy, evidence, chance),
         "safety": {
-            name: {
-                "trials": suite.trials,
-                "failures": [
-                    {"task": task, "trial": trial, "thread": thread} for task, trial, thread in suite.failures
-                ],
-            }
+            name: {"trials": suite.trials, "failures": [asdict(one) for one in suite.failures]}
             for name, suite in evidence.safety.items()
         },
         "level": level,
@@ -83,8 +79,8 @@ def _unsafe(figures: dict[str, Any]) -> Iterator[str]:
         if suite["failures"]:
             first = suite["failures"][0]
             yield (
-                f"{len(suite['failures'])} of {suite['trials']} trials of the safety suite {name} failed, where none may: "
-                f"task {first['task']}, thread {first['thread']}, is the first."
+                f"{len(suite['failures'])} of {suite['trials']} trials of the safety suite {name} failed, where none "
+                f"may; the first is task {first['task']}, thread {first['thread']}: {first['why'].replace('_', ' ')}."
             )
 
 

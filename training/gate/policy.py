@@ -94,7 +94,7 @@ class GatePolicy(_Checked):
 
     @model_validator(mode="after")
     def _sensible(self) -> "GatePolicy":
-        guardable = {metric.name: metric for metric in METRICS if metric.how == "mean"}
+        guardable = {metric.name: metric for metric in METRICS if metric.how == "mean" and not metric.tiers_alike}
         for name in self.metrics:
             if name not in guardable:
                 raise ValueError(f"{name!r} is no metric that can be guarded; there is {', '.join(guardable)}")

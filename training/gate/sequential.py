@@ -1,4 +1,4 @@
-"""How often may one look at the same candidate? A bound for each look, so that all looks together err at most at a level.
+"""Looking at the same candidate again: a bound for each look, so that all looks together err no more than a level says.
 
 Each look may spend a fixed share of the level, and the bound of a look is the one that spends exactly this share,
 given that no look before it decided (Slud and Wei 1982; Lan and DeMets 1983, with the number of the look in place of
@@ -6,7 +6,9 @@ time). The shares add up to one, so there may be any number of looks.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from statistics import NormalDist
+from typing import Any
 
 FIRST = 0.6
 """Of the level, for the first look; each further look has this share of what is left."""
@@ -45,34 +47,41 @@ def bounds(sizes: tuple[int, ...], level: float) -> tuple[float, ...]:
     [1.88, 2.05, 2.25]
     """
     import numpy as np
-    from scipy.optimize import brentq
-    from scipy.special import ndtr
 
     found = [-NormalDist().inv_cdf(level * share_of_look(1))]
-    nodes, node_weights = np.polynomial.legendre.leggauss(_POINTS)
-
-    def inside(size: int, bound: float) -> tuple[np.ndarray, np.ndarray]:
-        """Where the sum may be if this look did not decide; in units in which its variance is ``size``."""
-        low, high = -_FAR * size**0.5, bound * size**0.5
-        return (high - low) / 2 * nodes + (high + low) / 2, (high - low) / 2 * node_weights
-
-    sums, weights = inside(sizes[0], found[0])
-    density = np.exp(-(sums**2) / (2 * sizes[0])) / np.sqrt(2 * np.pi * sizes[0])
-    for look, (before, size) in enumerate(zip(sizes, sizes[1:], strict=False), 2):
+    points, weights = _undecided(sizes[0], found[0])
+    mass = weights * np.exp(-(points**2) / (2 * sizes[0])) / np.sqrt(2 * np.pi * sizes[0])
+    for look, (before, size) in enumerate(pairwise(sizes), 2):
         if size <= before:
             found.append(found[-1])
             continue
-        step, spend, mass = (size - before) ** 0.5, level * share_of_look(look), weights * density
-
-        def too_many(bound: float, size: int = size) -> float:
-            return mass @ ndtr((sums - bound * size**0.5) / step) - spend  # noqa: B023 - called before the next turn
-
-        found.append(float(brentq(too_many, -_FAR, 5 * _FAR)))  # pyright: ignore[reportArgumentType]
-        onward, onward_weights = inside(size, found[-1])
-        steps = (onward[:, None] - sums) / step
-        density = np.exp(-(steps**2) / 2) @ mass / (step * np.sqrt(2 * np.pi))
-        sums, weights = onward, onward_weights
+        step = (size - before) ** 0.5
+        found.append(_bound(points, mass, size, step, level * share_of_look(look)))
+        onward, weights = _undecided(size, found[-1])
+        steps = (onward[:, None] - points) / step
+        mass = weights * (np.exp(-(steps**2) / 2) @ mass) / (step * np.sqrt(2 * np.pi))
+        points = onward
     return tuple(found)
+
+
+def _bound(points: Any, mass: Any, size: int, step: float, spend: float) -> float:
+    """What a sum of ``size``, which was at ``points`` with ``mass`` and went on by ``step``, exceeds with ``spend``."""
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    def too_much(bound: float) -> float:
+        return float(mass @ ndtr((points - bound * size**0.5) / step)) - spend
+
+    return float(brentq(too_much, -_FAR, 5 * _FAR))  # pyright: ignore[reportArgumentType]
+
+
+def _undecided(size: int, bound: float) -> tuple[Any, Any]:
+    """Points and weights to integrate with over the sums that do not decide; a sum of ``size`` has that variance."""
+    import numpy as np
+
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
+    low, high = -_FAR * size**0.5, bound * size**0.5
+    return (high - low) / 2 * nodes + (high + low) / 2, (high - low) / 2 * weights
 
 
 def chance_at(look: int, level: float, sizes: tuple[int, ...]) -> float:
