@@ -101,11 +101,11 @@ class Follower:
                     looked_at = 0.0
                     while not self._closing.is_set():
                         moved = watch.wait(POLL_S)
-                        if moved or self._is_loading() or time.monotonic() - looked_at > LOOK_EVERY_S:
+                        if moved or self._is_on_its_way() or time.monotonic() - looked_at > LOOK_EVERY_S:
                             looked_at = time.monotonic()
                             self._look()
                             self._trouble, patience = "", POLL_S
-                            self._tell_news()
+                        self._tell_news()
             except Exception as error:  # whatever it was, the way on is to connect again, and look
                 if not self._trouble:
                     log.warning("cannot watch %s, trying again: %s", self._store.name, error)
@@ -124,8 +124,9 @@ class Follower:
             if not slot.is_loading:
                 slot.let_go(versions_at_hand(self._store, _slot_of(slot)), self._idle_s)
 
-    def _is_loading(self) -> bool:
-        return any(slot.is_loading for slot in self._ids)
+    def _is_on_its_way(self) -> bool:
+        """Whether a live version does not answer yet, and nothing is wrong."""
+        return any(slot.answering != slot.live and not slot.trouble for slot in self._ids)
 
     def _servings(self) -> list[Serving]:
         return [
