@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ..errors import ThreadmillError
-from . import credit, evaluate, export, gate, models, quickstart, rewards, rollout, run, threads, train
+from . import canary, credit, evaluate, export, gate, models, quickstart, rewards, rollout, run, screen, threads, train
 
 app = typer.Typer(
     name="threadmill",
@@ -23,8 +23,10 @@ app.add_typer(train.app, name="train")
 app.add_typer(credit.app, name="credit")
 app.add_typer(rewards.app, name="rewards")
 app.command("eval")(evaluate.evaluate_command)
+app.command("screen")(screen.screen_command)
 app.command("gate")(gate.gate_command)
 app.add_typer(models.app, name="models")
+app.add_typer(canary.app, name="canary")
 
 
 def main() -> None:
