@@ -1,13 +1,13 @@
-"""What the metrics count of an episode: steps, calls good and bad, tokens. Pure."""
+"""An episode in short: what was played, how it ended, what it took. ``evaluation/measured.py`` has every metric."""
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage
 
 from ..nodes.models.trace import EDIT_KEY, read_trace
+from .evaluation.calls_measured import FAILED, count_unneeded
 from .rewards.finished import Finished, Status
+from .rewards.made import MALFORMED, made_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Episode:
     invalid_calls: int
     """Calls that could not be parsed, did not fit the schema, or named no tool."""
     unneeded_calls: int
-    """Executed calls beyond those of the shortest solution; 0 where nobody knows that."""
+    """Calls beyond those of the shortest solution; 0 where nobody knows that."""
     sampled_tokens: int
     edited: bool
     status: Status = "done"
@@ -39,9 +39,7 @@ class Episode:
 def measure(finished: Finished, trial: int) -> Episode:
     """What ``finished`` amounts to; an episode without a judgement earned nothing."""
     spoken = [message for message in finished.messages if isinstance(message, AIMessage)]
-    results = [message for message in finished.messages if isinstance(message, ToolMessage)]
-    kinds = Counter(str(message.additional_kwargs.get("kind")) for message in results)
-    made = Counter(_key(call["name"], call["args"]) for message in spoken for call in message.tool_calls)
+    calls = made_calls(finished.messages)
     traces = [trace for message in spoken if (trace := read_trace(message))]
     reward = finished.met / finished.conditions if finished.met is not None and finished.conditions else 0.0
     return Episode(
@@ -53,21 +51,11 @@ def measure(finished: Finished, trial: int) -> Episode:
         reward=reward,
         success=reward == 1.0,
         steps=len(spoken),
-        calls=sum(len(message.tool_calls) + len(message.invalid_tool_calls) for message in spoken),
-        failed_calls=kinds["failed"] + kinds["timeout"],
-        invalid_calls=kinds["invalid"] + kinds["unknown_tool"],
-        unneeded_calls=_unneeded(finished, made),
+        calls=len(calls),
+        failed_calls=sum(call.became in FAILED for call in calls),
+        invalid_calls=sum(call.became in MALFORMED for call in calls),
+        unneeded_calls=count_unneeded(calls, finished.needed) or 0,
         sampled_tokens=finished.sampled_tokens,
         edited=any(EDIT_KEY in message.response_metadata for message in spoken),
         status=finished.status,
     )
-
-
-def _unneeded(finished: Finished, made: Counter[tuple[str, str]]) -> int:
-    if finished.needed is None:
-        return 0
-    return (made - Counter(_key(name, dict(args)) for name, args in finished.needed)).total()
-
-
-def _key(name: str, args: dict[str, Any]) -> tuple[str, str]:
-    return name, repr(sorted(args.items()))

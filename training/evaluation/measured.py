@@ -4,11 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..episode import measure
+from langchain_core.messages import AIMessage
+
 from ..rewards.finished import Finished
-from .failures import Failure
+from ..rewards.made import MALFORMED, made_calls
+from ..rewards.tool_calls import fitting
+from .calls_measured import (
+    FAILED,
+    argument_accuracy,
+    count_by_tool,
+    count_unneeded,
+    find_repeated,
+    find_unrecovered,
+    tool_selection,
+)
+from .due import measure_due
+from .failures import Failure, find_failures
+from .grounded import find_claims, groundedness
 from .metrics import METRICS, Metric
 from .prices import Prices
+from .spent import cost_usd, model_seconds, tool_seconds, total, usages, waited_seconds
+from .trajectory_match import match_trajectory
 
 __all__ = ["METRICS", "Measured", "Metric", "measure_episode"]
 
@@ -51,15 +67,57 @@ class Measured:
 
 def measure_episode(finished: Finished, *, prices: Prices | None = None) -> Measured:
     """Every measure of ``finished``; without ``prices`` nothing has a cost."""
-    counted = measure(finished, 0)
+    messages, needed = finished.messages, finished.needed
+    calls = made_calls(messages)
+    fits = fitting(calls, finished)
+    claims = find_claims(finished)
+    success, reward = _judged(finished)
+    repeated = find_repeated(calls, messages)
+    broken, lost = find_unrecovered(calls, success=bool(success))
+    models, tools = model_seconds(messages), tool_seconds(calls)
+    waited = waited_seconds(messages, calls)
+    used = usages(messages)
+    cost, unpriced = (None, ()) if prices is None else cost_usd(messages, prices)
+    values: dict[str, float | None] = {
+        "success": success,
+        "reward": reward,
+        "tool_selection": tool_selection(calls, needed),
+        "argument_accuracy": argument_accuracy(calls, needed),
+        "json_validity": sum(fits) / len(fits) if fits else None,
+        "steps": sum(isinstance(message, AIMessage) for message in messages),
+        "calls": len(calls),
+        "failed_calls": sum(call.became in FAILED for call in calls),
+        "invalid_calls": sum(call.became in MALFORMED for call in calls),
+        "unneeded_calls": count_unneeded(calls, needed),
+        "repeated_calls": len(repeated),
+        "recovery": 1 - len(lost) / len(broken) if broken else None,
+        **measure_due(finished, calls),
+        "groundedness": groundedness(claims),
+        **match_trajectory(calls, needed),
+        "sampled_tokens": sum(usage.completion for usage in used) if used else None,
+        "prompt_tokens": sum(usage.prompt for usage in used) if used else None,
+        "model_seconds": total(models),
+        "tool_seconds": total(tools) if tools else 0.0,
+        "episode_seconds": waited,
+        "cost_usd": cost,
+    }
+    if not messages:  # of a crash that left nothing, nothing but that is known
+        values = {name: value if name in ("success", "reward") else None for name, value in values.items()}
     return Measured(
-        {
-            "success": float(counted.success),
-            "reward": counted.reward,
-            "steps": float(counted.steps),
-            "calls": float(counted.calls),
-            "failed_calls": float(counted.failed_calls),
-            "invalid_calls": float(counted.invalid_calls),
-            "unneeded_calls": None if finished.needed is None else float(counted.unneeded_calls),
-        }
+        values={name: None if value is None else float(value) for name, value in values.items()},
+        tools=count_by_tool(calls, fits, repeated),
+        failures=find_failures(finished, calls, claims, success=None if success is None else success == 1.0),
+        samples={
+            "model_call": tuple(seconds for seconds in models if seconds is not None),
+            "tool_call": tuple(seconds for seconds in tools if seconds is not None),
+            "episode": () if waited is None else (waited,),
+        },
+        unpriced=unpriced,
     )
+
+
+def _judged(finished: Finished) -> tuple[float | None, float | None]:
+    """Success and reward: a crash has neither earned nor solved anything; None where nobody judged."""
+    if finished.met is None or not finished.conditions:
+        return (0.0, 0.0) if finished.status == "failed" else (None, None)
+    return float(finished.met == finished.conditions), finished.met / finished.conditions

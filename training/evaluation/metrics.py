@@ -96,14 +96,14 @@ METRICS: tuple[Metric, ...] = (
         "unneeded_calls",
         "calls",
         "lower",
-        "Calls beyond those of the shortest solution, name and arguments. None where that is not known.",
+        "Calls that could be read beyond those of the shortest solution, name and arguments. None where not known.",
     ),
     Metric(
         "repeated_calls",
         "calls",
         "lower",
-        "Calls equal to an earlier one, name and arguments, that got the same answer: nothing had changed. Not counted: "
-        "after a new word of the user, or after a time-out.",
+        "Calls equal to an earlier one, name and arguments, that got the same answer: nothing had changed. Those after a "
+        "new word of the user, or after a time-out, do not count.",
     ),
     Metric(
         "recovery",
@@ -135,14 +135,14 @@ METRICS: tuple[Metric, ...] = (
         "groundedness",
         "share",
         "higher",
-        "Claims of the final answer (numbers, ids, dates, addresses, quoted words) that an observation, the user or the "
-        "system prompt holds, of all. None where the answer claims nothing of the sort.",
+        "Claims of the agent's answers (numbers, ids, dates, times, addresses, quoted words) that an observation, the "
+        "user or the system prompt held before, of all. None where it claims nothing of the sort.",
     ),
     Metric("match_strict", "share", "higher", "The calls are the needed ones, in their order. None where not known."),
     Metric("match_unordered", "share", "higher", "The calls are the needed ones, in any order. None where not known."),
     Metric("match_subset", "share", "higher", "No call is made that is not needed. None where not known."),
     Metric("match_superset", "share", "higher", "Every needed call is made. None where not known."),
-    Metric("sampled_tokens", "tokens", "lower", "Tokens that the model sampled. None where nobody recorded them."),
+    Metric("sampled_tokens", "tokens", "lower", "Tokens that the model sampled. None unless every call recorded them."),
     Metric("prompt_tokens", "tokens", "lower", "Tokens that the model read, summed over its calls. None as above."),
     Metric("model_seconds", "s", "lower", "Time in model calls, summed. None unless every call recorded it."),
     Metric("tool_seconds", "s", "lower", "Time in tools, summed. None unless every call that ran recorded it."),

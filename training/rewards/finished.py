@@ -17,6 +17,8 @@ Status = Literal["done", "paused", "failed", "truncated"]
 """``failed``: an exception stopped it; ``truncated``: it ran out of tokens or turns."""
 
 Needed = tuple[tuple[str, Mapping[str, Any]], ...]
+Due = Literal["act", "ask", "refuse"]
+"""What is right to do: act on what is known, ask the user for what is missing, or refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Finished:
     sampled_tokens: int = 0
     approved: frozenset[str] = frozenset()
     """Ids of the calls that a person allowed, after the agent had asked."""
+    due: Due | None = None
 
 
 Reward = Callable[[Finished], float]
@@ -78,6 +81,7 @@ def make_finished(
     """The record of an episode that was just played; answer, tools, exit code and tokens are read off ``messages``.
 
     A crash may leave no ``messages`` and no judgement (None). ``approved`` are ids of calls that a person allowed.
+    Tasks whose suite knows what is right to do say so with an attribute ``due``.
     """
     return Finished(
         thread=thread,
@@ -95,6 +99,7 @@ def make_finished(
         exit_code=exit_code_of(messages),
         sampled_tokens=sampled_tokens_of(messages),
         approved=frozenset(approved),
+        due=getattr(task, "due", None),
     )
 
 

@@ -31,6 +31,10 @@ class Made:
     id: str
     by: str | None = None
     """Who decided, where the tool node noted it."""
+    message: str | None = None
+    """Id of the model's message."""
+    answer: ToolMessage | None = None
+    """What came back."""
 
 
 def made_calls(messages: Sequence[BaseMessage]) -> list[Made]:
@@ -62,10 +66,11 @@ def _of(message: AIMessage, results: Sequence[ToolMessage], turn: int) -> Iterat
         standing = message.tool_calls[place] if place < len(message.tool_calls) else None
         edited = standing is None or (standing["name"], standing["args"]) != (call["name"], call["args"])
         became: Became = "edited" if edited else _became(result)
-        yield Made(call["name"], call["args"], became, turn, id_, _decided_by(result))
+        yield Made(call["name"], call["args"], became, turn, id_, _decided_by(result), message.id, result)
     for place, broken in enumerate(message.invalid_tool_calls, len(message.tool_calls)):
         id_ = broken.get("id") or f"{message.id}:{place}"
-        yield Made(broken.get("name") or "", {}, "invalid", turn, id_, _decided_by(_take(waiting, id_)))
+        result = _take(waiting, id_)
+        yield Made(broken.get("name") or "", {}, "invalid", turn, id_, _decided_by(result), message.id, result)
 
 
 def _take(waiting: list[ToolMessage], id_: str) -> ToolMessage | None:

@@ -26,11 +26,11 @@ def valid_calls(episode: Finished) -> float:
 
     Where the episode does not know its tools, what the act node found decides alone.
     """
-    calls = made_calls(episode.messages)
-    return _share([fits for fits in _fitting(calls, episode)], episode)
+    return _share(fitting(made_calls(episode.messages), episode), episode)
 
 
-def _fitting(calls: Sequence[Made], episode: Finished) -> list[bool]:
+def fitting(calls: Sequence[Made], episode: Finished) -> list[bool]:
+    """Of each of the episode's ``calls``: could it be read, and did it fit a tool of the agent?"""
     functions = [tool["function"] for tool in episode.tools if "function" in tool]
     checks = {function["name"]: make_check(function.get("parameters") or {}) for function in functions}
     return [

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ....errors import UnknownSuite
 from .database import REFUND_DAYS, Order, World, make_world
@@ -46,6 +46,13 @@ class Task:
     """What the customer says when asked for what is missing."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the instruction says, for the scripted expert: nothing that the agent could not read."""
+
+    @property
+    def due(self) -> Literal["act", "ask", "refuse"]:
+        """What is right to do: ask for what the customer left out, refuse what came too late, or act."""
+        if self.reply is not None:
+            return "ask"
+        return "refuse" if self.kind == "refund_if_allowed" and not self.refunds else "act"
 
 
 def make_tasks(split: str, per_tier: int, seed: int = 0) -> list[Task]:

@@ -1,0 +1,39 @@
+"""Did the agent ask where asking was due, refuse where refusing was due, and act elsewhere? Pure."""
+
+import re
+from collections.abc import Sequence
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from ..rewards.finished import Finished, Needed
+from ..rewards.made import Made
+
+_QUESTION = re.compile("[?？؟]")
+
+
+def asks(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a message of the agent without calls holds a question mark."""
+    return any(
+        isinstance(message, AIMessage)
+        and not message.tool_calls
+        and not message.invalid_tool_calls
+        and _QUESTION.search(message.text) is not None
+        for message in messages
+    )
+
+
+def calls_beyond(calls: Sequence[Made], needed: Needed | None) -> list[Made]:
+    """The calls of tools that are not among the needed ones; all calls where those are not known."""
+    tools = {name for name, _ in needed or ()}
+    return [call for call in calls if call.name not in tools]
+
+
+def measure_due(finished: Finished, calls: Sequence[Made]) -> dict[str, float | None]:
+    """``clarification``, ``needless_question`` and ``refusal``; each is None where the task has another thing due."""
+    asked = float(asks(finished.messages))
+    refused = float(bool(finished.answer) and not calls_beyond(calls, finished.needed))
+    return {
+        "clarification": asked if finished.due == "ask" else None,
+        "needless_question": asked if finished.due == "act" else None,
+        "refusal": refused if finished.due == "refuse" else None,
+    }
