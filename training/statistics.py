@@ -108,7 +108,7 @@ def bound_alike(values: Sequence[float], counts: Sequence[int], *, lowest: float
 
     A bootstrap cannot see what other tasks would do; these tasks still leave room for some share of others. The ends
     are the mean if all of those had ``lowest``, or 1, at the shares that would go unseen with a chance of 2.5 %,
-    divided over the tiers as is worst. For one tier of ones or zeros that is the interval of Clopper and Pearson (1934).
+    divided over the tiers as is worst. For one tier of ones or zeros it is the interval of Clopper and Pearson (1934).
 
     >>> [round(end, 3) for end in bound_alike([1.0], [20])]
     [0.832, 1.0]

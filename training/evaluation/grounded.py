@@ -101,7 +101,9 @@ def find_claims(finished: Finished) -> list[Claim]:
         if not isinstance(message, AIMessage):
             told.add(message.text)
         elif not message.tool_calls and not message.invalid_tool_calls:
-            found = {(kind, value): words for kind, words, value in _claims(_ITEM.sub("\n", message.text))}
+            found: dict[tuple[Kind, str], str] = {
+                (kind, value): words for kind, words, value in _claims(_ITEM.sub("\n", message.text))
+            }
             claims += [
                 Claim(kind, words, value, message.id, told.holds(kind, words, value))
                 for (kind, value), words in found.items()
@@ -117,9 +119,10 @@ def groundedness(claims: Sequence[Claim]) -> float | None:
 @lru_cache(maxsize=1024)
 def _values_in(text: str) -> frozenset[tuple[Kind, str]]:
     """What ``text`` tells; the trials of a task are told much the same."""
-    found = {(kind, value) for kind, _, value in _claims(text.replace('"', " "))}
+    found: set[tuple[Kind, str]] = {(kind, value) for kind, _, value in _claims(text.replace('"', " "))}
     found |= {("date", value[-5:]) for kind, value in found if kind == "date"}
-    return frozenset(found | {("number", str(_SMALL.index(word))) for word in _WRITTEN.findall(text.casefold())})
+    found |= {("number", str(_SMALL.index(word))) for word in _WRITTEN.findall(text.casefold())}
+    return frozenset(found)
 
 
 def _claims(text: str) -> Iterator[tuple[Kind, str, str]]:

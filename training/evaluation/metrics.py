@@ -102,8 +102,8 @@ METRICS: tuple[Metric, ...] = (
         "repeated_calls",
         "calls",
         "lower",
-        "Calls equal to an earlier one, name and arguments, that got the same answer: nothing had changed. Those after a "
-        "new word of the user, or after a time-out, do not count.",
+        "Calls equal to an earlier one, name and arguments, that got the same answer: nothing had changed. Those after "
+        "a new word of the user, or after a time-out, do not count.",
     ),
     Metric(
         "recovery",

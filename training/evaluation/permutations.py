@@ -39,7 +39,7 @@ def p_of_means(table: TaskTable, changes: Any, rng: np.random.Generator) -> dict
         axis=-1,
         rng=rng,
     )
-    return {table.metrics[place].name: float(p) for place, p in zip(applies, found.pvalue, strict=True)}
+    return {table.metrics[place].name: float(p) for place, p in zip(applies, np.atleast_1d(found.pvalue), strict=True)}
 
 
 def p_of_quantiles(was: Samples, now: Samples, rng: np.random.Generator) -> list[float]:
@@ -69,7 +69,7 @@ def p_of_quantiles(was: Samples, now: Samples, rng: np.random.Generator) -> list
         batch=_BATCH,
         rng=rng,
     )
-    return [float(p) for p in found.pvalue]
+    return [float(p) for p in np.atleast_1d(found.pvalue)]
 
 
 def _weighted(table: TaskTable, changes: Any, tiers_alike: bool) -> Any:

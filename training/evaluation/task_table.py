@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def _mean(filled: Any, known: Any, counts: Any, places: Any) -> Any:
 
 def _of_trials(metric: Metric, values: Sequence[float], k: int | None) -> float:
     if metric.how == "mean":
-        return sum(values) / len(values)
+        return fmean(values)
     estimate = pass_at_k if metric.how == "pass_at_k" else pass_hat_k
     return estimate(len(values), round(sum(values)), k or 1)
 
