@@ -13,7 +13,7 @@ With ρ(t) = π(a₁|s₁)…π(aₜ|sₜ) / μ(a₁|s₁)…μ(aₜ|sₜ), the 
 - ``wdr``: that, with weights over their sum (Thomas & Brunskill 2016).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -91,10 +91,14 @@ def effective_sizes(log_weights: Floats) -> Floats:
     return np.divide(weights.sum(axis=0) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
 
 
-def resampled(terms: Terms, groups: Floats, *, resamples: int, seed: int) -> Floats:
-    """Estimates from samples of as many groups as there are, drawn with repetition; equal seeds draw equal groups."""
-    by_group = terms.summed(groups)
-    return np.concatenate([by_group.estimates(counts) for counts in _draws(len(groups), resamples, seed)])
+def resampled(terms: Mapping[str, Terms], groups: Floats, *, resamples: int, seed: int) -> dict[str, Floats]:
+    """Estimates from samples of as many groups as there are, drawn with repetition: the same for all ``terms``."""
+    by_group = {name: one.summed(groups) for name, one in terms.items()}
+    found: dict[str, list[Floats]] = {name: [] for name in terms}
+    for counts in _draws(len(groups), resamples, seed):
+        for name, one in by_group.items():
+            found[name].append(one.estimates(counts))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def _draws(groups: int, resamples: int, seed: int) -> Iterator[Floats]:

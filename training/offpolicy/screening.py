@@ -4,7 +4,7 @@ It says whether a candidate is worth an evaluation. It never decides: the gate d
 itself has played.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ FEWEST = 30
 SMALLEST_SHARE = 0.05
 """and so is one below this share of the episodes."""
 RESAMPLES = 2000
+WEIGHT = "weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +92,18 @@ def screen(
         BadEvaluation: no episodes, or numbers that are none.
     """
     logged = as_arrays(episodes)
-    terms = terms_of(logged, values or by_task_and_step(logged))
-    groups = groups_of(logged)
     last = logged.log_weights[:, -1:]
+    terms: dict[str, Terms] = {
+        **terms_of(logged, values or by_task_and_step(logged)),
+        WEIGHT: Terms(absolute(last), np.ones_like(last)),
+    }
+    found = _with_intervals(terms, groups_of(logged), seed, resamples)
     of_episodes, of_decisions = float(effective_sizes(last)[0]), float(effective_sizes(logged.log_weights).min())
     estimates = []
     for name in ESTIMATORS:
         effective = of_decisions if name in BY_DECISION else of_episodes
-        value, low, high = _with_interval(terms[name], groups, seed, resamples)
-        estimates.append(Estimate(name, value, low, high, effective, is_too_small(effective, len(episodes))))
-    weights = Terms(absolute(last), np.ones_like(last))
-    mean, low, high = (number or 0.0 for number in _with_interval(weights, groups, seed, resamples))
+        estimates.append(Estimate(name, *found[name], effective, is_too_small(effective, len(episodes))))
+    mean, low, high = (number or 0.0 for number in found[WEIGHT])
     shares = relative(last)[:, 0]
     shares = shares / max(shares.sum(), 1.0)
     heaviest = tuple((episodes[place].thread, float(shares[place])) for place in np.argsort(-shares)[:3])
@@ -143,15 +145,20 @@ def groups_of(logged: Logged) -> Floats:
     return (np.arange(logged.tasks.max() + 1)[:, None] == logged.tasks[None]).astype(float)
 
 
-def _with_interval(
-    terms: Terms, groups: Floats, seed: int, resamples: int
-) -> tuple[float | None, float | None, float | None]:
-    value = terms.estimates(np.ones((1, groups.shape[1])))[0]
-    if np.isnan(value):
-        return None, None, None
-    found = resampled(terms, groups, resamples=resamples, seed=seed)
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return float(value), float(low), float(high)
+def _with_intervals(
+    terms: Mapping[str, Terms], groups: Floats, seed: int, resamples: int
+) -> dict[str, tuple[float | None, float | None, float | None]]:
+    """Value, low and high of each; all None where nothing has weight."""
+    found: dict[str, tuple[float | None, float | None, float | None]] = {}
+    drawn = resampled(terms, groups, resamples=resamples, seed=seed)
+    for name, one in terms.items():
+        value = float(one.estimates(np.ones((1, groups.shape[1])))[0])
+        if np.isnan(value):
+            found[name] = None, None, None
+        else:
+            low, high = np.nanquantile(drawn[name], [0.025, 0.975])
+            found[name] = value, float(low), float(high)
+    return found
 
 
 def _warnings(effective: float, episodes: int, weights: tuple[float, float, float]) -> list[str]:
@@ -166,6 +173,7 @@ def _warnings(effective: float, episodes: int, weights: tuple[float, float, floa
     if not low <= 1 <= high:
         found.append(
             f"Weights average {mean:.3g} ({low:.3g} to {high:.3g}) where 1 is due: the candidate does things that the "
-            "log hardly shows, or its probabilities are not comparable with the recorded ones."
+            "log hardly shows, or its probabilities are not comparable with the recorded ones. What it earns there "
+            "nobody has seen, and no interval covers it: evaluate it instead (`threadmill eval`)."
         )
     return found
