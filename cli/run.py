@@ -26,7 +26,7 @@ def run_command(
     from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
     from ..errors import UnknownThread
-    from ..graphs.run import run_thread
+    from ..training.live import Watched
     from ..training.rollout import worlds_folder
     from ..training.worlds.helpdesk.database import make_world, write_world
     from .agents import AGENTS, open_agent
@@ -43,7 +43,10 @@ def run_command(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_world(make_world("train", world), path)
                 configurable = {"world": str(path)}
-        outcome = run_thread(graph, name, text, configurable=configurable)
+        watched = Watched(store, graph)
+        outcome = watched.run(name, text, configurable=configurable)
+    for said in watched.taken_back:
+        typer.echo(said, err=True)
     if as_json:
         record = {
             "thread": outcome.thread,
