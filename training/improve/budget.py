@@ -6,11 +6,16 @@ reserved first, at what the live version's took in the same round, and training 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MARGIN = 1.15
 """A better model often takes more turns than the one before it, and clocks differ."""
 CLOSING_S = 5.0
 """For the gate's arithmetic, the switch and the report."""
+PAUSE_S = 60.0
+"""So long nothing ends while episodes are played."""
+UNKNOWN_SHARE = 1 / 3
+"""Of the budget, for an evaluation of which nobody knows how long it takes."""
 SHORTEST_S = 5.0
 """Training for less is not begun."""
 
@@ -46,11 +51,12 @@ def next_share(left_s: float, methods: Sequence[str]) -> float:
     return left_s / len(methods)
 
 
-def evaluation_time(episodes: int, known: Sequence[tuple[int, float]]) -> float | None:
-    """Seconds that ``episodes`` take, by others: how many there were and how long they took; None if none are known.
+def busy_seconds(ends: Sequence[float]) -> float:
+    """How long it took until all these were over, by when each was; pauses between one day's work and the next are not
+    counted.
 
-    >>> evaluation_time(480, [(240, 20.0), (240, 30.0)])
-    50.0
+    >>> busy_seconds([0.0, 2.0, 5.0, 90_000.0, 90_001.0])
+    6.0
     """
-    played = sum(count for count, _ in known)
-    return sum(seconds for _, seconds in known) * episodes / played if played else None
+    gaps = [after - before for before, after in pairwise(sorted(ends))]
+    return sum(gap for gap in gaps if gap <= PAUSE_S)

@@ -9,10 +9,10 @@ from typing import Any
 from ...errors import BadConfig
 
 STAGES = ("label", "export", "baseline", "train", "evaluate", "gate", "promote", "report")
-"""In their order. ``baseline`` evaluates the live version: the gate compares with it, and it shows how long that takes."""
+"""In their order. ``baseline`` evaluates the live version: the gate wants that, and it shows how long one takes."""
 METHODS = ("sft", "dpo", "grpo")
 """In the order in which they are trained, whatever the order in which they are named."""
-NEEDS = {"gate": "evaluate", "promote": "gate"}
+NEEDS = {"baseline": "evaluate", "gate": "evaluate", "promote": "gate"}
 """A stage, and the one without which it has nothing to work on."""
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 

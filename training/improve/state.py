@@ -35,7 +35,7 @@ class Round:
 
     number: int
     settings: dict[str, Any]
-    """That of ``ImproveConfig.what_counts``, the policy and the database."""
+    """That of ``ImproveConfig.what_counts``, the gate's policy and the database."""
     stages: dict[str, Stage] = field(default_factory=dict)
     """Those that are over, in their order."""
     decision: str | None = None
@@ -100,15 +100,23 @@ def as_json(round: Round) -> dict[str, Any]:
     return asdict(round)
 
 
-def open_round(out: Path, settings: Mapping[str, Any], began_at: str) -> Round:
-    """The unfinished round of these settings in ``out``, or a new one behind the newest; nothing is written."""
+def open_round(out: Path, settings: Mapping[str, Any], live: str | None, began_at: str) -> Round:
+    """The unfinished round of these settings in ``out``, or a new one behind the newest; nothing is written.
+
+    A round is stale once another version has gone live than the one it began with or its own candidate.
+    """
     newest = read_round(out)
-    if newest is not None and not newest.finished and newest.settings == settings:
+    if newest is None:
+        number = 1
+    elif not newest.finished and newest.settings == settings and live in (newest.base, newest.candidate):
         return newest
-    number = 1 if newest is None else newest.number + 1
+    elif newest.finished and newest.candidate is None:  # its folder holds nothing to be kept
+        return Round(newest.number, dict(settings), base=live, began_at=began_at)
+    else:
+        number = newest.number + 1
     while folder_of(out, number).exists():  # of an improve.json that somebody took away
         number += 1
-    return Round(number, dict(settings), began_at=began_at)
+    return Round(number, dict(settings), base=live, began_at=began_at)
 
 
 @contextmanager
@@ -125,5 +133,7 @@ def alone_in(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FolderBusy(f"another improve is at work in {out}; wait for it, or name another folder with --out") from None
+            raise FolderBusy(
+                f"another improve is at work in {out}; wait for it, or name another folder with --out"
+            ) from None
         yield
