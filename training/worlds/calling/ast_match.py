@@ -8,7 +8,8 @@ function, the answer counts: a value of the type that the answer has is right.
 A call is right if its function is the one expected, no required parameter is missing, none is given that the schema
 or the answer does not know, and every value is allowed: strings without regard to case, spaces, quotes and
 ``,./-_*^``; a whole number where a float is due, but no float where an integer is; lists in order, tuples as lists;
-of an object all keys in any order, each with values of its own. Calls made together may come in any order.
+of an object all keys in any order, each with values of its own, whose types nobody checks. Calls made together may
+come in any order.
 """
 
 import re
@@ -81,10 +82,10 @@ def standard(text: str) -> str:
     >>> standard("St. John's, 2023-06-20")
     'stjohn"s20230620'
     """
-    return _DROPPED.sub("", text).casefold().replace("'", '"')
+    return _DROPPED.sub("", text).lower().replace("'", '"')
 
 
-_DROPPED = re.compile(r"[\s,./\-_*^]")
+_DROPPED = re.compile(r"[ ,./\-_*^]")
 
 
 def _is_allowed(value: Any, allowed: Sequence[Any], schema: Mapping[str, Any]) -> bool:
@@ -99,7 +100,7 @@ def _is_same(value: Any, right: Any, schema: Mapping[str, Any]) -> bool:
     if isinstance(right, bool) or isinstance(value, bool):
         return value is right
     if isinstance(right, int | float):
-        widened = isinstance(value, float) and isinstance(right, int) and schema.get("type") != "number"
+        widened = isinstance(value, float) and isinstance(right, int) and schema.get("type") == "integer"
         return isinstance(value, int | float) and value == right and not widened
     if isinstance(right, list):
         items = schema.get("items", {})
@@ -109,16 +110,13 @@ def _is_same(value: Any, right: Any, schema: Mapping[str, Any]) -> bool:
             and all(_is_same(one, other, items) for one, other in zip(value, right, strict=True))
         )
     if isinstance(right, dict):
-        return isinstance(value, dict) and _is_same_object(value, right, schema.get("properties", {}))
+        return isinstance(value, dict) and _is_same_object(value, right)
     return value is right
 
 
-def _is_same_object(value: Mapping[str, Any], right: Allowed, known: Mapping[str, Any]) -> bool:
-    if not value.keys() <= right.keys():
-        return False
-    return all(
-        _is_allowed(value[key], allowed, known.get(key, {})) if key in value else "" in allowed
-        for key, allowed in right.items()
+def _is_same_object(value: Mapping[str, Any], right: Allowed) -> bool:
+    return value.keys() <= right.keys() and all(
+        _is_allowed(value[key], allowed, {}) if key in value else "" in allowed for key, allowed in right.items()
     )
 
 

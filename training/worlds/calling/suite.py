@@ -29,7 +29,7 @@ class Task:
     text: str
     conversation: Conversation = field(repr=False)
     check: Callable[[AIMessage], Judged] = field(repr=False)
-    needed: tuple[tuple[str, dict[str, Any]], ...] | None = ()
+    needed: tuple[tuple[str, dict[str, Any]], ...] = ()
     """The calls that are due, one way to write them."""
     due: Literal["act", "ask", "refuse"] = "act"
     split: str = "heldout"
@@ -88,6 +88,6 @@ class AnswerSuite:
     def close(self, place: Path) -> None:
         """Nothing to take away."""
 
-    def needed(self, task: Task) -> tuple[tuple[str, dict[str, Any]], ...] | None:
+    def needed(self, task: Task) -> tuple[tuple[str, dict[str, Any]], ...]:
         """The calls that are due."""
         return task.needed
