@@ -19,6 +19,7 @@ from threadmill.checkpoints import migrations
 from threadmill.checkpoints.labels import Label, add_label, labels_of
 from threadmill.checkpoints.migrations import HEAD, TABLE, revision, upgrade
 from threadmill.checkpoints.registry import aliases_of, history, list_versions
+from threadmill.checkpoints.runs import list_runs
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.tables import Base
 from threadmill.errors import BadDatabase
@@ -97,7 +98,9 @@ def test_the_tables_of_before_the_migrations_are_upgraded_with_their_rows(url: s
         session.add(LabelRow(thread="t", kind="reward", value=0.5, source="check", created_at=at))
         session.add(LabelRow(thread="t", message="m", kind="feedback", value="long", source="eva", created_at=at))
         folder = {"folder": "models/1", "digest": "d1", "size_bytes": 17}
-        first = VersionRow(slot="s.think", number=1, **folder, lineage={"seed": 1}, created_at=at)
+        runs = [{"recipe": "sft", "steps": 9, "seed": 1, "data": {"digest": "rows"}, "epochs": 2}]
+        lineage = {"runs": runs, "libraries": {"trl": "1"}}
+        first = VersionRow(slot="s.think", number=1, **folder, lineage=lineage, created_at=at)
         session.add(first)
         session.flush()
         session.add(AliasRow(slot="s.think", alias="live", version_id=first.id))
@@ -109,7 +112,10 @@ def test_the_tables_of_before_the_migrations_are_upgraded_with_their_rows(url: s
                 Label("t", None, "m", "feedback", "long", "eva"),
             ]
             (version,) = list_versions(store, "s.think")
-            assert (version.name, version.digest, version.lineage) == ("s.think@0001", "d1", {"seed": 1})
+            assert (version.name, version.digest, version.lineage) == ("s.think@0001", "d1", lineage)
+            (run,) = list_runs(store)
+            assert (run.version, run.recipe, run.data, run.steps, run.seed) == ("s.think@0001", "sft", "rows", 9, 1)
+            assert (run.settings["epochs"], run.libraries) == (2, {"trl": "1"})
             assert aliases_of(store, "s.think") == {"live": "s.think@0001"}
             assert [(move.action, move.because) for move in history(store, "s.think")] == [("promote", "first")]
             add_label(store, Label("t", None, None, "success", 1.0, "check"))
