@@ -1,6 +1,7 @@
-"""``threadmill eval``: success, pass^k and cost of one model, or of two on the same held-out tasks."""
+"""``threadmill eval``: how well models do on a suite's held-out tasks, one against the other."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,98 +13,72 @@ def evaluate_command(
     suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, or file.py:make_suite.")],
     model: Annotated[
         list[str],
-        typer.Option("--model", help="Model SPEC; given twice, the second is compared with the first."),
+        typer.Option("--model", help="Model SPEC, or slot=SPEC,slot2=SPEC; further ones are compared with the first."),
     ],
-    k: Annotated[int, typer.Option("-k", min=1, help="Trials of each task, and the k of pass^k.")] = 3,
+    k: Annotated[int, typer.Option("-k", min=1, help="Trials of each task, and the k of pass@k and pass^k.")] = 3,
     tasks: Annotated[int, typer.Option(min=2, help="Held-out tasks per tier.")] = 40,
     seed: Annotated[int, typer.Option(help="Of tasks, sampling and bootstrap.")] = 0,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Of sampling (default: 1).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads run at a time.")] = 32,
+    prices: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Price table (TOML), for the cost.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write success by tier to this PNG file.")] = None,
     db: Database = DEFAULT_DB,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Run held-out tasks with one model, or with two in turn, and report how well they did.
+    """Run held-out tasks with each model in turn, and report how well they did.
 
-    With two models the top of the JSON document is the second one's, and ``difference`` is the second
-    less the first. A registered version's finished threads are kept and not run again.
+    With several models the top of the JSON document is the last one's, and ``difference`` is the last less the
+    first. What is finished is kept: the same command reads it back, an interrupted one goes on, and one with more
+    tasks plays those that are new. A version of one slot leaves the agent's other slots on their live versions.
 
     Example: threadmill eval helpdesk --model helpdesk.think@previous --model helpdesk.think@live -k 3
     """
-    if len(model) > 2:
-        raise typer.BadParameter(f"{len(model)} models given; one or two can be evaluated", param_hint="--model")
-
-    from dataclasses import asdict
-
     from rich.console import Console
 
     from ..checkpoints.store import open_store
-    from ..training.episode import measure
-    from ..training.evaluation.summary import compare, summarise
-    from ..training.evaluation.tables import comparison_table, summary_table
-    from ..training.rollout import play
+    from ..training.evaluation.identity import fixed_versions
+    from ..training.evaluation.junit import write_junit
+    from ..training.evaluation.models import read_models
+    from ..training.evaluation.picture import draw_success
+    from ..training.evaluation.prices import load_prices
+    from ..training.evaluation.report import as_json as report_json
+    from ..training.evaluation.report import name_of, report_on
+    from ..training.evaluation.run import evaluate
+    from ..training.evaluation.tables import print_reports
     from ..training.suites import open_suite
-    from .agents import make_slot
     from .progress import progress_bar
 
     opened = open_suite(suite)
-    if len(opened.slots) != 1:
-        raise typer.BadParameter(
-            f"the agent of {suite} has several slots: {', '.join(opened.slots)}; evaluate it in Python"
-        )
-    chosen = opened.tasks("heldout", tasks, seed)
-    versions, results = [], []
+    table = None if prices is None else load_prices(prices)
+    done = []
     with open_store(db) as store:
-        (name,) = opened.slots
-        slots = [make_slot(store, name, spec) for spec in model]
-        for slot in slots:
-            version = slot.version_now()
-            if "@" in version:  # an alias may move meanwhile
-                slot = make_slot(store, slot.name, version)
-            with progress_bar(f"evaluate {version}") as progress:
-                played = play(
-                    store,
-                    opened,
-                    chosen,
-                    {slot.name: slot},
-                    trials=k,
-                    seed=seed,
-                    workers=workers,
-                    prefix=thread_prefix(version),
-                    progress=progress,
+        # Aliases may move, and SPECs may be wrong: both are settled before the first task is played.
+        chosen = [fixed_versions(store, opened, read_models(text, opened.slots)) for text in model]
+        for versions in chosen:
+            with progress_bar(f"evaluate {name_of(versions)}") as progress:
+                done.append(
+                    evaluate(
+                        store,
+                        opened,
+                        versions,
+                        tasks_per_tier=tasks,
+                        k=k,
+                        seed=seed,
+                        workers=workers,
+                        temperature=temperature,
+                        prices=table,
+                        progress=progress,
+                    )
                 )
-            versions.append(version)
-            results.append([measure(trial.finished, trial.number) for trial in played])
-
-    summaries = [summarise(episodes, k=k) for episodes in results]
-    comparison = compare(results[0], results[1], k=k, seed=seed) if len(results) == 2 else None
+    reports = report_on(done, seed=seed)
+    if junit is not None:
+        write_junit(junit, reports)
+    if picture is not None:
+        draw_success(picture, reports)
     if as_json:
-        record = {
-            "suite": suite,
-            "version": versions[-1],
-            **asdict(summaries[-1]),
-            "difference": asdict(comparison.difference) if comparison else None,
-            "models": [
-                {"version": version, **asdict(summary)} for version, summary in zip(versions, summaries, strict=True)
-            ],
-        }
-        typer.echo(json.dumps(record))
-    elif comparison:
-        Console().print(f"before: {versions[0]}\nafter:  {versions[1]}", highlight=False)
-        Console().print(comparison_table(comparison))
+        typer.echo(json.dumps({**report_json(reports), "suite": suite}))
     else:
-        Console().print(summary_table(summaries[0], versions[0]))
-
-
-def thread_prefix(version: str) -> str:
-    """What the ids of a version's evaluation threads begin with.
-
-    A registered version never changes, so that its threads may be read back; the files of a folder may,
-    so each evaluation of one gets threads of its own.
-    """
-    from uuid import uuid4
-
-    from ..training.slots import read_spec
-
-    if read_spec(version).kind != "version":
-        return f"eval-{uuid4().hex[:8]}-"
-    slot, _, number = version.partition("@")
-    return f"eval-{slot}-{number}-"
+        print_reports(reports, Console())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 from rich.console import Console
-from threadmill.cli.evaluate import evaluate_command, thread_prefix
+from threadmill.cli.evaluate import evaluate_command
 from threadmill.errors import BadEvaluation, UnknownSuite
 from threadmill.training.evaluation.summary import compare, summarise
-from threadmill.training.evaluation.tables import comparison_table, summary_table
+from threadmill.training.evaluation.tables import comparison_table
 from threadmill.training.picture import draw_result
 from typer.testing import CliRunner
 
@@ -103,16 +103,6 @@ def test_comparison_table_shows_every_number_a_person_needs():
     assert "steps per task 2.50 3.00 +0.50" in lines
 
 
-def test_summary_table_shows_one_version():
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(summary_table(summarise(BEFORE), "helpdesk.think@0001"))
-    text = console.export_text()
-    lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
-    assert "helpdesk.think@0001" in text
-    assert "simple 75.0% 50.0% 75.0%" in lines
-    assert "sampled tokens per task 12.00" in lines
-
-
 def test_the_picture_is_a_png_with_the_given_curves(tmp_path: Path):
     comparison = compare(BEFORE, AFTER, k=2, seed=0)
     losses = {"SFT": [(1, 0.5), (2, 0.25)], "DPO": [(1, 0.69), (2, 0.4)]}
@@ -131,16 +121,6 @@ def test_an_unknown_suite_is_named_with_those_that_exist():
     result = CliRunner().invoke(command(), ["shop", "--model", "seed"])
     assert isinstance(result.exception, UnknownSuite)
     assert str(result.exception).startswith("no suite 'shop'; built in: helpdesk, reasoning")
-
-
-def test_three_models_are_wrong_usage():
-    result = CliRunner().invoke(command(), ["helpdesk", "--model", "a", "--model", "b", "--model", "c"])
-    assert (result.exit_code, "3 models given" in result.stderr) == (2, True)
-
-
-def test_only_a_registered_version_reads_its_threads_back():
-    assert thread_prefix("helpdesk.think@0003") == "eval-helpdesk.think-0003-"
-    assert thread_prefix("out/model") != thread_prefix("out/model")
 
 
 def command() -> typer.Typer:

@@ -3,11 +3,12 @@
 import inspect
 from collections.abc import Mapping
 from hashlib import sha256
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from ...checkpoints.digest import digest_folder
 from ...checkpoints.registry import resolve
 from ...checkpoints.store import Store
 from ...errors import UnknownSlot, UnknownVersion
@@ -33,13 +34,14 @@ def fixed_versions(store: Store, suite: Suite, versions: Mapping[str, str]) -> d
 def thread_prefix(suite: Suite, versions: Mapping[str, str], graph: str, settings: Mapping[str, Any]) -> str:
     """What the ids of the threads begin with; ``settings`` are those that an episode depends on.
 
-    Where all ``versions`` are registered, equal arguments give equal prefixes, so that threads are read back. The
-    files of a folder may change, and what an address serves too: each evaluation of one gets threads of its own.
+    Equal weights and arguments give equal prefixes, so that threads are read back. Weights are known by the number of
+    a registered version, or by the content of a folder. Nobody knows what an address serves tomorrow, or a hub name:
+    each evaluation of one gets threads of its own.
     """
-    if any(read_spec(version).kind != "version" for version in versions.values()):
+    weights = {slot: _weights(version) for slot, version in versions.items()}
+    if None in weights.values():
         return f"eval-{uuid4().hex[:8]}-"
-    said = next(iter(versions.values())).replace("@", "-")
-    return f"eval-{said}-{digest_of(suite_digest(suite), dict(versions), graph, dict(settings))[:8]}-"
+    return f"eval-{digest_of(suite_digest(suite), weights, graph, dict(settings))[:8]}-"
 
 
 def suite_digest(suite: Suite) -> str:
@@ -60,6 +62,22 @@ def digest_of(*parts: Any) -> str:
 
 
 _PLAIN = (str, int, float, bool, type(None), Path)
+
+
+def _weights(version: str) -> str | None:
+    """What names the weights of ``version`` for good; None if nothing does."""
+    read = read_spec(version)
+    if read.kind == "version":
+        return version
+    folder = Path(read.place)
+    if read.kind != "folder" or not folder.is_dir():
+        return None
+    digest = digest_folder(folder).digest
+    adapter = folder / "adapter_config.json"
+    if not adapter.exists():
+        return digest
+    base = _weights(str(loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")))
+    return None if base is None else f"{digest} on {base}"
 
 
 def _fixed(store: Store, slot: str, spec: str | None) -> str:

@@ -1,24 +1,32 @@
 """Evaluate one model on a suite: play its tasks as ordinary threads, measure them, and keep every trial.
 
-An evaluation of registered versions is known by what it depends on: asked for again it is read back, and an
-interrupted one, killed ones included, goes on where it stopped.
+An evaluation is known by what it depends on: asked for again it is read back, and an interrupted one, killed ones
+included, goes on where it stopped. Only models elsewhere, which may change unseen, are evaluated anew each time.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ...checkpoints.evaluations import RecordedTrial, add_trial, begin_evaluation, end_evaluation, trials_of
+from ...checkpoints.evaluations import (
+    RecordedTrial,
+    add_trial,
+    begin_evaluation,
+    end_evaluation,
+    read_evaluation,
+    trials_of,
+)
 from ...checkpoints.store import Store
-from ...errors import BadEvaluation
+from ...errors import BadEvaluation, ThreadBusy
 from ...graphs.run import graph_digest
 from ..episode import Episode, measure
 from ..rollout import Trial, play
 from ..slots import open_slot
-from ..suites import Suite
+from ..suites import Suite, SuiteTask
 from .identity import digest_of, fixed_versions, thread_prefix
-from .measured import Measured, measure_episode
+from .measured import METRICS, Measured, measure_episode
 from .prices import Prices
 from .summary import Summary, summarise
 
@@ -76,10 +84,10 @@ def evaluate(
     prefix = thread_prefix(suite, fixed, graph_digest(suite.build(slots).compile()), played_with)
     priced = None if prices is None else {name: price.model_dump() for name, price in prices.table.items()}
     settings = {**played_with, "tasks_per_tier": tasks_per_tier, "prices": priced}
-    evaluation = digest_of(prefix, settings, k)[:16]
-    tasks = suite.tasks(split, tasks_per_tier, seed)
+    evaluation = digest_of(prefix, settings, k, [metric.name for metric in METRICS])[:16]
+    tasks = _checked(suite, suite.tasks(split, tasks_per_tier, seed))
 
-    with store.leases.hold(prefix.rstrip("-")), ExitStack() as closing:
+    with _alone(store, prefix), ExitStack() as closing:
         begin_evaluation(store, evaluation, suite=suite.name, versions=fixed, k=k, settings=settings)
         known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
         total = len(tasks) * k
@@ -122,8 +130,30 @@ def evaluate(
             errors=[trial.measured["error"] for trial in trials],
             summary=summarise(episodes, k=k),
         )
-        end_evaluation(store, evaluation, asdict(done.summary))
+        if read_evaluation(store, evaluation).status != "done":
+            end_evaluation(store, evaluation, asdict(done.summary))
     return done
+
+
+def _checked(suite: Suite, tasks: Sequence[SuiteTask]) -> Sequence[SuiteTask]:
+    if not tasks:
+        raise BadEvaluation(f"suite {suite.name!r} has no tasks to evaluate; look at its split and its file")
+    if len(twice := [name for name, times in Counter(task.id for task in tasks).items() if times > 1]):
+        raise BadEvaluation(
+            f"suite {suite.name!r} has {len(twice)} task ids twice, such as {twice[0]!r}; mend its tasks"
+        )
+    return tasks
+
+
+@contextmanager
+def _alone(store: Store, prefix: str) -> Iterator[None]:
+    """While the body runs, nobody else plays threads of this prefix."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(store.leases.hold(prefix.rstrip("-")))
+        except ThreadBusy as busy:
+            raise ThreadBusy(f"the same evaluation runs already: {busy}, and goes on from what it finished") from busy
+        yield
 
 
 class _Recorder:
@@ -156,7 +186,12 @@ class _Recorder:
 
     def _keep(self, trial: Trial) -> None:
         episode = measure(trial.finished, trial.number)
-        measured = measure_episode(trial.finished, prices=self._prices).as_json()
+        measured = measure_episode(trial.finished, prices=self._prices)
+        if trial.error is not None:
+            failures = tuple(
+                replace(one, text=trial.error) if one.kind == "crashed" else one for one in measured.failures
+            )
+            measured = replace(measured, failures=failures)
         add_trial(
             self._store,
             self._evaluation,
@@ -167,6 +202,6 @@ class _Recorder:
                 thread=episode.thread,
                 success=episode.success,
                 reward=episode.reward,
-                measured={**measured, "episode": asdict(episode), "error": trial.error},
+                measured={**measured.as_json(), "episode": asdict(episode), "error": trial.error},
             ),
         )

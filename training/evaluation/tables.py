@@ -1,21 +1,106 @@
-"""Tables of evaluations, for people."""
+"""Tables of evaluations, for people: success by tier, what matters of the metrics, why episodes fail."""
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from .summary import METRICS, Comparison, Summary
+from .intervals import Interval, Paired
+from .metrics import METRIC
+from .report import Report
+from .summary import METRICS, Comparison
+
+SHOWN = (
+    "tool_selection",
+    "argument_accuracy",
+    "json_validity",
+    "groundedness",
+    "clarification",
+    "needless_question",
+    "refusal",
+    "recovery",
+    "match_unordered",
+    "steps",
+    "calls",
+    "failed_calls",
+    "invalid_calls",
+    "unneeded_calls",
+    "repeated_calls",
+    "sampled_tokens",
+    "model_call_p50",
+    "model_call_p95",
+    "cost_usd",
+)
+"""The metrics of the table; all others are in the JSON document."""
 
 
-def summary_table(summary: Summary, title: str) -> Table:
-    """A table of one version: tiers as rows, then what a task costs."""
-    table = Table("", "success", f"pass^{summary.k}", "reward", title=title, title_justify="left")
-    for tier, values in summary.by_tier.items():
-        table.add_row(tier, *(f"{values[name]:.1%}" for name in ("success", "pass_hat_k", "reward")))
+def print_reports(reports: Sequence[Report], console: Console) -> None:
+    """Print all figures of ``reports``, and of each model its tools and failures."""
+    console.print(figures_table(reports))
+    for number, report in enumerate(reports):
+        crashed = sum(error is not None for error in report.evaluation.errors)
+        name = report.name if len(reports) == 1 else f"{chr(ord('A') + number)}  {report.name}"
+        console.print(f"\n{name}: evaluation {report.evaluation.id}", highlight=False, soft_wrap=True)
+        if crashed:
+            console.print(f"{crashed} of {len(report.evaluation.errors)} episodes crashed", style="bold red")
+        if report.tools:
+            console.print(tools_table(report))
+        if report.failures:
+            console.print(failures_table(report))
+
+
+def figures_table(reports: Sequence[Report]) -> Table:
+    """A column for each model, and behind each but the first how far it is from the first, with 95 % intervals."""
+    columns = ["", "A" if len(reports) > 1 else ""]
+    for number in range(1, len(reports)):
+        letter = chr(ord("A") + number)
+        columns += [letter, f"{letter} − A (95 %)"]
+    table = Table(*columns, title=_title(reports), title_justify="left", show_header=len(reports) > 1)
+    for tier in reports[0].evaluation.summary.by_tier:
+        cells = [_success(report, tier, with_interval=len(reports) == 1) for report in reports]
+        changes = [
+            "" if report.difference is None else f"{report.difference.by_tier[tier]:+.1%}" for report in reports[1:]
+        ]
+        table.add_row(f"{tier} success", *_woven(cells, changes))
     table.add_section()
-    table.add_row("mean of tiers", f"{summary.pass_at_1:.1%}", f"{summary.pass_hat_k:.1%}", style="bold")
+    for name, said in (
+        ("success", "mean success"),
+        ("reward", "partial credit"),
+        ("pass_at_k", f"pass@{reports[0].evaluation.k}"),
+        ("pass_hat_k", f"pass^{reports[0].evaluation.k}"),
+    ):
+        _add_figure(table, reports, name, said, style="bold" if name == "success" else None)
     table.add_section()
-    for name, value in summary.metrics.items():
-        table.add_row(_per_task(name), f"{value:.2f}")
+    for name in SHOWN:
+        if any(name in report.figures for report in reports):
+            _add_figure(table, reports, name, name.replace("_", " "))
     _align_right(table)
+    return table
+
+
+def tools_table(report: Report) -> Table:
+    """What became of the calls of each tool."""
+    table = Table("tool", "calls", "failed", "invalid", "repeated", "s a call", box=SIMPLE_HEAD)
+    for tool, counts in report.tools.items():
+        seconds = counts.get("seconds_per_call")
+        table.add_row(
+            tool,
+            *(f"{counts.get(name, 0):.0f}" for name in ("calls", "failed", "invalid", "repeated")),
+            "" if seconds is None else f"{seconds:.3f}",
+        )
+    _align_right(table)
+    return table
+
+
+def failures_table(report: Report) -> Table:
+    """Kinds of failure, in how many episodes each, and a thread to look at."""
+    table = Table("failure", "episodes", "threadmill threads show …", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for kind in report.failures:
+        table.add_row(kind.kind.replace("_", " "), str(kind.episodes), kind.examples[0].thread)
+    table.columns[1].justify = "right"
+    table.columns[2].overflow = "fold"
     return table
 
 
@@ -39,13 +124,67 @@ def comparison_table(comparison: Comparison) -> Table:
     table.add_section()
     for name in METRICS:
         was, now = before.metrics[name], after.metrics[name]
-        table.add_row(_per_task(name), f"{was:.2f}", f"{now:.2f}", f"{now - was:+.2f}")
+        table.add_row(f"{name.replace('_', ' ')} per task", f"{was:.2f}", f"{now:.2f}", f"{now - was:+.2f}")
     _align_right(table)
     return table
 
 
-def _per_task(metric: str) -> str:
-    return f"{metric.replace('_', ' ')} per task"
+def _title(reports: Sequence[Report]) -> str:
+    if len(reports) == 1:
+        return reports[0].name
+    return "\n".join(f"{chr(ord('A') + number)}  {report.name}" for number, report in enumerate(reports))
+
+
+def _success(report: Report, tier: str, *, with_interval: bool) -> str:
+    figure = report.by_tier.get(tier)
+    if figure is None:
+        return "–"
+    return _with_interval(figure, "success") if with_interval else _written(figure.mean, "success")
+
+
+def _add_figure(table: Table, reports: Sequence[Report], name: str, said: str, style: str | None = None) -> None:
+    figures = [report.figures.get(name) for report in reports]
+    if len(reports) == 1:
+        cells = ["–" if figure is None else _with_interval(figure, name) for figure in figures]
+    else:
+        cells = ["–" if figure is None else _written(figure.mean, name) for figure in figures]
+    changes = [_change((report.paired or {}).get(name), name) for report in reports[1:]]
+    table.add_row(said, *_woven(cells, changes), style=style)
+
+
+def _with_interval(figure: Interval, name: str) -> str:
+    mean = _written(figure.mean, name)
+    if figure.low is None or figure.high is None:
+        return mean
+    return f"{mean} ({_written(figure.low, name)} to {_written(figure.high, name)})"
+
+
+def _change(change: Paired | None, name: str) -> str:
+    if change is None:
+        return "–"
+    said = _written(change.difference, name, signed=True)
+    if change.low is None or change.high is None:
+        return said
+    return f"{said} ({_written(change.low, name, signed=True)} to {_written(change.high, name, signed=True)})"
+
+
+def _written(value: float, name: str, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    unit = METRIC[name].unit
+    if unit == "share":
+        return f"{value:{sign}.1%}"
+    if unit == "USD":
+        return f"{value:{sign}.5f}"
+    return f"{value:{sign}.3f}" if unit == "s" else f"{value:{sign}.2f}"
+
+
+def _woven(cells: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """The first cell, then each other one with its change.
+
+    >>> _woven(["1", "2", "3"], ["+1", "+2"])
+    ['1', '2', '+1', '3', '+2']
+    """
+    return [cells[0], *(text for pair in zip_longest(cells[1:], changes, fillvalue="") for text in pair)]
 
 
 def _align_right(table: Table) -> None:
