@@ -70,7 +70,7 @@ def says(text: str, fact: Fact) -> bool:
 
 
 def stray_numbers(text: str, sources: Sequence[str]) -> list[Decimal]:
-    """The numbers in ``text`` that none of ``sources`` says; the numbers of a list do not count.
+    """The numbers in ``text`` that none of ``sources`` says; those of a list do not count, nor does 1 (1인당: each).
 
     >>> stray_numbers("1. It is 11 or 12 degrees.", ["11.4"])
     [Decimal('12')]
@@ -79,7 +79,7 @@ def stray_numbers(text: str, sources: Sequence[str]) -> list[Decimal]:
     return [
         number
         for number in numbers_in(_LIST_MARK.sub("", text))
-        if not any(_may_stand_for(number, source) for source in known)
+        if number != 1 and not any(_may_stand_for(number, source) for source in known)
     ]
 
 
