@@ -5,7 +5,23 @@ import sys
 import typer
 
 from ..errors import ThreadmillError
-from . import canary, credit, evaluate, export, gate, models, quickstart, rewards, rollout, run, screen, threads, train
+from . import (
+    canary,
+    credit,
+    evaluate,
+    export,
+    gate,
+    improve,
+    models,
+    quickstart,
+    rewards,
+    rollout,
+    run,
+    screen,
+    status,
+    threads,
+    train,
+)
 
 app = typer.Typer(
     name="threadmill",
@@ -25,8 +41,10 @@ app.add_typer(rewards.app, name="rewards")
 app.command("eval")(evaluate.evaluate_command)
 app.command("screen")(screen.screen_command)
 app.command("gate")(gate.gate_command)
+app.command("improve")(improve.improve_command)
 app.add_typer(models.app, name="models")
 app.add_typer(canary.app, name="canary")
+app.command("status")(status.status_command)
 
 
 def main() -> None:

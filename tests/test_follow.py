@@ -1,4 +1,4 @@
-"""A process follows the alias of its slots: moves are noticed, old versions let go, pins kept, and others can see it."""
+"""A process follows the alias of its slots: moves are noticed, old versions let go, pins kept, and others see it."""
 
 import os
 import time
@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from langchain_core.messages import AIMessage
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 from threadmill.checkpoints import open_store
 from threadmill.checkpoints.assignment import assign_from
@@ -150,7 +149,9 @@ def test_a_pinned_version_that_cannot_be_loaded_is_never_replaced_by_another(tmp
         slot = following_slot(store, broken=[V2])
         slot.catch_up()
         pin_thread(store, "x", V2, because="a customer wants it")
-        with pytest.raises(CannotServe, match=f"'x' is to be answered by {V2}, which cannot be loaded: weights are torn"):
+        with pytest.raises(
+            CannotServe, match=f"'x' is to be answered by {V2}, which cannot be loaded: weights are torn"
+        ):
             slot.version_for("x", V1)
 
 
