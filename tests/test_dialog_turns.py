@@ -25,7 +25,7 @@ from threadmill.training.branches import read_branches
 from threadmill.training.rollout import play
 from threadmill.training.worlds.calling.dialog import make_functionchat
 from threadmill.training.worlds.calling.suite import Task
-from threadmill.training.worlds.calling.words import asks, declines, new_facts, numbers_in, says, stray_numbers
+from threadmill.training.worlds.calling.words import asks, declines, new_facts, numbers_in, says, stray_numbers, tells
 
 EXCERPT = Path(__file__).parent / "data/functionchat.sample.jsonl.gz"
 WHOLE = Path(os.environ.get("THREADMILL_SAMPLES", "no folder")) / "functionchat/Dialog.jsonl.gz"
@@ -108,18 +108,19 @@ def test_text_is_compared_loosely_unless_the_benchmark_accepts_nothing_else(tmp_
 @pytest.mark.parametrize(
     ("text", "met"),
     [
-        ("61,500원을 5명이 나누면 1인당 12,300원입니다.", 4),
-        ("한 사람이 12300원씩 내면 됩니다.", 4),
-        ("한 사람이 1만 2,300원씩 내면 됩니다.", 4),
-        ("계산했습니다.", 3),  # does not say what came out
-        ("한 사람이 12,400원씩 내면 됩니다.", 2),  # nor is that so
-        ("계산할 수 없습니다.", 2),  # and it could
+        ("61,500원을 5명이 나누면 1인당 12,300원입니다.", 5),
+        ("한 사람이 12300원씩 내면 됩니다.", 5),
+        ("한 사람이 1만 2,300원씩 내면 됩니다.", 5),
+        ("계산했습니다.", 4),  # does not say what came out
+        ("한 사람이 12,400원씩 내면 됩니다.", 3),  # nor is that so
+        ("계산할 수 없습니다.", 3),  # and it could
+        ("몇 명인가요?", 3),
         ("", 0),
     ],
 )
 def test_a_completion_tells_what_the_tool_gave_back_and_nothing_else(text: str, met: int) -> None:
     judged = turn(6, 2).check(AIMessage(text))
-    assert (judged.met, judged.conditions) == (met, 4)
+    assert (judged.met, judged.conditions) == (met, 5)
 
 
 def test_what_is_missing_is_asked_for_and_what_no_tool_can_do_is_declined() -> None:
@@ -137,6 +138,8 @@ def test_words_and_numbers_are_seen_and_not_understood() -> None:
     assert all(map(declines, ["기능은 없습니다.", "지원하지 않습니다.", "I cannot.", "Sorry, no."]))
     assert not any(map(declines, ["없어서 걱정이군요.", "삭제했습니다.", "I can."]))
     assert numbers_in("2024-05-19 19:05, -3도, 1,717,782원") == [2024, 5, 19, 19, 5, -3, 1717782]
+    assert tells("12,300원입니다. 더 필요한 것이 있나요?")
+    assert not tells("총 금액이 얼마인가요?")
     told = "두 곡입니다: 밤 - 잔나비, 낮 - 아이유. 3.9분입니다."
     results = ['{"songs": [{"title": "밤 ", "singer": "잔나비"}, {"singer": "아이유"}], "minutes": 3.94, "note": null}']
     assert new_facts(results, "아이유 노래", told) == ["잔나비", Decimal("3.94")]

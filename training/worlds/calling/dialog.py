@@ -24,7 +24,7 @@ from .bfcl import check_calls
 from .rows import digest_with_checks, read_rows
 from .schemas import Tool, make_tools, model_name, schemas_of
 from .suite import AnswerSuite, Task
-from .words import asks, declines, new_facts, says, stray_numbers
+from .words import asks, declines, new_facts, says, stray_numbers, tells
 
 KINDS: Mapping[str, Literal["act", "ask", "refuse"]] = {
     "call": "act",
@@ -143,6 +143,7 @@ def _rules(kind: str, told: str, said: Sequence[AnyMessage]) -> list[Rule]:
     facts = new_facts(results, before, told)
     sources = [*results, before, told]
     return [
+        tells,
         lambda text: all(says(text, fact) for fact in facts),
         lambda text: not stray_numbers(text, sources),
         lambda text: declines(text) == declines(told),

@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:,\d{3})*(?:\.\d+)?")
 _TENS_OF_THOUSANDS = re.compile(r"(\d[\d,]*)\s*만\s*(\d[\d,]*)?")
 _ONLY_NUMBERS = re.compile(r"[-\d.,\s:TZ]*\d[-\d.,\s:TZ]*")
 """Numbers, dates and times."""
+_SENTENCE = re.compile(r"[^.!?？\n]+[.!?？]*")
 _LIST_MARK = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
 
 Fact = str | Decimal
@@ -32,6 +33,11 @@ Fact = str | Decimal
 def asks(text: str) -> bool:
     """Does it ask for something?"""
     return ASKS.search(text) is not None
+
+
+def tells(text: str) -> bool:
+    """Is there a sentence that asks for nothing?"""
+    return any(re.search(r"\w", sentence) and not asks(sentence) for sentence in _SENTENCE.findall(text))
 
 
 def declines(text: str) -> bool:
