@@ -92,8 +92,6 @@ def _missing(policy: GatePolicy, evidence: Evidence, figures: dict[str, Any]) ->
         for tier, found in suite["tiers"].items():
             if found["tasks"] < policy.minimum_tasks:
                 yield f"Not enough evidence: {found['tasks']} of {policy.minimum_tasks} tasks in tier {tier} of {name}."
-        if not suite["tiers"]:
-            yield f"Not enough evidence: no tasks of {name}."
     if evidence.trained_on:
         total = sum(suite["tasks"] for suite in figures["suites"].values())
         yield f"The candidate learnt from {len(evidence.trained_on)} of the {total} tasks it is judged by."
@@ -167,7 +165,7 @@ def _suite_figures(suite: SuiteEvidence, chance: float) -> dict[str, Any]:
             **_ends(estimate, chance),
             "pass_hat_k": {"live": one.live.pass_hat(suite.k), "candidate": one.candidate.pass_hat(suite.k)},
         }
-    number = max(len(tiers), 1)
+    number = len(tiers)
     return {
         "k": suite.k,
         "tasks": sum(one["tasks"] for one in tiers.values()),

@@ -109,7 +109,7 @@ def suite_evidence(live: Played, candidate: Played, *, k: int) -> SuiteEvidence:
     """What both models' episodes on the same tasks come to; those of several looks may stand one behind the other.
 
     Raises:
-        BadEvaluation: the two did not play the same tasks.
+        BadEvaluation: the two did not play the same tasks, or live crashed in all those of a tier.
     """
     was, now = _by_task(live), _by_task(candidate)
     if was.keys() != now.keys():
@@ -120,6 +120,11 @@ def suite_evidence(live: Played, candidate: Played, *, k: int) -> SuiteEvidence:
         )
     broken = {task for task, trials in was.items() if any(episode.status == "failed" for episode, _ in trials)}
     tasks = [task for task in was if task not in broken]
+    if gone := _by_tier(was, was).keys() - _by_tier(tasks, was).keys():
+        raise BadEvaluation(
+            f"live crashed in every task of tier {min(gone)!r}, so that nothing can be compared with it; "
+            "`threadmill threads list --status failed` shows the threads"
+        )
     tiers = {
         tier: TierEvidence(*(_outcomes([by[task] for task in named]) for by in (was, now)))
         for tier, named in _by_tier(tasks, was).items()

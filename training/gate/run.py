@@ -162,18 +162,21 @@ def _play(
     wanted = [(one, version) for one in rounds for version in (versions[1:] if rules[one.suite].safety else versions)]
     sizes = [len(suites[one.suite].tasks("heldout", one.tasks_per_tier, one.seed)) * one.k for one, _ in wanted]
     played: Played = {}
+    others: dict[str, dict[str, str]] = {}  # what answers in the agent's other slots must not change in between
     for number, (one, version) in enumerate(wanted):
         before = sum(sizes[:number])
-        played[one.suite, one.seed, version.name] = evaluate(
+        done = evaluate(
             store,
             suites[one.suite],
-            {version.slot: version.name},
+            {**others.get(one.suite, {}), version.slot: version.name},
             tasks_per_tier=one.tasks_per_tier,
             k=one.k,
             seed=one.seed,
             workers=workers,
-            progress=None if progress is None else lambda done, _, before=before: progress(before + done, sum(sizes)),
+            progress=None if progress is None else lambda ended, _, before=before: progress(before + ended, sum(sizes)),
         )
+        others[one.suite] = done.versions
+        played[one.suite, one.seed, version.name] = done
     return played
 
 
