@@ -60,6 +60,10 @@ class BadCanary(ThreadmillError, ValueError):
     """A trial in production, or a bound of one, that makes no sense here."""
 
 
+class BadSuite(ThreadmillError, ValueError):
+    """A file of tasks that cannot be played as it is."""
+
+
 class NotPaused(ThreadmillError, ValueError):
     """An answer was given to a thread that asks nothing."""
 

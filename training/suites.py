@@ -3,6 +3,7 @@
 Whoever plays tasks (rollouts, GRPO, evaluation, forks) knows a suite by this protocol alone.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ BUILT_IN = {
     "reasoning": "threadmill.training.worlds.reasoning.suite:make_suite",
 }
 """Name to ``module:function``; the function is called without arguments."""
+FORMS = "file.py:make_suite, tasks.jsonl, tasks.jsonl:AGENT, bfcl:FOLDER, bfcl:FOLDER:CATEGORY, functionchat:FILE"
+"""Suites that are not built in."""
+_JSONL = re.compile(r"(?P<file>.+\.jsonl)(:(?P<agent>.+))?")
 
 
 class SuiteTask(Protocol):
@@ -120,15 +124,28 @@ class Suite(Protocol):
 
 
 def open_suite(name: str) -> Suite:
-    """The suite ``helpdesk`` or ``reasoning``, or what ``file.py:function`` or ``module:function`` makes.
+    """The suite of this name; what forms there are is in ``FORMS``.
 
     Raises:
         UnknownSuite: there is none.
+        BadSuite: its file holds something that is no task.
     """
+    if name.startswith("bfcl:"):
+        from .worlds.calling.bfcl import make_bfcl
+
+        return make_bfcl(name.removeprefix("bfcl:"))
+    if name.startswith("functionchat:"):
+        from .worlds.calling.dialog import make_functionchat
+
+        return make_functionchat(name.removeprefix("functionchat:"))
+    if in_file := _JSONL.fullmatch(name):
+        from .jsonl_suite import open_jsonl
+
+        return open_jsonl(Path(in_file["file"]), in_file["agent"])
     place = BUILT_IN.get(name, name)
     source, colon, function = place.rpartition(":")
     if not colon:
-        raise UnknownSuite(f"no suite {name!r}; built in: {', '.join(BUILT_IN)}; your own: file.py:make_suite")
+        raise UnknownSuite(f"no suite {name!r}; built in: {', '.join(BUILT_IN)}; your own: {FORMS}")
     try:
         return getattr(load_module(source), function)()
     except (ImportError, AttributeError, OSError) as error:

@@ -139,6 +139,8 @@ def _read(place: str, line: str) -> list[tuple[str, str]]:
         raise BadDataset(f"{place}: {row!r:.80} is no object; a suite has one task a line")
     task = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), str | int)), None)
     texts = next((found for name in TEXT_FIELDS if (found := [*_texts(row.get(name))])), [])
+    if task is None and not texts and "agent" in row:
+        return []  # the first line of a suite, which says who plays it
     if task is None and not texts:
         raise BadDataset(f"{place}: neither an id nor a text; name them id and text")
     return [(place if task is None else str(task), text) for text in texts or [""]]
