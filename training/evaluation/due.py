@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from ..rewards.finished import Finished, Needed
 from ..rewards.made import Made
+from ..suites import last_words
 
 _QUESTION = re.compile("[?？؟]")
 
@@ -22,6 +23,14 @@ def asks(messages: Sequence[BaseMessage]) -> bool:
     )
 
 
+def last_answer(finished: Finished) -> str:
+    """What the agent ended with, also where the user had the last word; empty if it did not answer."""
+    messages = list(finished.messages)
+    while messages and messages[-1].type == "human":
+        messages.pop()
+    return finished.answer or last_words(messages)  # pyright: ignore[reportArgumentType]
+
+
 def calls_beyond(calls: Sequence[Made], needed: Needed | None) -> list[Made]:
     """The calls of tools that are not among the needed ones; all calls where those are not known."""
     tools = {name for name, _ in needed or ()}
@@ -31,7 +40,7 @@ def calls_beyond(calls: Sequence[Made], needed: Needed | None) -> list[Made]:
 def measure_due(finished: Finished, calls: Sequence[Made]) -> dict[str, float | None]:
     """``clarification``, ``needless_question`` and ``refusal``; each is None where the task has another thing due."""
     asked = float(asks(finished.messages))
-    refused = float(bool(finished.answer) and not calls_beyond(calls, finished.needed))
+    refused = float(bool(last_answer(finished)) and not calls_beyond(calls, finished.needed))
     return {
         "clarification": asked if finished.due == "ask" else None,
         "needless_question": asked if finished.due == "act" else None,

@@ -13,7 +13,7 @@ from ..rewards.finished import Finished
 from ..rewards.made import MALFORMED, WORKED, Made
 from ..rewards.transcript import shorten
 from .calls_measured import NO_NAME, call_key, find_repeated, find_unrecovered, pair_calls, wrong_arguments
-from .due import asks, calls_beyond
+from .due import asks, calls_beyond, last_answer
 from .grounded import Claim
 
 KINDS = {
@@ -70,7 +70,7 @@ class Failure:
 def find_failures(
     finished: Finished, calls: Sequence[Made], claims: Sequence[Claim], *, success: bool | None
 ) -> tuple[Failure, ...]:
-    """What went wrong, in the order of ``KINDS``; ``success`` is None where nobody judged."""
+    """What went wrong, in the order of ``KINDS``, the same only once; ``success`` is None where nobody judged."""
     last = finished.messages[-1].id if finished.messages else None
     found = [*_endings(finished), *_slips(finished, calls, success=bool(success)), *_claimed(claims)]
     if success is False and finished.status != "failed":
@@ -81,11 +81,13 @@ def find_failures(
         found.append(("other", None, None, KINDS["other"]))
     order = list(KINDS)
     found.sort(key=lambda one: order.index(one[0]))
-    return tuple(
-        Failure(kind, finished.thread, call.message if call else message or last, tool, shorten(text, _LONGEST))
-        for kind, call, message, text in found
-        for tool in [(call.name or NO_NAME) if call else None]
-    )
+    failures: dict[tuple[str, str | None, str], Failure] = {}
+    for kind, call, message, text in found:
+        tool = (call.name or NO_NAME) if call else None
+        short = shorten(text, _LONGEST)
+        shown = call.message if call else message or last
+        failures.setdefault((kind, tool, short), Failure(kind, finished.thread, shown, tool, short))
+    return tuple(failures.values())
 
 
 _Found = tuple[str, Made | None, str | None, str]
@@ -128,7 +130,7 @@ def _reasons(finished: Finished, calls: Sequence[Made]) -> Iterator[_Found]:
     if finished.due == "ask" and not asked:
         yield "should_have_asked", None, None, f"nothing was asked of {finished.text!r}"
     if finished.due == "act" and asked:
-        yield "needless_question", None, None, finished.answer or "the user was asked"
+        yield "needless_question", None, None, last_answer(finished) or "the user was asked"
     beyond = calls_beyond(calls, finished.needed)
     if finished.due == "refuse":
         for call in beyond:
@@ -155,10 +157,11 @@ def _against_needed(finished: Finished, calls: Sequence[Made], beyond: Sequence[
     for call in beyond:
         if call.became in WORKED and finished.due != "refuse":
             yield "wrong_tool", call, None, f"{call_key(call.name, call.args)}, needed {first}"
-    if not finished.answer:
+    answer = last_answer(finished)
+    if not answer:
         return
-    if "?" not in finished.answer and (_DONE.search(finished.answer) or not any(c.became in WORKED for c in calls)):
-        yield "claimed_without_acting", None, None, f"{finished.answer!r} without {first}"
+    if "?" not in answer and (_DONE.search(answer) or not any(call.became in WORKED for call in calls)):
+        yield "claimed_without_acting", None, None, f"{answer!r} without {first}"
     elif len(needed) - 1 in missing:
         yield "stopped_early", None, None, f"without {first}"
     else:
@@ -166,6 +169,7 @@ def _against_needed(finished: Finished, calls: Sequence[Made], beyond: Sequence[
 
 
 def _answered_wrong(finished: Finished) -> Iterator[_Found]:
-    if finished.answer and (finished.needed is not None or finished.expected is not None):
+    answer = last_answer(finished)
+    if answer and (finished.needed is not None or finished.expected is not None):
         wanted = f", expected {finished.expected!r}" if finished.expected is not None else ""
-        yield "wrong_answer", None, None, f"{finished.answer!r}{wanted}"
+        yield "wrong_answer", None, None, f"{answer!r}{wanted}"

@@ -17,7 +17,7 @@ from ..statistics import EACH_END, RESAMPLES, ROUNDING, bound_alike
 from .measured import Measured
 from .metrics import METRICS, Metric
 from .permutations import p_of_means, p_of_quantiles
-from .task_table import SAMPLES, TaskTable, make_table, means, metrics_of, quantiles, shared_samples
+from .task_table import AT_ONCE, SAMPLES, TaskTable, make_table, means, metrics_of, quantiles, shared_samples
 
 Ends = tuple[float | None, float | None]
 
@@ -143,8 +143,11 @@ def _draw(table: TaskTable, rng: np.random.Generator, resamples: int) -> Any:
     strata = [np.arange(len(table.tasks))] if lone else table.tiers
     drawn = np.zeros((resamples, len(table.tasks)), np.int32)
     for places in strata:
-        count = len(places)
-        drawn[:, places] = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+        for start in range(0, resamples, AT_ONCE):
+            rows = min(AT_ONCE, resamples - start)
+            chosen = rng.integers(len(places), size=(rows, len(places))) + np.arange(rows)[:, None] * len(places)
+            counts = np.bincount(chosen.ravel(), minlength=chosen.size)
+            drawn[start : start + rows, places] = counts.reshape(chosen.shape)
     return drawn
 
 

@@ -15,7 +15,7 @@ from .metrics import METRICS, Metric
 SAMPLES = ("model_call", "tool_call", "episode")
 QUANTILES = (0.5, 0.95)
 """In the order of the metrics that are made of one kind of samples."""
-_ROWS = 1_000
+AT_ONCE = 1_000
 """Resamples worked on at once: enough to be quick, few enough for little memory."""
 
 
@@ -86,8 +86,8 @@ def means(table: TaskTable, values: Any, drawn: Any) -> Any:
     alike = np.array([metric.tiers_alike for metric in table.metrics])
     everything = np.arange(len(table.tasks))
     found = np.empty((len(values), len(drawn)))
-    for start in range(0, len(drawn), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, len(drawn), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
         counts = drawn[rows].astype(float)
         found[~alike, rows] = _mean(filled[~alike], known[~alike], counts, everything)
         by_tier = np.array([_mean(filled[alike], known[alike], counts, places) for places in table.tiers])
@@ -103,8 +103,8 @@ def quantiles(samples: Samples, drawn: Any) -> Any:
     A sample counts as often as its task was ``drawn``. NaN where nothing counts.
     """
     found = np.full((len(QUANTILES), len(drawn)), np.nan)
-    for start in range(0, len(drawn), _ROWS // 4):
-        rows = slice(start, start + _ROWS // 4)
+    for start in range(0, len(drawn), AT_ONCE // 4):
+        rows = slice(start, start + AT_ONCE // 4)
         up_to = np.cumsum(drawn[rows][:, samples.columns], axis=1)
         total = up_to[:, -1]
         for place, quantile in enumerate(QUANTILES):
