@@ -259,4 +259,4 @@ def test_the_same_file_says_what_must_not_be_trained_on(write: Any) -> None:
     from threadmill.training.selection.contamination import open_suite as open_held_out
 
     suite = open_held_out(str(write(HEAD, task("a"), task("b", text="Where is the salt?"))))
-    assert suite.ids == {"a", "b"}
+    assert suite.tasks == {"a", "b"}

@@ -227,7 +227,7 @@ def _agent(file: Path, named: Mapping[str, Any], agent: str | None) -> Builder:
     beside = file.parent / source
     try:
         module = load_module(str(beside) if agent is None and source.endswith(".py") else source)
-        build = getattr(module, function)
+        build: Any = getattr(module, function)
     except (ImportError, AttributeError, OSError) as error:
         raise BadSuite(f"{file}: the agent {place!r} cannot be loaded: {error}") from error
     if not callable(build):
