@@ -1,8 +1,6 @@
 """What an episode measures, on small episodes that a person can count."""
 
-import doctest
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from threadmill.nodes.models.trace import Trace, write_trace
-from threadmill.training.evaluation import calls_measured, grounded, prices, spent, trajectory_match
 from threadmill.training.evaluation.measured import METRICS, Measured, measure_episode
+from threadmill.training.evaluation.prices import Price, Prices
 from threadmill.training.rewards.finished import Finished, make_finished
 from threadmill.training.suites import Judged
 from threadmill.training.worlds.helpdesk.tasks import make_tasks
@@ -191,7 +189,7 @@ def test_tokens_seconds_and_cost_are_summed_over_the_model_calls():
     last = AIMessage("Done.", usage_metadata=usage(130, 5), response_metadata={"version": "big", "seconds": 1.0})
     results = [result("c1", "open", seconds=0.25), result("c2", "open", seconds=0.75)]
     first.tool_calls.append(made_call("look", 8, "c2"))
-    table = prices.Prices({"bi?": prices.Price(prompt=10, completion=100, cached=1)})
+    table = Prices({"bi?": Price(prompt=10, completion=100, cached=1)})
     measured = measure_episode(episode(first, *results, last), prices=table)
     assert {name: measured.values[name] for name in ("sampled_tokens", "prompt_tokens")} == {
         "sampled_tokens": 15.0,
@@ -207,7 +205,7 @@ def test_tokens_seconds_and_cost_are_summed_over_the_model_calls():
 
 def test_what_nobody_recorded_is_none_and_a_model_without_a_price_is_named():
     silent = episode(*turn(("look", 7, "open")), AIMessage("Done.", response_metadata={"version": "big"}))
-    measured = measure_episode(silent, prices=prices.Prices({"small": prices.Price(prompt=1, completion=1)}))
+    measured = measure_episode(silent, prices=Prices({"small": Price(prompt=1, completion=1)}))
     for name in ("sampled_tokens", "prompt_tokens", "model_seconds", "tool_seconds", "episode_seconds", "cost_usd"):
         assert measured.values[name] is None, name
     assert measured.unpriced == ("a model without a name", "big")
@@ -253,11 +251,6 @@ def test_every_metric_says_what_it_is_and_every_value_is_a_metric():
     assert len(names) == len({*names})
     assert {*measure_episode(episode()).values} == {metric.name for metric in METRICS if metric.how == "mean"}
     assert all(metric.about.endswith((".", ")")) and metric.unit for metric in METRICS)
-
-
-@pytest.mark.parametrize("module", [calls_measured, grounded, prices, spent, trajectory_match])
-def test_the_examples_in_the_docstrings_run(module: ModuleType):
-    assert doctest.testmod(module).failed == 0
 
 
 made_calls = st.lists(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 from threadmill.errors import BadEvaluation
-from threadmill.training.evaluation.intervals import Interval, aggregate, paired
+from threadmill.training.evaluation.intervals import Interval, aggregate, aggregate_by_tier, paired
 from threadmill.training.evaluation.measured import Measured
 from threadmill.training.evaluation.prices import Price, load_prices
 
@@ -48,6 +48,13 @@ def test_estimates_over_trials_are_means_over_tiers():
     }
     with pytest.raises(BadEvaluation, match="run at least k trials"):
         aggregate(values("success", 1), ["a"], seed=0, k=2)
+
+
+def test_a_tier_has_figures_of_its_own():
+    tiers = {"a": "simple", "b": "simple", "c": "complex"}
+    found = aggregate_by_tier(values("reward", 1, 0.5, 0.25), ["a", "b", "c"], seed=0, tiers=tiers)
+    assert [(tier, figures["reward"].mean) for tier, figures in found.items()] == [("simple", 0.75), ("complex", 0.25)]
+    assert (found["simple"]["reward"].low, found["simple"]["reward"].high) == (0.5, 1.0)
 
 
 def test_quantiles_are_those_of_all_samples():

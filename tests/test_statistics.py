@@ -1,11 +1,14 @@
 """pass@k, pass^k and the paired interval, against numbers that can be checked by hand."""
 
 import doctest
+from itertools import combinations, product
+from math import prod
 
 import pytest
+from scipy.stats import binomtest
 from threadmill.errors import BadEvaluation
 from threadmill.training import statistics
-from threadmill.training.statistics import paired_difference, pass_at_k, pass_hat_k
+from threadmill.training.statistics import bound_alike, paired_difference, pass_at_k, pass_hat_k
 
 
 def test_pass_at_k_is_the_share_of_draws_with_a_success():
@@ -13,6 +16,26 @@ def test_pass_at_k_is_the_share_of_draws_with_a_success():
     assert pass_at_k(n=4, c=1, k=2) == 0.5  # 3 of the 6 pairs hold the success
     assert pass_at_k(n=4, c=0, k=4) == 0.0
     assert pass_at_k(n=4, c=3, k=2) == 1.0  # one failure cannot fill two places
+
+
+@pytest.mark.parametrize("n", [1, 4, 6])
+def test_both_estimates_are_what_drawing_k_of_n_trials_in_every_way_gives(n: int):
+    for c in range(n + 1):
+        trials = [True] * c + [False] * (n - c)
+        for k in range(1, n + 1):
+            draws = [*combinations(trials, k)]
+            assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+            assert pass_hat_k(n, c, k) == pytest.approx(sum(map(all, draws)) / len(draws))
+
+
+def test_both_estimates_are_unbiased():
+    """3 trials at a chance of 0.4: the mean over all 8 outcomes is 1 - 0.6² and 0.4²."""
+    at_k, hat_k = 0.0, 0.0
+    for outcome in product([True, False], repeat=3):
+        chance = prod(0.4 if success else 0.6 for success in outcome)
+        at_k += chance * pass_at_k(3, sum(outcome), 2)
+        hat_k += chance * pass_hat_k(3, sum(outcome), 2)
+    assert (at_k, hat_k) == (pytest.approx(0.64), pytest.approx(0.16))
 
 
 def test_pass_hat_k_is_the_share_of_draws_without_a_failure():
@@ -49,10 +72,33 @@ def test_the_interval_is_that_of_the_binomial_it_draws_from():
 
 
 def test_pairing_takes_out_how_hard_a_task_is():
-    before = {"easy": [0.9], "hard": [0.1]}
+    before = {"easy": [0.8], "hard": [0.1]}
     after = {"easy": [1.0], "hard": [0.2]}
     difference = paired_difference(before, after, tiers={"easy": "simple", "hard": "simple"}, seed=0)
-    assert [round(x, 6) for x in (difference.low, difference.mean, difference.high)] == [0.1, 0.1, 0.1]
+    assert [round(x, 6) for x in (difference.low, difference.mean, difference.high)] == [0.1, 0.15, 0.2]
+
+
+def test_tasks_that_all_differ_alike_leave_room_for_others():
+    """Of 100 tasks none changed: 0.025 ** (1/100) = 0.9638, so up to 3.6 % of others may, for better or worse."""
+    tasks = {f"t{number}": [1.0] for number in range(100)}
+    tiers = {task: ("simple", "complex")[number % 2] for number, task in enumerate(tasks)}
+    same = paired_difference(tasks, tasks, tiers=tiers, seed=0)
+    assert [round(x, 4) for x in (same.low, same.mean, same.high)] == [-0.0362, 0.0, 0.0362]
+    better = paired_difference({task: [0.0] for task in tasks}, tasks, tiers=tiers, seed=0)
+    assert [round(x, 4) for x in (better.low, better.mean, better.high)] == [0.9276, 1.0, 1.0]  # 1 - 2 x 0.0362
+
+
+@pytest.mark.parametrize(("successes", "tasks"), [(0, 5), (20, 20)])
+def test_the_interval_of_tasks_alike_is_clopper_s_and_pearson_s(successes: int, tasks: int):
+    exact = binomtest(successes, tasks).proportion_ci(method="exact")
+    assert bound_alike([successes / tasks], [tasks]) == pytest.approx((exact.low, exact.high))
+
+
+def test_of_tiers_alike_the_one_with_fewest_tasks_leaves_most_room():
+    """Ones in 2 tasks, zeros in 50: at worst all that is unseen is in the first tier, (1 - share) ** 2 = 0.025."""
+    low, high = bound_alike([1.0, 0.0], [2, 50])
+    assert low == pytest.approx(0.5 - (1 - 0.025**0.5) / 2)
+    assert high == pytest.approx(0.5 + (1 - 0.025 ** (1 / 50)) / 2)
 
 
 def test_equal_seeds_give_equal_intervals():
@@ -80,4 +126,4 @@ def test_no_tasks_are_refused():
 
 
 def test_the_examples_in_the_docstrings_run():
-    assert doctest.testmod(statistics) == doctest.TestResults(failed=0, attempted=3)
+    assert doctest.testmod(statistics) == doctest.TestResults(failed=0, attempted=5)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage
-
 from ..nodes.models.trace import EDIT_KEY, read_trace
 from .evaluation.calls_measured import FAILED, count_unneeded
 from .rewards.finished import Finished, Status
-from .rewards.made import MALFORMED, made_calls
+from .rewards.made import MALFORMED, made_calls, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +36,9 @@ class Episode:
 
 def measure(finished: Finished, trial: int) -> Episode:
     """What ``finished`` amounts to; an episode without a judgement earned nothing."""
-    spoken = [message for message in finished.messages if isinstance(message, AIMessage)]
+    answers = spoken(finished.messages)
     calls = made_calls(finished.messages)
-    traces = [trace for message in spoken if (trace := read_trace(message))]
+    traces = [trace for message in answers if (trace := read_trace(message))]
     reward = finished.met / finished.conditions if finished.met is not None and finished.conditions else 0.0
     return Episode(
         thread=finished.thread,
@@ -50,12 +48,12 @@ def measure(finished: Finished, trial: int) -> Episode:
         version=traces[-1].version if traces else "",
         reward=reward,
         success=reward == 1.0,
-        steps=len(spoken),
+        steps=len(answers),
         calls=len(calls),
         failed_calls=sum(call.became in FAILED for call in calls),
         invalid_calls=sum(call.became in MALFORMED for call in calls),
         unneeded_calls=count_unneeded(calls, finished.needed) or 0,
         sampled_tokens=finished.sampled_tokens,
-        edited=any(EDIT_KEY in message.response_metadata for message in spoken),
+        edited=any(EDIT_KEY in message.response_metadata for message in answers),
         status=finished.status,
     )

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 
 from ..rewards.finished import Finished, Needed
-from ..rewards.made import Made
+from ..rewards.made import Made, spoken
 from ..suites import last_words
 
 _QUESTION = re.compile("[?？؟]")
@@ -15,11 +15,8 @@ _QUESTION = re.compile("[?？؟]")
 def asks(messages: Sequence[BaseMessage]) -> bool:
     """Whether a message of the agent without calls holds a question mark."""
     return any(
-        isinstance(message, AIMessage)
-        and not message.tool_calls
-        and not message.invalid_tool_calls
-        and _QUESTION.search(message.text) is not None
-        for message in messages
+        not message.tool_calls and not message.invalid_tool_calls and _QUESTION.search(message.text) is not None
+        for message in spoken(messages)
     )
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage
 
+from ...checkpoints.importers.record import CANNED_KEY
 from ...nodes.bound_tools import system_at
 from ..rewards.finished import Finished
 
@@ -98,7 +99,7 @@ def find_claims(finished: Finished) -> list[Claim]:
     told.add(system_at(finished.messages))
     told.add(finished.text)
     for message in finished.messages:
-        if not isinstance(message, AIMessage):
+        if not isinstance(message, AIMessage) or message.response_metadata.get(CANNED_KEY):
             told.add(message.text)
         elif not message.tool_calls and not message.invalid_tool_calls:
             found: dict[tuple[Kind, str], str] = {

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.messages import AIMessage
-
 from ..rewards.finished import Finished
-from ..rewards.made import MALFORMED, made_calls
+from ..rewards.made import MALFORMED, made_calls, spoken
 from ..rewards.tool_calls import fitting
 from .calls_measured import (
     FAILED,
@@ -84,7 +82,7 @@ def measure_episode(finished: Finished, *, prices: Prices | None = None) -> Meas
         "tool_selection": tool_selection(calls, needed),
         "argument_accuracy": argument_accuracy(calls, needed),
         "json_validity": sum(fits) / len(fits) if fits else None,
-        "steps": sum(isinstance(message, AIMessage) for message in messages),
+        "steps": len(spoken(messages)),
         "calls": len(calls),
         "failed_calls": sum(call.became in FAILED for call in calls),
         "invalid_calls": sum(call.became in MALFORMED for call in calls),

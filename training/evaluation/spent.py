@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...nodes.models.trace import TRACE_KEY, read_trace
-from ..rewards.made import RAN, Made
+from ..rewards.made import RAN, Made, spoken
 from .calls_measured import seconds_of
 from .prices import MILLION, Prices
 
@@ -26,7 +26,7 @@ class Usage:
 
 def usages(messages: Sequence[BaseMessage]) -> list[Usage] | None:
     """The tokens of each model call; None if there is no call, or one that did not record them."""
-    found = [usage_of(message) for message in messages if isinstance(message, AIMessage)]
+    found = [usage_of(message) for message in spoken(messages)]
     known = [usage for usage in found if usage is not None]
     return known if found and len(known) == len(found) else None
 
@@ -49,7 +49,7 @@ def usage_of(message: AIMessage) -> Usage | None:
 
 def model_seconds(messages: Sequence[BaseMessage]) -> list[float | None]:
     """How long each model call took, by ``seconds`` in its metadata; None for one that does not say."""
-    noted = [message.response_metadata.get("seconds") for message in messages if isinstance(message, AIMessage)]
+    noted = [message.response_metadata.get("seconds") for message in spoken(messages)]
     return [float(seconds) if isinstance(seconds, int | float) else None for seconds in noted]
 
 
@@ -63,7 +63,7 @@ def waited_seconds(messages: Sequence[BaseMessage], calls: Sequence[Made]) -> fl
 
     None if there is no model call, or if a call does not say how long it took.
     """
-    spoken = model_seconds(messages)
+    thought = total(model_seconds(messages))
     longest: dict[int, float] = {}
     for call in calls:
         if call.became in RAN:
@@ -71,8 +71,7 @@ def waited_seconds(messages: Sequence[BaseMessage], calls: Sequence[Made]) -> fl
             if took is None:
                 return None
             longest[call.turn] = max(longest.get(call.turn, 0.0), took)
-    spent = total(spoken)
-    return None if spent is None else spent + sum(longest.values())
+    return None if thought is None else thought + sum(longest.values())
 
 
 def total(values: Sequence[float | None]) -> float | None:
@@ -87,10 +86,9 @@ def total(values: Sequence[float | None]) -> float | None:
 
 def cost_usd(messages: Sequence[BaseMessage], prices: Prices) -> tuple[float | None, tuple[str, ...]]:
     """What the model calls cost, and the models without a price; None if there are such, or calls without tokens."""
-    spoken = [message for message in messages if isinstance(message, AIMessage)]
     parts: list[float | None] = []
     unpriced: dict[str, None] = {}
-    for message in spoken:
+    for message in spoken(messages):
         price, usage = prices.of(*model_names(message)), usage_of(message)
         if price is None:
             unpriced[next(iter(model_names(message)), "a model without a name")] = None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from ...checkpoints.importers.record import CANNED_KEY
 from ...nodes.calls import Kind
 from ...nodes.models.trace import EDIT_KEY
 from ..pairing.sources import kind_of, turns_with_results
@@ -37,6 +38,15 @@ class Made:
     """What came back."""
 
 
+def spoken(messages: Sequence[BaseMessage]) -> list[AIMessage]:
+    """What the policy said: not the answers of a conversation that it was given."""
+    return [
+        message
+        for message in messages
+        if isinstance(message, AIMessage) and not message.response_metadata.get(CANNED_KEY)
+    ]
+
+
 def made_calls(messages: Sequence[BaseMessage]) -> list[Made]:
     """All calls, in order; those of a turn that could not be read come after its others.
 
@@ -52,6 +62,7 @@ def made_calls(messages: Sequence[BaseMessage]) -> list[Made]:
     return [
         made
         for turn, (message, results) in enumerate(turns_with_results(messages))
+        if not message.response_metadata.get(CANNED_KEY)
         for made in _of(message, results, turn)
     ]
 
