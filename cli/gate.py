@@ -39,6 +39,8 @@ def gate_command(
 
         typer.echo(DEFAULT_POLICY, nl=False)
         return
+    if markdown is not None and not markdown.parent.is_dir():
+        raise typer.BadParameter(f"the folder of {markdown} does not exist; make it first", param_hint="--markdown")
     if candidate is None:
         raise typer.BadParameter("name the version to judge, such as helpdesk.think@0002", param_hint="CANDIDATE")
 
@@ -80,12 +82,13 @@ def gate_command(
 def _print(verdict: "Verdict", promoted: bool) -> None:
     from rich.console import Console
 
-    from ..training.gate.report import about_intervals, title_of, verdict_tables
+    from ..training.gate.report import notes_on, title_of, verdict_tables
 
     console = Console(markup=False, emoji=False, highlight=False)
     for table in verdict_tables(verdict):
         console.print(table)
-    console.print(about_intervals(verdict))
+    for note in notes_on(verdict):
+        console.print(note)
     console.print(f"\n{title_of(verdict)}")
     for reason in verdict.reasons:
         console.print(f"- {reason}")

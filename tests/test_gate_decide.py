@@ -60,7 +60,9 @@ def test_a_better_candidate_is_promoted_with_its_figures():
 def test_equal_models_are_held():
     verdict = decided(evidence(easy=tier(40, 41), hard=tier(20, 20)))
     assert verdict.decision == "hold"
-    assert verdict.reasons[0] == ("Not shown that it is better: +1.0 points (-3.1 to +5.0) in the mean over the tiers.")
+    assert verdict.reasons[0] == (
+        "Not shown to be better than shop.think@0001: +1.0 points (-3.1 to +5.0) in the mean over the tiers."
+    )
 
 
 def test_better_in_the_mean_but_worse_in_one_tier_is_held():
@@ -115,7 +117,19 @@ def test_a_margin_asks_for_more_than_better():
     assert decided(seen).decision == "promote"
     verdict = decided(seen, replace_policy(margin=0.2))
     assert verdict.decision == "hold"
-    assert verdict.reasons[0].startswith("Not shown that it is better by more than 20.0 points: +24.0 points (")
+    assert verdict.reasons[0].startswith(
+        "Not shown to be better than shop.think@0001 by more than 20.0 points: +24.0 points ("
+    )
+
+
+def test_below_zero_a_margin_lets_the_smaller_model_be_a_little_worse():
+    alike = evidence(easy=tier(45, 45), hard=tier(30, 30))
+    verdict = decided(alike, replace_policy(margin=-0.05))
+    assert verdict.decision == "promote"
+    assert verdict.reasons[0].startswith("Less than 5.0 points worse than shop.think@0001: +0.0 points (-3.7 to +3.7)")
+    worse = evidence(easy=tier(45, 40), hard=tier(30, 25))
+    assert decided(worse, replace_policy(margin=-0.05)).decision == "hold"
+    assert decided(worse).decision == "reject"
 
 
 def test_later_looks_and_later_candidates_are_held_to_more():

@@ -84,7 +84,7 @@ def test_the_equal_one_is_held_and_looked_at_again_with_fresh_tasks(shop: Store)
     first, second = gated(shop, "0003"), gated(shop, "0003")
     assert [first.decision, second.decision] == ["hold", "hold"]
     assert [first.look, second.look] == [1, 2]
-    assert first.reasons[0].startswith("Not shown that it is better: +0.0 points (")
+    assert first.reasons[0].startswith("Not shown to be better than shop.think@0001: +0.0 points (")
     assert [one["seed"] for one in second.figures["rounds"]] == [1100, 1100, 1101, 1101]  # of live 0001
     assert second.figures["suites"][SUITE]["tasks"] == 60
     assert second.figures["sizes"] == [30, 60]

@@ -5,7 +5,7 @@ from threadmill.training.gate.simulate import World, decisions
 
 EQUAL = {
     "alike": World(alike=1.0),
-    "partly alike": World(),
+    "partly alike": World(measured=True),
     "each good at other tasks": World(alike=0.0, spread=0.5),
     "all tasks alike": World(live=(0.5,) * 4, spread=10_000.0),
     "nearly always right": World(live=(0.99, 0.97, 0.96, 0.95)),
@@ -20,7 +20,7 @@ def test_of_2000_equal_models_looked_at_up_to_three_times_at_most_5_percent_are_
 
 @pytest.mark.parametrize("alike", [0.7, 0.0])
 def test_a_model_10_points_better_is_promoted_at_least_80_percent_of_the_time(alike: float):
-    world = World(live=(0.85, 0.7, 0.6, 0.4), gain=TEN_POINTS, alike=alike)
+    world = World(live=(0.85, 0.7, 0.6, 0.4), gain=TEN_POINTS, alike=alike, measured=True)
     assert decisions(world, gates=300, seed=0)["promote"] >= 0.8 * 300
 
 

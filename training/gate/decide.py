@@ -60,18 +60,23 @@ def _judge(policy: GatePolicy, evidence: Evidence, figures: dict[str, Any]) -> t
     if missing := [*_missing(policy, evidence, figures)]:
         return "hold", missing
     difference = figures["difference"]
-    if difference["high"] < 0:
-        return "reject", [f"Worse than {evidence.live}: {_points(difference)} in the mean over the tiers."]
-    worse = [*_worse_tiers(policy, figures), *_worse_metrics(figures)]
+    seen = f"{_points(difference)} in the mean over the tiers"
+    if difference["high"] < min(policy.margin, 0):
+        return "reject", [f"Worse than {evidence.live}: {seen}."]
+    aim, worse = _aim(policy, evidence.live), [*_worse_tiers(policy, figures), *_worse_metrics(figures)]
     if difference["low"] <= policy.margin:
-        asked = (
-            f"that it is better by more than {100 * policy.margin:.1f} points" if policy.margin else "that it is better"
-        )
-        return "hold", [f"Not shown {asked}: {_points(difference)} in the mean over the tiers.", *worse]
-    better = f"Better than {evidence.live}: {_points(difference)} in the mean over the tiers."
+        return "hold", [f"Not shown to be {aim}: {seen}.", *worse]
+    reached = f"{aim[0].upper()}{aim[1:]}: {seen}."
     if worse:
-        return "hold", [*worse, better]
-    return "promote", [better, *_cleared(policy, figures)]
+        return "hold", [*worse, reached]
+    return "promote", [reached, *_cleared(policy, figures)]
+
+
+def _aim(policy: GatePolicy, live: str) -> str:
+    points = f"{100 * abs(policy.margin):.1f} points"
+    if policy.margin < 0:
+        return f"less than {points} worse than {live}"
+    return f"better than {live}" + (f" by more than {points}" if policy.margin else "")
 
 
 def _unsafe(figures: dict[str, Any]) -> Iterator[str]:

@@ -14,7 +14,8 @@ DEFAULT_POLICY = """\
 
 # How often a candidate no better than live may be promoted, all looks at it together.
 level = 0.05
-# How much better it must be than live, in the mean over the tiers; 0 asks that it is better at all.
+# By more than this it must be better than live, in the mean over the tiers. 0 asks that it is better at all; below 0
+# it may be that much worse, which suits a candidate that is smaller and need not be better.
 margin = 0.0
 # A tier may not be this much worse: what its interval cannot rule out is held.
 tier_margin = 0.1
@@ -25,7 +26,7 @@ share_level = false
 # Of tasks and sampling. `threadmill eval` uses 0: what was chosen by those tasks is judged by others.
 seed = 1000
 
-# More than this the candidate may not take per task: `relative` to what live takes, `absolute`, or both together.
+# By more than this a metric may not become worse, per task: `relative` to what live has, `absolute`, or their sum.
 # Any metric of `threadmill eval` can stand here.
 [metrics]
 steps = { relative = 0.25 }
@@ -48,8 +49,6 @@ invalid_calls = { absolute = 0.25 }
 """
 """The default policy with its comments, as TOML that ``load_policy`` reads as ``GatePolicy()``."""
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
 
 class _Checked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -67,7 +66,7 @@ class SuiteRule(_Checked):
 
 
 class Guard(_Checked):
-    """How much more of a metric the candidate may take, per task; less, where more is better."""
+    """How much worse a metric may become, per task; the two add up."""
 
     relative: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """To the mean of live."""
@@ -78,8 +77,8 @@ class GatePolicy(_Checked):
     """Everything that a decision depends on besides the evidence."""
 
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    margin: Share = 0.0
-    tier_margin: Share = 0.1
+    margin: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] = 0.0
+    tier_margin: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.1
     minimum_tasks: Annotated[int, Field(ge=2)] = 40
     share_level: bool = False
     seed: Annotated[int, Field(ge=0)] = 1000

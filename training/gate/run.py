@@ -126,18 +126,22 @@ def _suite_of(name: str, slot: str) -> Suite:
 
 
 def _rules_then(verdict: Verdict) -> list[str]:
-    return list(dict.fromkeys(one["suite"] for one in verdict.figures.get("rounds", [])))
+    return list(dict.fromkeys(one["suite"] for one in _rounds_of(verdict)))
+
+
+def _rounds_of(verdict: Verdict) -> list[dict[str, Any]]:
+    return verdict.figures.get("rounds", [])
 
 
 def _rounds_before(earlier: Sequence[Verdict], rules: Mapping[str, SuiteRule]) -> dict[Round, None]:
-    rounds = (Round(**one) for verdict in earlier for one in verdict.figures["rounds"])
+    rounds = (Round(**one) for verdict in earlier for one in _rounds_of(verdict))
     return dict.fromkeys(one for one in rounds if one.suite in rules)
 
 
 def _fresh_rounds(
     policy: GatePolicy, rules: Mapping[str, SuiteRule], old: Version, look: int, earlier: Sequence[Verdict]
 ) -> Iterator[Round]:
-    used = {one["seed"] for verdict in earlier for one in verdict.figures["rounds"]}
+    used = {one["seed"] for verdict in earlier for one in _rounds_of(verdict)}
     seed = policy.seed + SEEDS_A_VERSION * old.number + look - 1
     while seed in used:  # under another policy
         seed += 1

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from .decide import decide
-from .evidence import Evidence, Outcomes, SuiteEvidence, TierEvidence
+from .evidence import Evidence, MetricEvidence, Outcomes, SuiteEvidence, TierEvidence
 from .policy import GatePolicy
 
 SUITE = "simulated"
@@ -31,6 +31,12 @@ class World:
     """The sum of the Beta distribution's parameters: small, tasks are easy or hopeless; large, they are all alike."""
     alike: float = 0.7
     """From 0 to 1."""
+    measured: bool = False
+    """Whether there are metrics, equal in the mean: those that the default policy guards."""
+
+
+PER_EPISODE = {"steps": 3.5, "sampled_tokens": 80.0, "failed_calls": 0.4, "invalid_calls": 0.2}
+"""Means of the metrics; one episode differs from another as Poisson's numbers do, tokens as ten times such."""
 
 
 def simulated(world: World, rng: np.random.Generator, *, tasks_per_tier: int, k: int, looks: int) -> Iterator[Evidence]:
@@ -43,14 +49,16 @@ def simulated(world: World, rng: np.random.Generator, *, tasks_per_tier: int, k:
         other = np.where(rng.random(tasks) < world.alike, place, rng.random(tasks))
         chances = _chances(live, world.spread, place), _chances(live + gain, world.spread, other)
         played.append([rng.binomial(k, chance) for chance in chances])
+    measured = _metrics(rng, tasks * len(played), k) if world.measured else {}
     for look in range(1, looks + 1):
-        seen = slice(0, look * tasks_per_tier)
+        seen, tasks_seen = slice(0, look * tasks_per_tier), look * tasks_per_tier * len(played)
         tiers = {
             f"tier {number}": TierEvidence(Outcomes(was[seen], trials[seen]), Outcomes(now[seen], trials[seen]))
             for number, (was, now) in enumerate(played)
         }
+        metrics = {name: MetricEvidence(was[:tasks_seen], now[:tasks_seen]) for name, (was, now) in measured.items()}
         sizes = tuple(number * tasks_per_tier * len(played) * k for number in range(1, look + 1))
-        suites = {SUITE: SuiteEvidence(k, tiers)}
+        suites = {SUITE: SuiteEvidence(k, tiers, metrics)}
         yield Evidence("agent.think", "agent.think@0002", "agent.think@0001", suites, sizes=sizes)
 
 
@@ -65,7 +73,7 @@ def decisions(
     looks: int = 1,
 ) -> Counter[str]:
     """How ``gates`` candidates fare that are looked at until something is decided, at most ``looks`` times."""
-    policy = policy or GatePolicy(metrics={})
+    policy = policy or (GatePolicy() if world.measured else GatePolicy(metrics={}))
     rng = np.random.default_rng(seed)
     return Counter(_last(policy, world, rng, tasks_per_tier, k, looks) for _ in range(gates))
 
@@ -77,6 +85,15 @@ def _last(policy: GatePolicy, world: World, rng: np.random.Generator, tasks_per_
         if decision != "hold":
             break
     return decision
+
+
+def _metrics(rng: np.random.Generator, tasks: int, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for name, mean in PER_EPISODE.items():
+        coarse = 10 if name == "sampled_tokens" else 1
+        was, now = (coarse * rng.poisson(mean / coarse * k, tasks) / k for _ in range(2))
+        found[name] = (was, now)
+    return found
 
 
 def _chances(mean: float, spread: float, place: np.ndarray) -> np.ndarray:
