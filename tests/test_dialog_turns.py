@@ -22,6 +22,8 @@ from threadmill.nodes.models.render import Renderer
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.branches import read_branches
+from threadmill.training.episode import measure
+from threadmill.training.evaluation.measured import measure_episode
 from threadmill.training.rollout import play
 from threadmill.training.worlds.calling.dialog import make_functionchat
 from threadmill.training.worlds.calling.suite import Task
@@ -163,6 +165,11 @@ def test_what_was_said_before_is_given_and_only_the_answer_is_trained(store: Sto
     ]  # fmt: skip
     assert tools_at(said) == [*task.conversation.tools]
     (branch,) = read_branches(store, "functionchat-6-3-t0", task=None, labels=[], renderer=Renderer(tiny_tokenizer))
+    measured = measure_episode(played.finished)
+    assert {name: measured.values[name] for name in ("steps", "calls", "unneeded_calls", "refusal")} == {
+        "steps": 1, "calls": 0, "unneeded_calls": 0, "refusal": 1,
+    }  # fmt: skip
+    assert (measured.tools, measured.failures, measure(played.finished, 0).steps) == ({}, (), 1)
     assert [span.message for row in branch.trajectories for span in row.spans if span.origin != "given"] == [
         said[-1].id
     ]
