@@ -14,6 +14,7 @@ from . import (
     improve,
     models,
     quickstart,
+    replays,
     rewards,
     rollout,
     run,
@@ -39,6 +40,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(credit.app, name="credit")
 app.add_typer(rewards.app, name="rewards")
 app.command("eval")(evaluate.evaluate_command)
+app.command("replays")(replays.replays_command)
 app.command("screen")(screen.screen_command)
 app.command("gate")(gate.gate_command)
 app.command("improve")(improve.improve_command)
