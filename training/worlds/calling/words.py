@@ -49,7 +49,7 @@ def numbers_in(text: str) -> list[Decimal]:
     """The numbers that are written in digits, in their order.
 
     >>> [str(number) for number in numbers_in("61,500원, -3도, 50만, 13만 3,096원, 2024-05-19")]
-    ['61500', '-3', '500000', '133096', '2024', '05', '19']
+    ['61500', '-3', '500000', '133096', '2024', '5', '19']
     """
     text = _TENS_OF_THOUSANDS.sub(_written_out, text)
     return [Decimal(number.replace(",", "")) for number in _NUMBER.findall(text)]
