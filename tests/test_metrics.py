@@ -42,8 +42,10 @@ def test_a_perfect_episode_by_every_measure_of_calls():
 
 def test_tool_selection_counts_needed_calls_whose_tool_was_called_as_often_as_needed():
     needed = (("look", {"order": 7}), ("look", {"order": 8}), ("cancel", {"order": 7}), ("pay", {"order": 8}))
-    made = episode(*turn(("look", 7, "open"), ("cancel", 9, "done"), ("cancel", 7, "done")), needed=needed)
-    assert value(made, "tool_selection") == 0.5  # look once of twice, cancel, no pay
+    once = episode(*turn(("look", 7, "open"), ("cancel", 9, "done"), ("cancel", 7, "done")), needed=needed)
+    twice = episode(*turn(("look", 7, "open"), ("look", 7, "open"), ("cancel", 7, "done")), needed=needed)
+    assert value(once, "tool_selection") == 0.5  # look once of twice, cancel, no pay
+    assert value(twice, "tool_selection") == 0.75
 
 
 def test_where_no_call_is_needed_the_right_selection_is_none():
@@ -267,7 +269,7 @@ made_calls = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(made_calls, max_size=4),
-    st.text(alphabet='017,.: -/"aO?\nMay', max_size=30),
+    st.one_of(st.text(max_size=20), st.text(alphabet='017,.: -/"aO?\nMay', max_size=30)),
     st.sampled_from([None, (), NEEDED]),
     st.sampled_from(["act", "ask", "refuse", None]),
     st.sampled_from(["done", "paused", "failed", "truncated"]),

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from threadmill.checkpoints.importers import tau_bench
 from threadmill.training.evaluation.breakdown import ToolCounts, by_failure, by_tool
 from threadmill.training.evaluation.failures import KINDS, Failure
-from threadmill.training.evaluation.measured import Measured, measure_episode
+from threadmill.training.evaluation.measured import METRICS, Measured, measure_episode
 from threadmill.training.rewards.finished import Finished, make_finished
 from threadmill.training.suites import Judged
 
@@ -80,6 +80,12 @@ def test_an_example_of_each_kind(kind: str):
 
 def test_every_kind_has_an_example():
     assert [kind for kind in KINDS if kind not in EPISODES] == ["invalid_json"]  # in test_metrics.py
+
+
+def test_the_documents_name_every_metric_and_kind():
+    page = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told = [*(f"| `{metric.name}` | {metric.unit} |" for metric in METRICS), *(f"| `{kind}` |" for kind in KINDS)]
+    assert [row for row in told if row not in page] == []
 
 
 def test_a_failure_links_to_the_message_where_it_shows():

@@ -150,7 +150,7 @@ def _value(kind: Kind, found: re.Match[str]) -> str:
         month, day = parts.get("month"), parts["day"]
         if month is None:
             name = parts["named"] or parts["then"]
-            month, day = _MONTHS.index(name.lower()) + 1, day or parts["first"]
+            month, day = _MONTHS.index(name.casefold()) + 1, day or parts["first"]
         year = f"{parts['year']}-" if parts["year"] else ""
         return f"{year}{int(month):02}-{int(day):02}"
     return _plain(parts.get("words") or found[0])

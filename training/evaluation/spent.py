@@ -38,7 +38,7 @@ def usage_of(message: AIMessage) -> Usage | None:
     Usage(prompt=9, cached=0, completion=2)
     """
     if said := message.usage_metadata:
-        cached = said.get("input_token_details", {}).get("cache_read") or 0
+        cached = (said.get("input_token_details") or {}).get("cache_read") or 0
         return Usage(said["input_tokens"], cached, said["output_tokens"])
     trace = read_trace(message) if TRACE_KEY in message.response_metadata else None
     if trace is None:
