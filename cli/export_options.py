@@ -53,7 +53,7 @@ class Export:
     max_length: Annotated[int | None, typer.Option(min=1, help="Leave rows of more tokens out.")] = None
     dedup: Annotated[str | None, typer.Option(help="exact, or near with a similarity: near=0.8.")] = None
     decontaminate: Annotated[
-        list[str] | None, typer.Option(help="Leave out tasks of this suite: helpdesk or a JSONL file; repeatable.")
+        list[str] | None, typer.Option(help="Leave out tasks of this suite: helpdesk, bfcl:FOLDER or a JSONL file.")
     ] = None
     balance: Annotated[str | None, typer.Option(help="As many rows of each tier, or of each tool.")] = None
     mix: Annotated[

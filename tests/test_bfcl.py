@@ -15,6 +15,7 @@ import pytest
 from call_changes import Calls, changes, expected_of
 from jsonschema import Draft202012Validator
 from langchain_core.messages import AIMessage, HumanMessage
+from selection_rows import decisions, row
 from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.errors import BadEvaluation, UnknownSuite
@@ -213,6 +214,12 @@ def test_a_benchmark_has_no_tasks_to_train_on_and_more_tasks_begin_with_the_same
     assert [task.id for task in many[:2]] == [task.id for task in two]
     assert sorted(task.id for task in many) == sorted(task.id for task in suite.everything)
     assert len({tuple(task.id for task in suite.tasks("heldout", 4, seed)) for seed in range(9)}) > 1
+
+
+def test_rows_of_a_benchmark_are_kept_out_of_what_is_trained() -> None:
+    task = make_bfcl(str(EXCERPT)).everything[0]
+    rows = [row(0, task=task.id), row(1, opening=f"  {task.text.upper()}"), row(2)]
+    assert decisions(rows, suites=(f"bfcl:{EXCERPT}",)) == ["left out: decontaminated: bfcl"] * 2 + ["train"]
 
 
 def test_files_are_found_as_the_leaderboard_names_them(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ share are phrases, not tasks, and do not count.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ COMMON = 10
 """Tasks of a suite that may share 13 words in a row."""
 PER_TIER = 40
 """Held-out tasks that ``threadmill eval helpdesk`` and the quickstart take of each tier."""
+BENCHMARKS = ("bfcl:", "functionchat:")
 ID_FIELDS = ("id", "task_id", "task")
 TEXT_FIELDS = ("instruction", "question", "text", "query", "prompt")
 
@@ -86,7 +88,9 @@ def build_suite(
 
 
 def open_suite(name: str) -> Suite:
-    """The suite ``helpdesk``, or the one in a JSONL file: a task a line, with its ``id`` and its ``text``.
+    """``helpdesk``, a benchmark (``bfcl:FOLDER``, ``functionchat:FILE``), or the suite in a JSONL file.
+
+    Such a file has a task a line, with its ``id`` and its ``text``.
 
     The id may also be called ``task_id`` or ``task``, the text ``instruction``, ``question``, ``query`` or ``prompt``;
     one of the two is enough. Of a text that is a list of messages, those of the user are taken.
@@ -97,6 +101,8 @@ def open_suite(name: str) -> Suite:
     """
     if name == "helpdesk":
         return _helpdesk()
+    if name.startswith(BENCHMARKS):
+        return _benchmark(name)
     file = Path(name)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -128,6 +134,14 @@ def _helpdesk() -> Suite:
         return None if split is None else split == "heldout"
 
     return build_suite("helpdesk", ((task.id, task.text) for task in make_tasks("heldout", PER_TIER)), judge)
+
+
+def _benchmark(name: str) -> Suite:
+    """All tasks of a benchmark: nobody trains on any of them."""
+    from .. import suites  # which opens agents
+
+    played = suites.open_suite(name)
+    return build_suite(played.name, ((task.id, task.text) for task in played.tasks("heldout", sys.maxsize, 0)))
 
 
 def _read(place: str, line: str) -> list[tuple[str, str]]:
