@@ -17,7 +17,7 @@ def quickstart_command(
     seed: Annotated[int, typer.Option(help="Of tasks, sampling and training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Run agents, label, export, train, evaluate, register, swap: the whole loop in a few minutes.
+    """Run an agent on tasks, then label, export, train, evaluate, gate and swap: the whole loop in a few minutes.
 
     Each seed has a folder of its own in OUT. One that was interrupted goes on where it stopped.
 
@@ -64,6 +64,7 @@ def show(done: "Quickstart") -> None:
     from rich.table import Table
 
     from ..training.evaluation.tables import comparison_table
+    from ..training.improve.state import folder_of
 
     console = Console()
     thread = Table(title="The thread that was paused before training, and who wrote what", title_justify="left")
@@ -74,11 +75,13 @@ def show(done: "Quickstart") -> None:
     console.print(thread)
     console.print(comparison_table(done.comparison))
     difference = done.comparison.difference
-    verdict = "promoted to live" if done.promoted else "not promoted: not better on every tier beyond doubt"
+    verdict = "promoted to live" if done.promoted else f"not promoted ({done.round.decision})"
     console.print(
         f"held-out success {difference.mean:+.1%} (95 % interval {difference.low:+.1%} to "
-        f"{difference.high:+.1%}); the candidate was {verdict}"
+        f"{difference.high:+.1%}); the candidate was {verdict}:"
     )
+    for reason in done.round.reasons:
+        console.print(f"- {reason}", markup=False, highlight=False)
     out = done.out
     console.print(
         f"\ntook {sum(done.stages.values()):.0f} s: " + ", ".join(f"{k} {v:.0f} s" for k, v in done.stages.items())
@@ -87,9 +90,9 @@ def show(done: "Quickstart") -> None:
         "picture": out / "result.png",
         "numbers": out / "result.json",
         "threads, labels, registry": out / "runs.db",
-        "training data": out / "sft",
-        "pairs": out / "pairs",
-        "models and loss curves": out / "models",
+        "report": out / "report.html",
+        "training data": folder_of(out, done.round.number) / "data",
+        "models and loss curves": folder_of(out, done.round.number) / "models",
     }
     for what, path in places.items():
         console.print(f"  {what:<26} {path}", highlight=False, soft_wrap=True)

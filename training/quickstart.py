@@ -1,41 +1,43 @@
-"""The whole loop once: run, label, export, train, evaluate, register, swap, roll back.
+"""The whole loop once: run tasks as threads, improve the agent on them, and answer a thread that waited all the while.
 
-Everything lands in one folder: the database with all threads, the data sets, the models, the picture.
-An interrupted quickstart goes on where it stopped: finished threads, exports and trainings are kept.
+Everything lands in one folder: the database with all threads, the data sets, the models, the report, the picture.
+An interrupted quickstart goes on where it stopped: finished threads, exports, trainings and evaluations are kept.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.reading import read_messages
-from ..checkpoints.registry import list_versions, promote, register_version, resolve, rollback
+from ..checkpoints.registry import list_versions, promote, rollback
 from ..checkpoints.store import Store, open_store
 from ..errors import ThreadmillError
 from ..graphs.run import Outcome, answer_thread, read_outcome, run_thread
 from ..nodes.models.slot import Slot
+from .evaluation.run import evaluate
 from .evaluation.summary import Comparison, compare
-from .export import export_pairs, export_sft
+from .gate.policy import GatePolicy, SuiteRule
+from .improve.improve import improve
+from .improve.settings import ImproveConfig
+from .improve.state import Round, read_round
+from .improve.training import Stage
+from .improve.work import register_seed
 from .picture import draw_result
-from .recipes.dpo import DpoConfig, train_dpo
-from .recipes.grpo import GrpoConfig, train_grpo
-from .recipes.lineage import lineage_of
-from .recipes.report import TrainingReport, read_report
-from .recipes.sft import SftConfig, train_sft
+from .recipes.report import Progress
 from .rollout import run_tasks, worlds_folder
-from .slots import SEED_POLICY, open_slot
+from .slots import open_slot
 from .worlds.helpdesk import make_tasks
 from .worlds.helpdesk.agent import build_helpdesk
 from .worlds.helpdesk.database import make_world, write_world
 from .worlds.helpdesk.prompt import AGENT, SLOT
+from .worlds.helpdesk.suite import make_suite
 
-Progress = Callable[..., None]
-Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Announces a stage by its title and gives a function ``(done, total, loss=None)`` to report with."""
+NO_LIMIT_S = 24 * 3600.0
+"""The work is bounded by its amounts, so that a slow machine learns the same as a fast one."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,20 @@ class QuickstartConfig:
     seed: int = 0
     tasks_per_tier: int = 60
     trials: int = 4
-    heldout_per_tier: int = 40
-    evaluation_trials: int = 3
+    heldout_per_tier: int = 100
+    evaluation_trials: int = 2
     grpo_steps: int = 4
     workers: int = 48
+
+    @property
+    def policy(self) -> GatePolicy:
+        """The gate's default, but for its limits on what a task may cost.
+
+        The policy that ships was taught to skip steps. Mending that costs steps, and they are wanted here.
+        """
+        rule = SuiteRule(name=AGENT, tasks_per_tier=self.heldout_per_tier, k=self.evaluation_trials)
+        fewest = min(GatePolicy().minimum_tasks, self.heldout_per_tier)
+        return GatePolicy(suites=(rule,), minimum_tasks=fewest, metrics={})
 
 
 @dataclass
@@ -58,11 +70,17 @@ class Quickstart:
 
     out: Path
     comparison: Comparison
-    promoted: bool
+    round: Round
+    """Of ``improve``: its stages, the verdict, the reasons."""
     spoken: list[tuple[str, str, str]]
     """The resumed thread: version (empty for people and tools), role, text."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds, by stage."""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the gate let the candidate go live."""
+        return self.round.promoted
 
 
 def run_quickstart(config: QuickstartConfig, stage: Stage) -> Quickstart:
@@ -80,16 +98,13 @@ def run_quickstart(config: QuickstartConfig, stage: Stage) -> Quickstart:
     out.mkdir(parents=True, exist_ok=True)
     with open_store(f"sqlite:///{out / 'runs.db'}") as store:
         if not list_versions(store, SLOT):
-            seed = register_version(store, SLOT, SEED_POLICY, lineage={"recipe": "seed_policy"})
-            promote(store, SLOT, seed.name, because="the policy that ships with the package")
+            register_seed(store)
         live = open_slot(store, SLOT)
         agent = build_helpdesk(live).compile(checkpointer=store.saver, name=AGENT)
-
         with timed("pause a thread"):
             paused = _paused_thread(store, agent)
         with timed("run training tasks") as progress:
             tasks = make_tasks("train", config.tasks_per_tier, config.seed)
-            before = live.version_now()
             run_tasks(
                 store,
                 tasks,
@@ -100,23 +115,15 @@ def run_quickstart(config: QuickstartConfig, stage: Stage) -> Quickstart:
                 reviewer="scripted",
                 progress=progress,
             )
-        with timed("export rows and pairs") as progress:
-            _export(store, out, progress)
-        sft, dpo, grpo = _train(store, config, timed)
-        with timed("register the candidate"):
-            candidate = _register(store, (sft, dpo, grpo), before)
-        with timed("evaluate both") as progress:
-            comparison = _evaluate(store, config, (before, candidate), progress)
-        promoted = comparison.difference.low > 0 and all(
-            difference >= 0 for difference in comparison.difference.by_tier.values()
-        )
+        done = _improve(store, config, timed)
+        comparison = _compare(store, config, done)
         with timed("swap, resume, roll back"):
-            spoken = _swap(store, agent, live, paused, candidate, promoted)
-    losses = {"SFT": sft.losses, "DPO": dpo.losses}
+            spoken = _swap(store, agent, live, paused, done)
+    losses = {one["method"].upper(): one["losses"] for one in done.told("train")["lessons"] if one["method"] != "grpo"}
     draw_result(out / "result.png", comparison.before, comparison.after, comparison.difference, losses)
-    done = Quickstart(out, comparison, promoted, spoken, seconds)
-    (out / "result.json").write_text(json.dumps(as_json(done), indent=1) + "\n", encoding="utf-8")
-    return done
+    result = Quickstart(out, comparison, done, spoken, seconds)
+    (out / "result.json").write_text(json.dumps(as_json(result), indent=1) + "\n", encoding="utf-8")
+    return result
 
 
 def as_json(done: Quickstart) -> dict[str, Any]:
@@ -162,81 +169,53 @@ def _paused_thread(store: Store, agent: Any) -> str:
     raise ThreadmillError("none of 40 refunds made the agent ask; the seed policy is not what it should be")
 
 
-def _export(store: Store, out: Path, progress: Progress) -> None:
-    if not (out / "sft").exists():
-        export_sft(store, out / "sft", tokenizer=str(SEED_POLICY), where=[f"agent={AGENT}"], progress=progress)
-    if not (out / "pairs").exists():
-        export_pairs(store, out / "pairs", tokenizer=str(SEED_POLICY), where=[f"agent={AGENT}"], progress=progress)
+def _improve(store: Store, config: QuickstartConfig, stage: Stage) -> Round:
+    """``threadmill improve`` on the threads that were run; once it is done, it is not done again."""
+    before = read_round(config.out)
+    if before is not None and before.finished:
+        return before
+    wishes = ImproveConfig(
+        agent=AGENT,
+        out=config.out,
+        budget_s=NO_LIMIT_S,
+        recipes={"grpo": {"steps": config.grpo_steps, "tasks": config.tasks_per_tier, "workers": 64}},
+        seed=config.seed,
+        workers=config.workers,
+    )
+    done = improve(store, wishes, config.policy, stage)
+    if done.candidate is None:
+        raise ThreadmillError(f"nothing was trained: {' '.join(done.reasons)}")
+    return done
 
 
-def _train(
-    store: Store, config: QuickstartConfig, timed: Stage
-) -> tuple[TrainingReport, TrainingReport, TrainingReport]:
-    models = config.out / "models"
-    reports = []
-    with timed("train SFT") as progress:
-        sft = SftConfig(data=config.out / "sft", base=str(SEED_POLICY), out=models / "sft", seed=config.seed)
-        reports.append(read_report(sft.out) if sft.out.exists() else train_sft(sft, progress=progress))
-    with timed("train DPO") as progress:
-        dpo = DpoConfig(data=config.out / "pairs", base=str(sft.out), out=models / "dpo", seed=config.seed)
-        reports.append(read_report(dpo.out) if dpo.out.exists() else train_dpo(dpo, progress=progress))
-    with timed("train GRPO") as progress:
-        grpo = GrpoConfig(
-            AGENT,
-            base=str(dpo.out),
-            out=models / "grpo",
-            steps=config.grpo_steps,
-            tasks=config.tasks_per_tier,
-            seed=config.seed,
+def _compare(store: Store, config: QuickstartConfig, done: Round) -> Comparison:
+    """Both versions by the trials that the gate saw."""
+    episodes = []
+    for stage in ("baseline", "evaluate"):
+        played = done.told(stage)["suites"][AGENT]
+        found = evaluate(
+            store,
+            make_suite(),
+            {SLOT: played["version"]},
+            tasks_per_tier=config.heldout_per_tier,
+            k=config.evaluation_trials,
+            seed=played["settings"]["seed"],
         )
-        reports.append(read_report(grpo.out) if grpo.out.exists() else train_grpo(grpo, store, progress=progress))
-    return reports[0], reports[1], reports[2]
+        episodes.append(found.episodes)
+    return compare(*episodes, k=config.evaluation_trials, seed=config.seed)
 
 
-def _register(store: Store, reports: tuple[TrainingReport, ...], base: str) -> str:
-    report = reports[-1]
-    known = [version for version in list_versions(store, SLOT) if Path(version.folder) == report.out]
-    if known:
-        return known[0].name
-    return register_version(store, SLOT, report.out, lineage=lineage_of(*reports), base=base).name
-
-
-def _evaluate(store: Store, config: QuickstartConfig, versions: tuple[str, str], progress: Progress) -> Comparison:
-    tasks = make_tasks("heldout", config.heldout_per_tier, config.seed)
-    total = 2 * len(tasks) * config.evaluation_trials
-    results = []
-    for number, version in enumerate(versions):
-        offset = number * total // 2
-        results.append(
-            run_tasks(
-                store,
-                tasks,
-                open_slot(store, SLOT, version),
-                trials=config.evaluation_trials,
-                seed=config.seed,
-                workers=config.workers,
-                prefix=f"eval-{version.rpartition('@')[2]}-",
-                progress=lambda done, _, offset=offset: progress(offset + done, total),
-            )
-        )
-    return compare(results[0], results[1], k=config.evaluation_trials, seed=config.seed)
-
-
-def _swap(
-    store: Store, agent: Any, live: Slot, thread: str, candidate: str, promoted: bool
-) -> list[tuple[str, str, str]]:
-    """Move ``live``, answer the thread that waits since before training, give it a new turn, and go back."""
-    if promoted and resolve(store, f"{SLOT}@live").name != candidate:
-        promote(store, SLOT, candidate, because="better on the held-out tasks")
+def _swap(store: Store, agent: Any, live: Slot, thread: str, done: Round) -> list[tuple[str, str, str]]:
+    """Answer the thread that waits since before training, give it a new turn, go back and forward again."""
     outcome: Outcome = read_outcome(agent, thread)
     if outcome.status == "paused":
         answers = [{"id": q["id"], "type": "approve", "by": "quickstart"} for q in outcome.questions]
         answer_thread(agent, thread, answers)
         live.catch_up()  # or the next turn might begin before the candidate is loaded
         run_thread(agent, thread, "What does gift wrapping cost?")
-        if promoted:
+        if done.promoted:
             rollback(store, SLOT, because="quickstart shows the way back")
-            promote(store, SLOT, candidate, because="and forward again")
+            promote(store, SLOT, str(done.candidate), because="and forward again")
     return [
         (message.response_metadata.get("version", ""), message.type, message.text or _calls(message))
         for message in read_messages(store, thread)

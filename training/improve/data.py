@@ -34,10 +34,13 @@ KEPT = ("rows", "tokens", "trained_tokens", "left_out", "by_source", "digest")
 def write_held_out(work: Work, folder: Path) -> tuple[str, ...]:
     """Write the tasks that must not be trained on, and name them as ``Selection.suites`` wants it.
 
-    They are those that the gate plays, and all held-out tasks that any evaluation has played.
+    They are those that the gate plays, and all held-out tasks that any evaluation has played. The built-in helpdesk is
+    known by its name: its tasks say in their ids whether they are held out, and others may use the same words.
     """
     tasks: dict[str, str] = {}
     for rule in work.policy.suites:
+        if rule.name == AGENT:
+            continue
         for task in work.suites[rule.name].tasks("heldout", rule.tasks_per_tier, gate_seed(work)):
             tasks[task.id] = task.text
     for task in _evaluated_tasks(work.store):
@@ -45,7 +48,7 @@ def write_held_out(work: Work, folder: Path) -> tuple[str, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps({"id": task, "text": text}) + "\n" for task, text in sorted(tasks.items()))
     (folder / HELD_OUT).write_text("".join(lines), encoding="utf-8")
-    by_name = (AGENT,) if AGENT in work.suites else ()  # all of its held-out tasks, whatever their number and seed
+    by_name = (AGENT,) if AGENT in work.suites else ()
     return (*by_name, str(folder / HELD_OUT)) if tasks else by_name
 
 

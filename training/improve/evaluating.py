@@ -113,7 +113,8 @@ def _failures(one: Evaluation) -> Iterator[dict[str, Any]]:
     for episode, measured in zip(one.episodes, one.measured, strict=True):
         if episode.success:
             continue
-        for kind, text in _kinds_of(measured.failures) or {"no kind found": ""}.items():
+        kinds_of_episode = _kinds_of(measured.failures) or {"no kind found": ""}
+        for kind, text in kinds_of_episode.items():
             example = {"thread": episode.thread, "task": episode.task, "tier": episode.tier, "text": text}
             kinds.setdefault(kind, []).append(example)
     for kind, count in Counter({kind: len(found) for kind, found in kinds.items()}).most_common():

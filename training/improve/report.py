@@ -143,7 +143,8 @@ def _worse(round: Round) -> Iterator[Part]:
     for name, one in verdict["figures"]["metrics"].items():
         sign = {"higher": 1, "lower": -1}.get(METRIC[name].better or "", 0) if name in METRIC else 0
         if one["tasks"] and sign * one["mean"] < 0:
-            values = [f"{one['live']:.3g}", f"{one['candidate']:.3g}", f"{one['low']:+.2g} to {one['high']:+.2g}"]
+            values = [_number(one["live"]), _number(one["candidate"])]
+            values.append(f"{_number(one['low'], '+')} to {_number(one['high'], '+')}")
             rows.append((max(sign * one["low"], sign * one["high"]) < 0, [name.replace("_", " "), *values]))
     if not rows:
         yield Text("Nothing that was measured.")
@@ -163,17 +164,17 @@ def _failures(round: Round, db: str) -> Iterator[Part]:
         was = {one["kind"]: one["episodes"] for one in before.get(name, {}).get("failures", [])}
         yield Text(f"Suite {name}: episodes of {suite['version']} that failed, by what went wrong in them.")
         yield Table(
-            ["kind", "before", "now", "threads to look at"],
+            ["kind", "threads to look at", "before", "now"],
             [
                 [
-                    one["kind"],
+                    one["kind"].replace("_", " "),
+                    ", ".join(example["thread"] for example in one["examples"]),
                     str(was.get(one["kind"], 0)) if after else "–",
                     str(one["episodes"]),
-                    ", ".join(example["thread"] for example in one["examples"]),
                 ]
                 for one in suite["failures"]
             ],
-            left=1,
+            left=2,
         )
     if after or before:
         yield Command(f"threadmill threads show THREAD --db {db}")
@@ -270,3 +271,7 @@ def _percent(share: float) -> str:
 
 def _points(share: float) -> str:
     return f"{100 * share:+.1f}"
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.3g}" if abs(value) < 1000 else f"{value:{sign},.0f}"

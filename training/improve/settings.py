@@ -92,11 +92,10 @@ def read_time(text: str) -> float:
 def spoken_time(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> spoken_time(45.2), spoken_time(600), spoken_time(5400)
-    ('45 s', '10 min', '1 h 30 min')
+    >>> spoken_time(45.2), spoken_time(113.9), spoken_time(600), spoken_time(5400)
+    ('45 s', '1 min 54 s', '10 min', '1 h 30 min')
     """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
+    minutes, rest = divmod(round(seconds), 60)
     hours, left = divmod(minutes, 60)
-    return f"{minutes} min" if not hours else f"{hours} h {left} min" if left else f"{hours} h"
+    parts = {"h": hours, "min": left, "s": rest if minutes < 10 else 0}
+    return " ".join(f"{count} {unit}" for unit, count in parts.items() if count) or "0 s"

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..recipes.config import load_config
-from ..recipes.dpo import DpoConfig, train_dpo
-from ..recipes.grpo import GrpoConfig, train_grpo
+from ..recipes.methods import METHODS as RECIPES
 from ..recipes.report import Progress, TrainingReport, read_report
-from ..recipes.sft import SftConfig, train_sft
 from .budget import SHORTEST_S, next_share
 from .settings import METHODS
 from .work import Work
@@ -79,18 +77,17 @@ def why_not(method: str, work: Work, data: Data) -> str | None:
 def _train(
     method: str, work: Work, data: Data, base: str, out: Path, share_s: float, progress: Progress
 ) -> TrainingReport:
-    told = {"base": base, "out": str(out), "seed": work.config.seed, "max_minutes": share_s / 60}
+    told = {"base": base, "out": str(out), "seed": work.config.seed, "max_minutes": round(share_s / 60, 3)}
     told |= {"data": data[READS[method]]["folder"]} if method in READS else _played(work)
     told |= work.config.recipes.get(method, {})
-    if method == "sft":
-        return train_sft(load_config(SftConfig, flags=told), progress=progress)
-    if method == "dpo":
-        return train_dpo(load_config(DpoConfig, flags=told), progress=progress)
-    config = load_config(GrpoConfig, flags=told)
+    recipe = RECIPES[method]  # which imports torch
+    config: Any = load_config(recipe.config_class(), flags=told)
+    if not recipe.plays:
+        return recipe.train_function()(config, progress=progress)
     assert work.suite is not None
     there = len(work.suite.tasks("train", config.tasks, config.seed))
     config = replace(config, tasks_per_step=min(config.tasks_per_step, there))
-    return train_grpo(config, work.store, suite=work.suite, progress=progress)
+    return recipe.train_function()(config, work.store, suite=work.suite, progress=progress)
 
 
 def _played(work: Work) -> dict[str, Any]:
