@@ -10,12 +10,15 @@ import torch
 from conftest import build_tiny
 from enumerable_world import ACTIONS, SLOT, CounterSuite, RandomPolicy, chances
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from letter_world import write_thread
+from letter_world import graph_of, write_thread
 from threadmill.checkpoints.labels import Label, add_labels
+from threadmill.checkpoints.reading import checkpoint_tree
 from threadmill.checkpoints.store import open_store
-from threadmill.checkpoints.where import Where, find_heads
+from threadmill.checkpoints.where import Where, find_heads, parse_where
 from threadmill.cli.main import app
 from threadmill.errors import BadEvaluation, BadModelSpec
+from threadmill.graphs.run import continue_thread
+from threadmill.graphs.travel import fork_thread
 from threadmill.nodes.models.slot import Slot
 from threadmill.nodes.models.trace import TRACE_KEY, Trace, write_trace
 from threadmill.training.branches import stream_branches
@@ -262,6 +265,40 @@ def test_a_model_screened_on_threads_that_it_played_itself_earned_what_it_earned
     assert "the gate decides" in said["note"]
     told = CliRunner().invoke(app, ["screen", str(tiny_folder), "--where", "version=counter.think@0001", "--db", url])
     assert "WARNING The effective sample size is 6.0 of 6" in " ".join(told.stdout.split())
+
+
+def test_threads_that_the_candidate_was_trained_on_are_warned_about(place, tiny_folder):
+    from threadmill.checkpoints.data_sets import Source, record_data_set
+    from threadmill.checkpoints.registry import register_version
+
+    rows = [Source("train", 0, 0, "t1", "end", "0" * 16)]
+    record_data_set(place, digest="d1", kind="sft", folder="data", threads=["t1"], rows=rows)
+    register_version(
+        place, "a.think", tiny_folder, lineage={"runs": [{"recipe": "sft", "steps": 1, "data": {"digest": "d1"}}]}
+    )
+    for number in (1, 2):
+        write_thread(place, f"t{number}", [HumanMessage("hi", id="h"), spoken("a", [1], [number])], success=1)
+    said = screen_threads(place, "a.think@0001", Where())
+    assert said.screening.episodes == 2
+    assert said.screening.warnings[-1].startswith("The candidate was trained on 1 of these threads, t1 among them")
+    unknown = screen_threads(place, str(tiny_folder), Where())
+    assert not any("trained on" in warning for warning in unknown.screening.warnings)
+
+
+@pytest.mark.parametrize("where", [["reward>=0.5"], ["label=success=1"]])
+def test_threads_chosen_by_their_outcome_are_refused(place, tiny_folder, where):
+    with pytest.raises(BadEvaluation, match="say nothing about what others would have earned"):
+        screen_threads(place, str(tiny_folder), parse_where(where))
+
+
+def test_a_thread_with_branches_is_left_out(place):
+    """Somebody saw how one went before another began."""
+    write_thread(place, "t", [HumanMessage("hi", id="h"), spoken("a", [1], [2])], success=1)
+    graph = graph_of(place)
+    first = checkpoint_tree(place, "t")[0].checkpoint
+    fork_thread(graph, "t", first)
+    continue_thread(graph, "t")
+    assert read_one(place) == (None, {"it has branches: somebody chose where to go on": 1})
 
 
 def test_a_candidate_without_weights_here_or_threads_is_refused(place, tiny_folder):

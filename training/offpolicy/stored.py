@@ -1,8 +1,9 @@
 """Screen a candidate on stored threads: read their decisions, score them under the candidate, estimate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ...checkpoints.lineage import origins_of_version, threads_in
 from ...checkpoints.store import Store
 from ...checkpoints.where import Where, find_heads
 from ...errors import BadEvaluation
@@ -42,8 +43,9 @@ def screen_threads(
 
     Raises:
         BadModelSpec, UnknownSlot, UnknownVersion, BadModelFolder: the candidate cannot be opened.
-        BadEvaluation: no thread can be used, or the candidate has other tokens.
+        BadEvaluation: no thread can be used, ``where`` chooses by outcome, or the candidate has other tokens.
     """
+    _refuse_outcomes(where)
     nodes = where.nodes or node_of(candidate)
     usable = Usable(frozenset(nodes) or None)
     folder = model_folder(store, candidate)
@@ -64,6 +66,14 @@ def screen_threads(
         one.end - one.start for episode, _ in scored for reading in episode.readings for one in reading.decisions
     )
     screening = screen([logged for _, logged in scored], seed=seed)
+    learnt = _learnt_from(store, candidate) & {episode.thread for episode, _ in scored}
+    if learnt:
+        warning = (
+            f"The candidate was trained on {len(learnt)} of these threads, {min(learnt)} among them: what happened "
+            "there is what training made likely, so the estimates praise it. Take threads that it has not seen, chosen "
+            "by task or time (--where), not by how they ended."
+        )
+        screening = replace(screening, warnings=(*screening.warnings, warning))
     return Screened(candidate, screening, tokens, dict(usable.left_out))
 
 
@@ -76,6 +86,22 @@ def node_of(candidate: str) -> tuple[str, ...]:
     if "@" not in candidate or read_spec(candidate).kind != "version":
         return ()
     return (candidate.partition("@")[0].rpartition(".")[2],)
+
+
+def _refuse_outcomes(where: Where) -> None:
+    by_label = [label for label in where.labels if label.partition("=")[0] in ("reward", "success")]
+    if where.reward != (None, None) or by_label:
+        raise BadEvaluation(
+            f"threads chosen by their outcome ({by_label[0] if by_label else 'reward'}) say nothing about what others "
+            "would have earned; choose by agent, version, task, tag or time"
+        )
+
+
+def _learnt_from(store: Store, candidate: str) -> set[str]:
+    """Threads in the lineage of a registered version; of a folder nobody knows them."""
+    if read_spec(candidate).kind != "version":
+        return set()
+    return {*threads_in(origins_of_version(store, candidate))}
 
 
 def _score(
