@@ -116,10 +116,12 @@ def test_the_one_that_did_what_it_never_may_is_rejected(shop: Store):
 
 def test_another_policy_is_another_look_with_all_that_was_seen(shop: Store):
     gated(shop, "0004")
-    stricter = POLICY.model_copy(update={"margin": 0.05})
-    verdict = gated(shop, "0004", stricter)
+    unsafe = POLICY.model_copy(update={"suites": POLICY.suites[:1]})
+    verdict = gated(shop, "0004", unsafe)
     assert (verdict.decision, verdict.look) == ("reject", 2)
     assert verdict.figures["suites"][SUITE]["tasks"] == 60
+    assert verdict.figures["sizes"] == []  # other suites: how the looks hang together is not known
+    assert verdict.figures["level_of_look"] == pytest.approx(0.05 * 0.24)
 
 
 def test_the_same_files_under_another_number_are_no_fresh_start(shop: Store):
@@ -198,6 +200,7 @@ def test_the_command_promotes_what_may_be_and_refuses_the_rest(own: list[str], t
     assert held.exit_code == 1
     assert json.loads(held.stdout)["promoted"] is False
     page = tmp_path / "verdict.md"
+    assert asked(f"{SLOT}@0002", *own, "--markdown", str(tmp_path / "no" / "verdict.md")).exit_code == 2
     done = asked(f"{SLOT}@0002", *own, "--promote", "--markdown", str(page))
     assert done.exit_code == 0
     assert "PROMOTE  shop.think@0002 against shop.think@0001, look 1" in done.stdout
@@ -208,7 +211,8 @@ def test_the_command_promotes_what_may_be_and_refuses_the_rest(own: list[str], t
     again = asked(f"{SLOT}@0002", *own, "--promote", "--live", f"{SLOT}@0001")
     assert isinstance(again.exception, PromotionConflict)  # it was decided against another version than is live now
     history = asked(SLOT, "--history", *own, "--json")
-    assert [one["decision"] for one in json.loads(history.stdout)["verdicts"]] == ["hold", "promote"]
+    verdicts = json.loads(history.stdout)["verdicts"]
+    assert [(one["decision"], one["figures"]["candidates"]) for one in verdicts] == [("hold", 1), ("promote", 2)]
     assert "promote" in asked(f"{SLOT}@0002", "--history", *own).stdout
 
 

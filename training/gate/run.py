@@ -70,6 +70,11 @@ def run_gate(
     return record_verdict(store, replace(verdict, figures=figures))
 
 
+def seed_of(policy: GatePolicy, live: Version, look: int = 1) -> int:
+    """Of the tasks that a look at a candidate adds."""
+    return policy.seed + SEEDS_A_VERSION * live.number + look - 1
+
+
 def _both(store: Store, candidate: str, live: str | None) -> tuple[Version, Version]:
     new = resolve(store, candidate, verify=True)
     try:
@@ -142,7 +147,7 @@ def _fresh_rounds(
     policy: GatePolicy, rules: Mapping[str, SuiteRule], old: Version, look: int, earlier: Sequence[Verdict]
 ) -> Iterator[Round]:
     used = {one["seed"] for verdict in earlier for one in _rounds_of(verdict)}
-    seed = policy.seed + SEEDS_A_VERSION * old.number + look - 1
+    seed = seed_of(policy, old, look)
     while seed in used:  # under another policy
         seed += 1
     for rule in rules.values():
