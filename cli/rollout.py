@@ -30,6 +30,7 @@ def rollout_command(
     from ..checkpoints.store import open_store
     from ..training.episode import measure
     from ..training.evaluation.summary import summarise
+    from ..training.follow import follow
     from ..training.rollout import play
     from ..training.suites import open_suite
     from ..training.worlds.helpdesk.suite import HelpdeskSuite
@@ -38,17 +39,19 @@ def rollout_command(
 
     opened = HelpdeskSuite("scripted") if suite == "helpdesk" else open_suite(suite)
     with open_store(db) as store, progress_bar("rollout") as progress:
-        played = play(
-            store,
-            opened,
-            opened.tasks("train", tasks, seed),
-            {name: make_slot(store, name, model) for name in opened.slots},
-            trials=trials,
-            seed=seed,
-            workers=workers,
-            prefix=prefix,
-            progress=progress,
-        )
+        slots = {name: make_slot(store, name, model) for name in opened.slots}
+        with follow(store, slots.values()):  # it may take hours, in which the alias moves
+            played = play(
+                store,
+                opened,
+                opened.tasks("train", tasks, seed),
+                slots,
+                trials=trials,
+                seed=seed,
+                workers=workers,
+                prefix=prefix,
+                progress=progress,
+            )
     episodes = [measure(trial.finished, trial.number) for trial in played]
     summary = summarise(episodes)
     record = {

@@ -39,7 +39,7 @@ from threadmill.training.slots import open_slot
 SLOT = "desk.think"
 LANES = 2
 """Chats at a time."""
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 LAZY = ["threadmill.nodes.models.local", "threadmill.checkpoints.postgres", "threadmill.checkpoints.lease_postgres"]
 LAZY += ["alembic.command", "sqlalchemy.dialects.postgresql.psycopg", "transformers.models.llama.modeling_llama"]
 LAZY += ["transformers.models.auto.modeling_auto", "transformers.tokenization_utils_tokenizers"]
@@ -175,7 +175,6 @@ def main() -> None:
             import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead
     workers: list[int] = []
-    print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         workers += [fork(asked["url"], asked["folder"], number) for number in range(asked["count"])]

@@ -1,6 +1,8 @@
 """A process follows the alias of its slots: moves are noticed, old versions let go, pins kept, and others see it."""
 
+import io
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -195,3 +197,14 @@ def test_slots_that_stay_as_they_are_need_nobody_to_follow(tmp_path: Path) -> No
         assert list_workers(store) == []
     with open_store(url, read_only=True) as store, pytest.raises(ReadOnly, match="to serve from it"), follow(store, []):
         pass
+
+
+def test_the_program_in_the_document_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parent.parent / "docs/serving.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setenv("THREADMILL_DB", f"sqlite:///{tmp_path / 'runs.db'}")
+    monkeypatch.setattr("sys.stdin", io.StringIO("ada When are you open?\nbob And on Sunday?\n"))
+    exec(compile(program, "serving.md", "exec"), {})
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [["ada", "seed"], ["bob", "seed"]]

@@ -122,7 +122,7 @@ class Slot:
         except Exception as error:
             raise CannotServe(
                 f"thread {thread!r} is to be answered by {version}, which cannot be loaded: {error}; restore its "
-                "files, or take the thread off that version (threadmill status says why it is on it)"
+                f"files, or let the thread follow the others again: threadmill models unpin {thread} {self.name}"
             ) from error
         return version
 

@@ -16,6 +16,7 @@ from langgraph_sdk.runtime import ServerRuntime
 
 from ....checkpoints.store import open_store
 from ....graphs.run import graph_digest
+from ...follow import Follower
 from ...slots import open_slot
 from .agent import build_helpdesk
 from .database import make_world, write_world
@@ -26,6 +27,8 @@ WORLDS = Path(".langgraph_api", "worlds").absolute()
 
 _store = open_store(environ.get("THREADMILL_DB", "sqlite:///runs.db"))
 _slot = open_slot(_store, SLOT, environ.get("THREADMILL_MODEL"))
+_following = Follower(_store, [_slot])
+"""As long as the server runs."""
 _bare = build_helpdesk(_slot).compile(name=AGENT)
 _graph = _bare.with_config(metadata={"agent": AGENT, "graph": graph_digest(_bare)})
 
