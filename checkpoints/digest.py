@@ -86,10 +86,15 @@ def _read(folder: Path, state: State) -> Contents:
     for name, *_ in state:
         whole.update(name.encode() + b"\0")
         own = hashlib.sha256()
-        with (folder / name).open("rb") as content:
-            while block := content.read(1 << 20):
-                whole.update(block)
-                own.update(block)
+        try:
+            with (folder / name).open("rb") as content:
+                while block := content.read(1 << 20):
+                    whole.update(block)
+                    own.update(block)
+        except OSError as error:
+            raise BadModelFolder(
+                f"{str(folder / name)!r} cannot be read: {error.strerror}; make it readable"
+            ) from error
         files[name] = own.hexdigest()
     size = sum(size for name, size, _, _ in state if name.endswith(".safetensors"))
     return Contents(whole.hexdigest(), size, files)

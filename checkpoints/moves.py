@@ -87,19 +87,17 @@ def moves_of(session: Session, slot: str, alias: str | None = None) -> list[Move
 
 def _refuse_conflict(session: Session, alias: str, row: VersionRow, before: VersionRow | None, expecting: str) -> None:
     slot = row.slot
-    if expecting == NOTHING:
-        expected = None
-    else:
-        expected = find(session, f"{slot}@{expecting.removeprefix(f'{slot}@')}").id
-    if expected == (None if before is None else before.id):
+    expected = None if expecting == NOTHING else find(session, f"{slot}@{expecting.removeprefix(f'{slot}@')}")
+    if (expected and expected.id) == (before and before.id):
         return
+    was = "no version" if expected is None else name_of(expected)
     if before is None:
-        raise PromotionConflict(f"{slot}@{alias} names no version, and {expecting} was expected; decide again")
+        raise PromotionConflict(f"{slot}@{alias} names no version, where {was} was expected; nothing was moved")
     how = "".join(
         f" (moved at {move.created_at} by {move.by or 'nobody named'}, because {move.because!r})"
         for move in moves_of(session, slot, alias)[-1:]
     )
     raise PromotionConflict(
-        f"{slot}@{alias} is {name_of(before)} now{how}, and not {expecting} as when this was decided; nothing "
-        f"was moved. Look at `threadmill models diff {name_of(before)} {name_of(row)}`, and decide again"
+        f"{slot}@{alias} is {name_of(before)} now{how}, where {was} was expected; nothing was moved. "
+        f"Look at `threadmill models diff {name_of(before)} {name_of(row)}`, and decide again"
     )

@@ -31,7 +31,8 @@ def register_version(
     """Make ``folder``, which must stay as it is, the next version of ``slot``.
 
     Raises:
-        BadModelFolder: the folder is missing, holds no safetensors or holds pickles, or changed meanwhile.
+        BadModelFolder: the folder is missing, holds no safetensors or holds pickles, changed meanwhile, or it or an
+            adapter's base was written over since a version was registered there.
         BadAdapter: an adapter whose base cannot be told.
         BadName: no slot can be called so.
         UnknownSlot, UnknownVersion: ``base`` (a version, or an alias of one) is not in the registry.
@@ -40,12 +41,12 @@ def register_version(
         raise BadName(f"no slot can be called {slot!r}; name it agent.node: letters, digits, '.', '-' and '_'")
     place = Path(folder).expanduser().resolve()
     before = state_of(place)
-    contents = digest_folder(place)
-    files = {str(below): dict(digest_folder(below).files) for below in folders_of(place)}
+    below = {str(folder): digest_folder(folder) for folder in folders_of(place)}
     base_folder = base_of(place)
     with changing(store) as session:
         if state_of(place) != before:
             raise BadModelFolder(f"{str(place)!r} was changed while it was read; register it when nobody writes there")
+        _refuse_written_over(session, {folder: there.digest for folder, there in below.items()})
         if base is not None:  # an alias would name another version once it has moved, this one even
             base = name_of(find(session, base))
         if session.get(SlotRow, slot) is None:
@@ -55,12 +56,12 @@ def register_version(
             slot=slot,
             number=last + 1,
             folder=str(place),
-            digest=contents.digest,
-            size_bytes=contents.size_bytes,
+            digest=below[str(place)].digest,
+            size_bytes=below[str(place)].size_bytes,
             base=base,
             kind="full" if base_folder is None else "adapter",
             base_folder=base_folder,
-            files=files,
+            files={folder: dict(there.files) for folder, there in below.items()},
             lineage=dict(lineage),
         )
         session.add(row)
@@ -180,3 +181,14 @@ def lineage(store: Store, spec: str) -> list[Version]:
     while (base := line[-1].base) is not None:
         line.append(resolve(store, base))
     return line
+
+
+def _refuse_written_over(session: Session, digests: Mapping[str, str]) -> None:
+    """Raise BadModelFolder if another version was registered in one of the folders and is no longer what lies there."""
+    query = select(VersionRow).where(VersionRow.folder.in_(digests), VersionRow.gone_at.is_(None))
+    for row in session.scalars(query.order_by(VersionRow.id)):
+        if row.digest != digests[row.folder]:
+            raise BadModelFolder(
+                f"{row.folder!r} is the folder of {name_of(row)}, and its files are other ones by now; versions never "
+                "change: move these to a folder of their own and register that"
+            )

@@ -113,8 +113,8 @@ def verify_files(row: VersionRow) -> None:
 def _refuse(row: VersionRow, folder: str, how: str) -> None:
     whose = name_of(row) if folder == row.folder else f"the base of {name_of(row)}"
     raise BadModelFolder(
-        f"the files of {whose} in {folder} are not those that were registered: {how}; restore them, or register the "
-        "folder as a new version"
+        f"the files of {whose} in {folder} are not those that were registered: {how}; restore them, or move "
+        "them to a folder of their own and register that"
     )
 
 

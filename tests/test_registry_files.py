@@ -37,7 +37,7 @@ def test_a_changed_a_missing_and_an_added_file_are_named(store: Store, tmp_path:
     assert str(refused.value) == (
         f"the files of {name} in {folder} are not those that were registered: additional_chat_templates/tool_use.jinja "
         "was changed; model.safetensors was changed; merges.txt is missing; tokenizer.json was added; restore them, or "
-        "register the folder as a new version"
+        "move them to a folder of their own and register that"
     )
     for file in folder.glob("*.*"):
         file.unlink()
@@ -136,6 +136,17 @@ def test_an_adapter_is_known_with_its_base_and_a_changed_base_is_noticed(store: 
             BadModelFolder, match=rf"the base of {version.name} in {base} .*model\.safetensors was chang"
         ):
             resolve(store, version.name, verify=True)
+
+
+def test_a_folder_that_was_written_over_is_registered_neither_again_nor_as_a_base(store: Store, tmp_path: Path):
+    folder = weights(tmp_path / "m")
+    name = register_version(store, SLOT, folder, lineage={}).name
+    (folder / "model.safetensors").write_bytes(b"trained over")
+    for place in (folder, adapter(tmp_path / "a", folder)):
+        with pytest.raises(BadModelFolder, match=rf"/m' is the folder of {name}, and its files are other ones by now"):
+            register_version(store, SLOT, place, lineage={})
+    folder.rename(tmp_path / "own")
+    assert register_version(store, SLOT, tmp_path / "own", lineage={}).number == int(name[-4:]) + 1
 
 
 def test_a_base_beside_the_adapter_is_a_folder_and_one_of_the_hub_is_a_name(store: Store, tmp_path: Path):

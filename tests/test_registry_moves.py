@@ -76,8 +76,8 @@ def test_a_promotion_against_what_is_live_no_more_is_refused_and_says_who_moved_
         promote(three, SLOT, "0003", because="better too", expecting="bank.think@0001")
     at = history(three, SLOT)[-1].created_at
     assert str(refused.value) == (
-        f"bank.think@live is bank.think@0002 now (moved at {at} by eva, because 'better by 4 points'), and not "
-        "bank.think@0001 as when this was decided; nothing was moved. Look at `threadmill models diff bank.think@0002 "
+        f"bank.think@live is bank.think@0002 now (moved at {at} by eva, because 'better by 4 points'), where "
+        "bank.think@0001 was expected; nothing was moved. Look at `threadmill models diff bank.think@0002 "
         "bank.think@0003`, and decide again"
     )
     for move in (
