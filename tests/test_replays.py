@@ -12,13 +12,15 @@ from threadmill.checkpoints.registry import register_version
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.where import Where
 from threadmill.cli.main import app
-from threadmill.errors import ContextOverflow
+from threadmill.errors import BadSuite, ContextOverflow
 from threadmill.graphs.react import build_react
 from threadmill.graphs.run import answer_thread, run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.replay_summary import Agreement, Human, disagreements, summarise_replays
 from threadmill.training.replays import compare, read_decisions, replay
+from threadmill.training.rollout import play
+from threadmill.training.suites import open_suite
 from typer.testing import CliRunner
 
 PAID: list[int] = []
@@ -219,3 +221,38 @@ def test_the_command_tells_people_and_programs(place: Store, tiny_folder: Any) -
     assert "1 decisions were edited by a person" in told.stdout
     none = CliRunner().invoke(app, ["replays", str(tiny_folder), "--db", url, "--where", "thread=nix"])
     assert "no thread fits the conditions" in str(none.exception)
+
+
+def test_decisions_are_a_suite_that_the_person_has_the_last_word_in(place: Store, tmp_path: Any) -> None:
+    suite = open_suite(f"replay:sqlite:///{place.place}#agent=shop")
+    assert (suite.name, suite.slots) == ("replay", ("shop.think",))
+    tasks = suite.tasks("heldout", 9, 0)
+    assert sorted(task.tier for task in tasks) == ["(answer)"] * 2 + ["look"] + ["pay"] * 3
+    slots = {"shop.think": Slot.fixed("shop.think", ScriptedModel(as_wanted), "shop.think@0002")}
+    with open_store(f"sqlite:///{tmp_path / 'played.db'}") as played_in:
+        trials = play(played_in, suite, tasks, slots, trials=1, seed=0, workers=2)
+    assert [trial.finished.met for trial in trials] == [2] * 6
+    assert PAID == [30]
+    paying = {"shop.think": Slot.fixed("shop.think", ScriptedModel(lambda _: saying(call("pay", amount=300))), "x")}
+    with open_store(f"sqlite:///{tmp_path / 'stubborn.db'}") as played_in:
+        trials = play(played_in, suite, tasks, paying, trials=1, seed=0, workers=2)
+    met = {(task.tier, task.decision.decided): trial.finished.met for task, trial in zip(tasks, trials, strict=True)}
+    assert met == {
+        ("look", None): 0,
+        ("pay", "edited"): 1,  # the right tool, another amount than the person's
+        ("pay", "rejected"): 0,
+        ("(answer)", None): 0,
+    }
+    assert PAID == [30]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("agent=shop", "does not say which database"),
+        ("{url}#thread=nix", r"finds 0 decisions of 0 slots \(none\)"),
+    ],
+)
+def test_replays_that_cannot_be_a_suite_are_refused(place: Store, name: str, words: str) -> None:
+    with pytest.raises(BadSuite, match=words):
+        open_suite("replay:" + name.format(url=f"sqlite:///{place.place}"))

@@ -41,6 +41,8 @@ class Decision:
     """One recorded model call."""
 
     thread: str
+    slot: str
+    """The agent, and the node that asked the model."""
     checkpoint: str | None
     """Where the model was about to be asked: to fork or replay from."""
     message: str
@@ -205,7 +207,7 @@ def _decisions(store: Store, head: Head, nodes: Set[str] | None) -> Iterator[Dec
     refused = {message.id: _refused(message, results) for message, results in turns_with_results(episode.messages)}
     for call in episode.calls:
         message = said[call.message]
-        if message.response_metadata.get(CANNED_KEY) or not _is_of(message, nodes):
+        if message.response_metadata.get(CANNED_KEY) or not (nodes is None or _node_of(message) in nodes):
             continue
         before = _in_front(store, head.thread, call.checkpoint, call.history)
         known = [*before, message]
@@ -213,6 +215,7 @@ def _decisions(store: Store, head: Head, nodes: Set[str] | None) -> Iterator[Dec
         edit = message.response_metadata.get(EDIT_KEY)
         yield Decision(
             thread=head.thread,
+            slot=f"{head.agent or 'agent'}.{_node_of(message) or 'think'}",
             checkpoint=call.checkpoint,
             message=call.message,
             prompt=(*([SystemMessage(system)] if system else []), *before),
@@ -240,8 +243,5 @@ def _in_front(
     return history if checkpoint is None else read_messages(store, thread, checkpoint)
 
 
-def _is_of(message: AIMessage, nodes: Set[str] | None) -> bool:
-    if nodes is None:
-        return True
-    node = message.response_metadata.get("node") or writers_noted([message], {}).get(str(message.id))
-    return node in nodes
+def _node_of(message: AIMessage) -> str | None:
+    return message.response_metadata.get("node") or writers_noted([message], {}).get(str(message.id))

@@ -23,7 +23,10 @@ BUILT_IN = {
     "reasoning": "threadmill.training.worlds.reasoning.suite:make_suite",
 }
 """Name to ``module:function``; the function is called without arguments."""
-FORMS = "file.py:make_suite, tasks.jsonl, tasks.jsonl:AGENT, bfcl:FOLDER, bfcl:FOLDER:CATEGORY, functionchat:FILE"
+FORMS = (
+    "file.py:make_suite, tasks.jsonl, tasks.jsonl:AGENT, bfcl:FOLDER, bfcl:FOLDER:CATEGORY, functionchat:FILE, "
+    "replay:URL#CONDITIONS"
+)
 """Suites that are not built in."""
 _JSONL = re.compile(r"(?P<file>.+\.jsonl)(:(?P<agent>.+))?")
 
@@ -138,6 +141,10 @@ def open_suite(name: str) -> Suite:
         from .worlds.calling.dialog import make_functionchat
 
         return make_functionchat(name.removeprefix("functionchat:"))
+    if name.startswith("replay:"):
+        from .replay_suite import make_replay
+
+        return make_replay(name.removeprefix("replay:"))
     if in_file := _JSONL.fullmatch(name):
         from .jsonl_suite import open_jsonl
 
