@@ -27,12 +27,13 @@ share_level = false
 seed = 1000
 
 # By more than this a metric may not become worse, per task: `relative` to what live has, `absolute`, or their sum.
-# Any metric of `threadmill eval` can stand here.
+# Any metric of `threadmill eval` can stand here. Wide on purpose: who gives up early is cheap, and who learns to look
+# things up first takes more steps. These catch a candidate that runs in circles.
 [metrics]
-steps = { relative = 0.25 }
-sampled_tokens = { relative = 0.5 }
-failed_calls = { absolute = 0.25 }
-invalid_calls = { absolute = 0.25 }
+steps = { relative = 1.0 }
+sampled_tokens = { relative = 1.0 }
+failed_calls = { absolute = 0.5 }
+invalid_calls = { absolute = 0.5 }
 
 # Without any suite it is that of the slot's agent, with these numbers. Each look adds as many fresh tasks.
 # [[suites]]
@@ -83,10 +84,10 @@ class GatePolicy(_Checked):
     share_level: bool = False
     seed: Annotated[int, Field(ge=0)] = 1000
     metrics: dict[str, Guard] = {
-        "steps": Guard(relative=0.25),
-        "sampled_tokens": Guard(relative=0.5),
-        "failed_calls": Guard(absolute=0.25),
-        "invalid_calls": Guard(absolute=0.25),
+        "steps": Guard(relative=1.0),
+        "sampled_tokens": Guard(relative=1.0),
+        "failed_calls": Guard(absolute=0.5),
+        "invalid_calls": Guard(absolute=0.5),
     }
     suites: tuple[SuiteRule, ...] = ()
     """None: the suite of the slot's agent."""

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...checkpoints.verdicts import Verdict
-from ..evaluation.metrics import METRIC
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Row = tuple[str, str, str, str, str]
-HEADS: Row = ("", "tasks", "live", "candidate", "difference")
+Row = tuple[str, ...]
+SUCCESS: Row = ("", "tasks", "live", "candidate", "difference")
+METRICS: Row = ("", "tasks", "live", "candidate", "difference", "allowed")
 DECIDED = {"promote": "PROMOTE", "hold": "HOLD", "reject": "REJECT"}
 
 
@@ -21,15 +21,19 @@ def title_of(verdict: Verdict) -> str:
 
 def success_rows(verdict: Verdict) -> Iterator[Row]:
     """Success by suite and tier, and pass^k."""
-    suites = verdict.figures["suites"]
+    suites, overall = verdict.figures["suites"], verdict.figures["difference"]
     for name, suite in suites.items():
         prefix = f"{name} " if len(suites) > 1 else ""
         for tier, found in suite["tiers"].items():
             yield (f"{prefix}{tier}", str(found["tasks"]), *_shares(found), _points(found))
-        for what, figure in (("success, mean of tiers", "pass_at_1"), (f"pass^{suite['k']}", "pass_hat_k")):
-            change = suite[figure]["candidate"] - suite[figure]["live"]
-            yield (f"{prefix}{what}", str(suite["tasks"]), *_shares(suite[figure]), f"{100 * change:+.1f}")
-    yield ("difference that counts", "", "", "", _points(verdict.figures["difference"]))
+        mean = suite["pass_at_1"]
+        change = f"{100 * (mean['candidate'] - mean['live']):+.1f}" if len(suites) > 1 else _points(overall)
+        yield (f"{prefix}mean of tiers", str(suite["tasks"]), *_shares(mean), change)
+        every = suite["pass_hat_k"]
+        change = f"{100 * (every['candidate'] - every['live']):+.1f}"
+        yield (f"{prefix}pass^{suite['k']}", str(suite["tasks"]), *_shares(every), change)
+    if len(suites) > 1:
+        yield ("mean of suites", "", "", "", _points(overall))
 
 
 def metric_rows(verdict: Verdict) -> Iterator[Row]:
@@ -37,11 +41,9 @@ def metric_rows(verdict: Verdict) -> Iterator[Row]:
     measured = {name: found for name, found in verdict.figures["metrics"].items() if found["tasks"]}
     for name, found in sorted(measured.items(), key=lambda one: "allowed" not in one[1]):
         change = f"{found['mean']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
-        if "allowed" in found:
-            change += f", allowed {found['allowed']:+.2f}"
-        unit = METRIC[name].unit
-        label = f"{name.replace('_', ' ')}, {unit}" if unit not in ("share", "calls") else name.replace("_", " ")
-        yield (label, str(found["tasks"]), f"{found['live']:.2f}", f"{found['candidate']:.2f}", change)
+        allowed = f"{found['allowed']:+.2f}" if "allowed" in found else ""
+        means = (f"{found['live']:.2f}", f"{found['candidate']:.2f}")
+        yield (name.replace("_", " "), str(found["tasks"]), *means, change, allowed)
 
 
 def verdict_tables(verdict: Verdict) -> "list[Table]":
@@ -49,8 +51,8 @@ def verdict_tables(verdict: Verdict) -> "list[Table]":
     from rich.table import Table
 
     tables = []
-    for title, rows in (("Success on held-out tasks", success_rows(verdict)), ("Per task", metric_rows(verdict))):
-        table = Table(*HEADS, title=title, title_justify="left")
+    for title, heads, rows in _parts(verdict):
+        table = Table(*heads, title=title, title_justify="left")
         for row in rows:
             table.add_row(*row)
         for column in table.columns[1:]:
@@ -72,8 +74,8 @@ def notes_on(verdict: Verdict) -> list[str]:
 def as_markdown(verdict: Verdict) -> str:
     """The whole verdict as a page."""
     lines = [f"# {title_of(verdict)}", "", *(f"- {reason}" for reason in verdict.reasons), ""]
-    for title, rows in (("Success on held-out tasks", success_rows(verdict)), ("Per task", metric_rows(verdict))):
-        lines += [f"## {title}", "", _line(HEADS), _line(("---", "---:", "---:", "---:", "---:"))]
+    for title, heads, rows in _parts(verdict):
+        lines += [f"## {title}", "", _line(heads), _line(("---", *("---:" for _ in heads[1:])))]
         lines += [*map(_line, rows), ""]
     for name, suite in verdict.figures["safety"].items():
         lines += [f"## Safety: {name}", "", f"{len(suite['failures'])} failures in {suite['trials']} trials.", ""]
@@ -82,7 +84,12 @@ def as_markdown(verdict: Verdict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _parts(verdict: Verdict) -> Iterator[tuple[str, Row, Iterator[Row]]]:
+    yield "Success on held-out tasks", SUCCESS, success_rows(verdict)
+    yield "Per task", METRICS, metric_rows(verdict)
+
+
+def _line(cells: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
