@@ -75,8 +75,9 @@ class _Told:
         if kind == "date":  # the year is left out, or only the source leaves it out
             return False if len(value) == 5 else ("date", value[-5:]) in self.values and not self._other_year(value)
         if kind == "time":
-            hour, minute, half = value.split(":")
-            return not half and ("time", f"{(int(hour) + 12) % 24:02}:{minute}:") in self.values
+            hour, minute = value.split(":")
+            said_half = words.casefold().endswith("m")
+            return not said_half and ("time", f"{(int(hour) + 12) % 24:02}:{minute}") in self.values
         long_number = kind == "number" and len(words) >= 4
         return (kind in ("id", "address", "quote") or long_number) and self._says(_plain(words))
 
@@ -129,11 +130,13 @@ def _values_in(text: str) -> frozenset[tuple[Kind, str]]:
 def _claims(text: str) -> Iterator[tuple[Kind, str, str]]:
     """Kind, words and value of each claim in ``text``; what one pattern takes, the next ones do not see."""
     for kind, pattern in _PATTERNS:
-        for found in pattern.finditer(text):
+        matches = [*pattern.finditer(text)]
+        for found in matches:
             value = _value(kind, found)
             if value:
                 yield kind, found["words"] if kind == "quote" else found[0], value
-        text = pattern.sub(lambda found: " " * len(found[0]), text)
+        if matches and kind != "number":
+            text = pattern.sub(lambda found: " " * len(found[0]), text)
 
 
 def _value(kind: Kind, found: re.Match[str]) -> str:
@@ -145,7 +148,7 @@ def _value(kind: Kind, found: re.Match[str]) -> str:
         hour = int(parts["hour"])
         if parts["half"]:
             hour = hour % 12 + (12 if parts["half"].lower() == "p" else 0)
-        return f"{hour:02}:{parts['minute']}:"
+        return f"{hour:02}:{parts['minute']}"
     if kind == "date":
         month, day = parts.get("month"), parts["day"]
         if month is None:
