@@ -11,6 +11,7 @@ from rich.console import Console
 from threadmill.cli.main import app
 from threadmill.errors import UnknownSlot
 from threadmill.training.episode import Episode
+from threadmill.training.evaluation.breakdown import ToolCounts
 from threadmill.training.evaluation.failures import Failure
 from threadmill.training.evaluation.junit import write_junit
 from threadmill.training.evaluation.measured import Measured
@@ -33,7 +34,22 @@ def evaluation(version: str, *successes: int, crashed: int | None = None) -> Eva
         task, tier = TASKS[number // 2]
         thread = f"{version}-{task}-t{number % 2}"
         episodes.append(
-            Episode(thread, task, tier, number % 2, version, float(success), bool(success), *[1] * 6, False)
+            Episode(
+                thread=thread,
+                task=task,
+                tier=tier,
+                trial=number % 2,
+                version=version,
+                reward=float(success),
+                success=bool(success),
+                steps=2,
+                calls=1,
+                failed_calls=1,
+                invalid_calls=0,
+                unneeded_calls=0,
+                sampled_tokens=1,
+                edited=False,
+            )
         )
         kind = "crashed" if number == crashed else "wrong_tool"
         failure = Failure(kind, thread, "m1", "look", CRASH if number == crashed else "called look")
@@ -73,16 +89,17 @@ def test_every_model_but_the_first_is_compared_with_the_first() -> None:
     assert third.paired is not None
     assert third.difference.mean == 0.5 == third.paired["success"].difference
     assert third.figures["success"].mean == 1.0
-    assert third.by_tier["hard"].mean == 1.0
+    assert third.by_tier["hard"]["success"].mean == 1.0
 
 
 def test_tools_are_summed_and_failures_counted_with_threads() -> None:
     report = three()[0]
-    assert report.tools == {"look": {"calls": 16, "failed": 8, "timed": 16, "seconds": 4.0, "seconds_per_call": 0.25}}
-    wrong, crashed = report.failures
-    assert (wrong.kind, wrong.count, wrong.episodes) == ("wrong_tool", 3, 3)
-    assert [example.thread for example in wrong.examples] == ["v1-e2-t1", "v1-h1-t1", "v1-h2-t1"]
-    assert (crashed.kind, crashed.examples[0].text) == ("crashed", CRASH)
+    assert report.tools == {"look": ToolCounts(calls=16, failed=8, invalid=0, repeated=0, mean_ms=250.0)}
+    assert [*report.failures] == ["wrong_tool", "crashed"]
+    assert report.failures["wrong_tool"].episodes == 3
+    examples = report.failures["wrong_tool"].examples
+    assert [example.thread for example in examples] == ["v1-e2-t1", "v1-h1-t1", "v1-h2-t1"]
+    assert report.failures["crashed"].examples[0].text == CRASH
 
 
 def test_the_json_document_holds_the_last_model_at_the_top() -> None:
@@ -104,7 +121,9 @@ def test_the_json_document_holds_the_last_model_at_the_top() -> None:
     assert (first["metrics"]["success"], first["metrics"]["sampled_tokens"], first["metrics"]["steps"]) == (0.5, 1, 2)
     assert first["intervals"]["success"].keys() >= {"mean", "low", "high", "n"}
     assert (first["difference"], first["crashed"]) == (None, 1)
-    assert first["failures"][0]["examples"][0]["thread"] == "v1-e2-t1"
+    assert (first["failures"][0]["kind"], first["failures"][0]["count"]) == ("wrong_tool", 3)
+    assert first["failures"][0]["examples"][0].items() >= {"thread": "v1-e2-t1", "message": "m1"}.items()
+    assert first["tools"]["look"]["calls"] == 16
 
 
 def test_one_task_in_a_tier_gives_figures_without_a_difference_of_success() -> None:
@@ -122,7 +141,7 @@ def test_the_tables_show_what_a_person_needs() -> None:
     assert "A v1: evaluation id of v1" in lines
     assert "1 of 8 episodes crashed" in lines
     assert "wrong tool 3 v1-e2-t1" in lines
-    assert "look 16 8 0 0 0.250" in lines
+    assert "look 16 8 0 0 250.0" in lines
 
 
 def test_one_model_is_shown_with_its_intervals() -> None:

@@ -193,7 +193,7 @@ def test_a_closed_slot_closes_what_it_loaded() -> None:
         def close(self) -> None:
             closed.append("v1")
 
-    slot = Slot(SLOT, lambda: "v1", lambda _: Closing([]))
+    slot = Slot(SLOT, lambda: "v1", lambda _: Closing(replies=[]))
     slot.model("v1")
     slot.close()
     assert (closed, slot.loaded) == (["v1"], ())

@@ -43,7 +43,7 @@ def draw_success(path: Path, reports: Sequence[Report]) -> None:
 
 def _whisker(report: Report, tier: str) -> tuple[float, float]:
     """How far the interval reaches below and above the bar, in points; nothing where there is none."""
-    figure = report.by_tier.get(tier)
+    figure = report.by_tier[tier].get("success")
     if figure is None or figure.low is None or figure.high is None:
         return 0.0, 0.0
     return 100 * max(figure.mean - figure.low, 0.0), 100 * max(figure.high - figure.mean, 0.0)

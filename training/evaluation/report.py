@@ -6,27 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..statistics import Difference
-from .failures import KINDS, Failure
-from .intervals import Interval, Paired, aggregate, paired
-from .measured import METRICS, Measured
+from .breakdown import FailureCounts, ToolCounts, by_failure, by_tool
+from .intervals import Interval, Paired, aggregate, aggregate_by_tier, paired
 from .run import Evaluation
 from .summary import compare
-
-EXAMPLES = 5
-"""Of each kind of failure, from as many different threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailureKind:
-    """One kind of failure."""
-
-    kind: str
-    about: str
-    count: int
-    episodes: int
-    """In which it happened."""
-    examples: tuple[Failure, ...]
-    """From different threads, those that did not succeed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +19,12 @@ class Report:
     evaluation: Evaluation
     figures: dict[str, Interval]
     """Metric to its figure, in the order of ``METRICS``; metrics that do not apply are missing."""
-    by_tier: dict[str, Interval]
-    """Tier to success."""
-    tools: dict[str, dict[str, float]]
-    """Tool to what was counted over all episodes, the most used first."""
-    failures: tuple[FailureKind, ...]
-    """Most frequent first."""
+    by_tier: dict[str, dict[str, Interval]]
+    """Tier to the figures of its tasks alone."""
+    tools: dict[str, ToolCounts]
+    """The most used first."""
+    failures: dict[str, FailureCounts]
+    """By kind, what failed most episodes first."""
     difference: Difference | None = None
     """Of success, less the baseline's; None for the baseline, and where a tier has but one task."""
     paired: dict[str, Paired] | None = None
@@ -77,9 +60,7 @@ def model_json(report: Report) -> dict[str, Any]:
     """One model of that document."""
     done = report.evaluation
     tiers = {
-        tier: {**values, "success_low": report.by_tier[tier].low, "success_high": report.by_tier[tier].high}
-        for tier, values in done.summary.by_tier.items()
-        if tier in report.by_tier
+        tier: {**values, **_ends(report.by_tier[tier].get("success"))} for tier, values in done.summary.by_tier.items()
     }
     return {
         "version": report.name,
@@ -87,11 +68,16 @@ def model_json(report: Report) -> dict[str, Any]:
         "evaluation": done.id,
         "settings": done.settings,
         **asdict(done.summary),
-        "by_tier": {**done.summary.by_tier, **tiers},
+        "by_tier": tiers,
         "metrics": {**done.summary.metrics, **{name: figure.mean for name, figure in report.figures.items()}},
         "intervals": {name: asdict(figure) for name, figure in report.figures.items()},
-        "tools": report.tools,
-        "failures": [asdict(kind) for kind in report.failures],
+        "intervals_by_tier": {
+            tier: {name: asdict(figure) for name, figure in figures.items()} for tier, figures in report.by_tier.items()
+        },
+        "tools": {tool: asdict(counts) for tool, counts in report.tools.items()},
+        "failures": [
+            {"kind": kind, "count": counts.episodes, **counts.as_json()} for kind, counts in report.failures.items()
+        ],
         "crashed": sum(error is not None for error in done.errors),
         "difference": asdict(report.difference) if report.difference else None,
         "paired": {name: asdict(one) for name, one in report.paired.items()} if report.paired else None,
@@ -111,43 +97,15 @@ def name_of(versions: dict[str, str]) -> str:
     )
 
 
-def count_tools(measured: Sequence[Measured]) -> dict[str, dict[str, float]]:
-    """Tool to the sums of what was counted, and ``seconds_per_call`` where times are known; the most used first."""
-    sums: dict[str, Counter[str]] = {}
-    for one in measured:
-        for tool, counts in one.tools.items():
-            sums.setdefault(tool, Counter()).update(counts)  # pyright: ignore[reportArgumentType]
-    for counts in sums.values():
-        if counts.get("timed"):
-            counts["seconds_per_call"] = counts["seconds"] / counts["timed"]  # pyright: ignore[reportArgumentType]
-    return {tool: dict(counts) for tool, counts in sorted(sums.items(), key=lambda one: (-one[1]["calls"], one[0]))}
-
-
-def count_failures(measured: Sequence[Measured]) -> tuple[FailureKind, ...]:
-    """Each kind that happened, the most frequent first."""
-    found: dict[str, list[Failure]] = {}
-    failed_first = sorted(measured, key=lambda one: one.values["success"] == 1.0)
-    for one in failed_first:
-        for failure in one.failures:
-            found.setdefault(failure.kind, []).append(failure)
-    kinds = []
-    for kind, failures in found.items():
-        by_thread = {failure.thread: failure for failure in reversed(failures)}
-        examples = tuple(by_thread[thread] for thread in dict.fromkeys(failure.thread for failure in failures))
-        kinds.append(FailureKind(kind, KINDS.get(kind, ""), len(failures), len(by_thread), examples[:EXAMPLES]))
-    return tuple(sorted(kinds, key=lambda one: (-one.episodes, one.kind)))
-
-
 def _report(evaluation: Evaluation, baseline: Evaluation | None, seed: int) -> Report:
     tasks = [episode.task for episode in evaluation.episodes]
     tiers = {episode.task: episode.tier for episode in evaluation.episodes}
-    figures = aggregate(evaluation.measured, tasks, seed=seed, tiers=tiers, k=evaluation.k)
     return Report(
         evaluation=evaluation,
-        figures={metric.name: figures[metric.name] for metric in METRICS if metric.name in figures},
-        by_tier={tier: figure for tier in evaluation.summary.by_tier if (figure := _of_tier(evaluation, tier, seed))},
-        tools=count_tools(evaluation.measured),
-        failures=count_failures(evaluation.measured),
+        figures=aggregate(evaluation.measured, tasks, seed=seed, tiers=tiers, k=evaluation.k),
+        by_tier=aggregate_by_tier(evaluation.measured, tasks, seed=seed, tiers=tiers, k=evaluation.k),
+        tools=by_tool(evaluation.measured),
+        failures=by_failure(evaluation.measured),
         difference=None if baseline is None else _difference(baseline, evaluation, seed),
         paired=None
         if baseline is None
@@ -163,11 +121,8 @@ def _report(evaluation: Evaluation, baseline: Evaluation | None, seed: int) -> R
     )
 
 
-def _of_tier(evaluation: Evaluation, tier: str, seed: int) -> Interval | None:
-    chosen = [number for number, episode in enumerate(evaluation.episodes) if episode.tier == tier]
-    values = [evaluation.measured[number].values for number in chosen]
-    only = [Measured({**dict.fromkeys(one), "success": one["success"]}) for one in values]
-    return aggregate(only, [evaluation.episodes[number].task for number in chosen], seed=seed).get("success")
+def _ends(success: Interval | None) -> dict[str, float | None]:
+    return {"success_low": success.low if success else None, "success_high": success.high if success else None}
 
 
 def _difference(before: Evaluation, after: Evaluation, seed: int) -> Difference | None:

@@ -82,13 +82,12 @@ def figures_table(reports: Sequence[Report]) -> Table:
 
 def tools_table(report: Report) -> Table:
     """What became of the calls of each tool."""
-    table = Table("tool", "calls", "failed", "invalid", "repeated", "s a call", box=SIMPLE_HEAD)
+    table = Table("tool", "calls", "failed", "invalid", "repeated", "ms a call", box=SIMPLE_HEAD)
     for tool, counts in report.tools.items():
-        seconds = counts.get("seconds_per_call")
         table.add_row(
             tool,
-            *(f"{counts.get(name, 0):.0f}" for name in ("calls", "failed", "invalid", "repeated")),
-            "" if seconds is None else f"{seconds:.3f}",
+            *(str(count) for count in (counts.calls, counts.failed, counts.invalid, counts.repeated)),
+            "" if counts.mean_ms is None else f"{counts.mean_ms:.1f}",
         )
     _align_right(table)
     return table
@@ -97,8 +96,8 @@ def tools_table(report: Report) -> Table:
 def failures_table(report: Report) -> Table:
     """Kinds of failure, in how many episodes each, and a thread to look at."""
     table = Table("failure", "episodes", "threadmill threads show …", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for kind in report.failures:
-        table.add_row(kind.kind.replace("_", " "), str(kind.episodes), kind.examples[0].thread)
+    for kind, counts in report.failures.items():
+        table.add_row(kind.replace("_", " "), str(counts.episodes), counts.examples[0].thread)
     table.columns[1].justify = "right"
     table.columns[2].overflow = "fold"
     return table
@@ -136,7 +135,7 @@ def _title(reports: Sequence[Report]) -> str:
 
 
 def _success(report: Report, tier: str, *, with_interval: bool) -> str:
-    figure = report.by_tier.get(tier)
+    figure = report.by_tier[tier].get("success")
     if figure is None:
         return "–"
     return _with_interval(figure, "success") if with_interval else _written(figure.mean, "success")
