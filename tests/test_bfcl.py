@@ -34,7 +34,7 @@ SAMPLES = Path(os.environ.get("THREADMILL_SAMPLES", "no folder")) / "bfcl"
 BOOK = Expected(
     "book",
     {"city": ["New York, NY", "NYC"], "nights": [2], "price": [80.0, ""], "pets": ["", False], "days": [["Mon", "Tue"]],
-     "guest": [{"name": ["Ann"], "age": [7, ""]}]},
+     "guest": [{"name": ["Ann"], "age": [7, ""]}], "pool": ["", True]},
     {"properties": {"city": {"type": "string"}, "nights": {"type": "integer"}, "price": {"type": "number"},
                     "pets": {"type": "boolean"}, "days": {"type": "array", "items": {"type": "string"}},
                     "guest": {"type": "object"}, "view": {"type": "string"}},
@@ -83,7 +83,8 @@ def of_kind(suite: AnswerSuite, kind: str) -> list[Task]:
         ({"guest": {"age": 7}}, "guest is {'age': 7}; right would be {'name': ['Ann'], 'age': [7, '']}"),
         ({"guest": {"name": "Ann", "sex": "f"}}, "guest is {'name': 'Ann', 'sex': 'f'}; right would be "
          "{'name': ['Ann'], 'age': [7, '']}"),
-        ({"view": "sea"}, "view is not expected"),
+        ({"view": "sea"}, "view is not expected"),  # the answer does not know it
+        ({"pool": True}, "pool is not expected"),  # the function does not
     ],
 )  # fmt: skip
 def test_a_call_is_compared_as_the_leaderboard_does(changed: dict[str, Any], wrong: str) -> None:
@@ -255,8 +256,9 @@ def test_what_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
 def test_an_answer_that_never_came_is_wrong() -> None:
     suite = make_bfcl(f"{EXCERPT}:irrelevance")
     task = suite.everything[0]
-    asked = HumanMessage(task.text)
+    asked, given = HumanMessage(task.text), AIMessage("Hello.", response_metadata={"canned": True})
     assert not suite.judge(task, Path("nowhere"), [asked]).success
+    assert not suite.judge(task, Path("nowhere"), [asked, given]).success
     assert suite.judge(task, Path("nowhere"), [asked, AIMessage("I have no tool for that.")]).success
 
 
