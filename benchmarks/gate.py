@@ -71,11 +71,11 @@ def bench(gates: int) -> dict[str, Any]:
         for tasks, k in COUNTS
     ]
     seen = {(row["candidate"], row["looks"]): row for row in power}
-    often = [row["promote"] for row in errors if row["looks"] == 5]
+    often = [row["promote"] / level for row in errors if row["looks"] == 5]
     better = seen["10 points better in each tier", 1]["promote"]
     held = 1 - seen["10 points better in the mean, 10 worse in one tier", 1]["promote"]
     results = [
-        goal("share of equal models promoted at five looks, over the level", sum(often) / len(often) / level, 1.0, "lower"),
+        goal("share of equal models promoted at five looks, over the level", sum(often) / len(often), 1.0, "lower"),
         goal("share of candidates 10 points better that are promoted at the first look", better, 0.8, "higher"),
         goal("share of candidates better in the mean, worse in one tier, that are not promoted", held, 0.95, "higher"),
     ]

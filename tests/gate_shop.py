@@ -35,7 +35,7 @@ class Shop:
     slots: tuple[str, ...] = (SLOT,)
 
     def build(self, slots):
-        wins = WINS[slots[SLOT].version_now().rpartition("@")[2]]
+        wins = WINS.get(slots[SLOT].version_now().rpartition("@")[2], {})
 
         def think(state):
             tier, index = state["messages"][0].text.split()

@@ -109,7 +109,9 @@ def test_too_few_tasks_are_not_enough_evidence():
 def test_a_candidate_that_learnt_from_the_tasks_is_held():
     verdict = decided(replace(evidence(easy=tier(10, 50)), trained_on=("easy-1", "easy-2")))
     assert verdict.decision == "hold"
-    assert verdict.reasons == ("The candidate learnt from 2 of the 50 tasks it is judged by.",)
+    assert verdict.reasons == (
+        "The candidate learnt from 2 of the tasks it is judged by, easy-1 among them; train one without their threads.",
+    )
 
 
 def test_a_margin_asks_for_more_than_better():

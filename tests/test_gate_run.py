@@ -133,6 +133,18 @@ def test_the_same_files_under_another_number_are_no_fresh_start(shop: Store):
     assert len(list_verdicts(shop, candidate=f"{SLOT}@0006")) <= max(before, 1)
 
 
+def test_tasks_that_the_candidate_learnt_from_do_not_judge_it(shop: Store, tmp_path: Path):
+    write_thread(shop, "leaked", ["hello"], task="heldout-1100-easy-3")
+    record_data_set(shop, digest="d1", kind="sft", folder="data", threads=["leaked"])
+    place = shutil.copytree(resolve(shop, f"{SLOT}@0002").folder, tmp_path / "model")
+    (place / "number.json").write_text("learnt")
+    lineage = {"runs": [{"recipe": "sft", "data": {"digest": "d1"}}]}
+    new = register_version(shop, SLOT, place, lineage=lineage)
+    verdict = run_gate(shop, new.name, policy=POLICY)
+    assert {one["seed"] for one in verdict.figures["rounds"]} == {1101}
+    assert verdict.figures["trained_on"] == []
+
+
 def test_what_cannot_be_compared_is_named(shop: Store):
     with pytest.raises(CannotGate, match=r"shop.think@0001 is what is live already; name another version"):
         gated(shop, "0001")

@@ -98,8 +98,10 @@ def _missing(policy: GatePolicy, evidence: Evidence, figures: dict[str, Any]) ->
             if found["tasks"] < policy.minimum_tasks:
                 yield f"Not enough evidence: {found['tasks']} of {policy.minimum_tasks} tasks in tier {tier} of {name}."
     if evidence.trained_on:
-        total = sum(suite["tasks"] for suite in figures["suites"].values())
-        yield f"The candidate learnt from {len(evidence.trained_on)} of the {total} tasks it is judged by."
+        yield (
+            f"The candidate learnt from {len(evidence.trained_on)} of the tasks it is judged by, "
+            f"{evidence.trained_on[0]} among them; train one without their threads."
+        )
 
 
 def _worse_tiers(policy: GatePolicy, figures: dict[str, Any]) -> Iterator[str]:

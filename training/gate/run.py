@@ -4,8 +4,9 @@ A verdict to promote or to reject stands: asked again under the same policy, it 
 call is a further look, with fresh tasks beside all those before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any
 
 from ...checkpoints.registry import Version, list_versions, resolve
@@ -21,6 +22,9 @@ from .policy import GatePolicy, SuiteRule
 
 SEEDS_A_VERSION = 100
 """Between the seeds of one live version and the next: tasks that helped a version to go live do not judge the next."""
+SEEDS_TRIED = 20
+"""To find tasks that the candidate did not learn from."""
+SPLIT = "heldout"
 Progress = Callable[[int, int], None]
 
 
@@ -59,9 +63,12 @@ def run_gate(
     look = len(earlier) + 1
     rules = {rule.name: rule for rule in policy.suites or (_rule_of(new.slot),)}
     suites = {name: _suite_of(name, new.slot) for name in rules}
-    rounds = [*_rounds_before(earlier, rules), *_fresh_rounds(policy, rules, old, look, earlier)]
+    learnt = tasks_learnt(store, new.name)
+    seed = _fresh_seed(seed_of(policy, old, look), rules, suites, learnt, earlier)
+    rounds = [*_rounds_before(earlier, rules)]
+    rounds += [Round(rule.name, look, rule.tasks_per_tier, rule.k, seed) for rule in rules.values()]
     played = _play(store, rounds, rules, suites, (old, new), workers, progress)
-    evidence = _evidence(store, rules, rounds, played, (old, new))
+    evidence = _evidence(rules, rounds, played, (old, new), learnt)
     if any(set(_rules_then(verdict)) != set(rules) for verdict in earlier):
         evidence = replace(evidence, sizes=())
     evidence = replace(evidence, place=_place(store, new, old))
@@ -143,15 +150,24 @@ def _rounds_before(earlier: Sequence[Verdict], rules: Mapping[str, SuiteRule]) -
     return dict.fromkeys(one for one in rounds if one.suite in rules)
 
 
-def _fresh_rounds(
-    policy: GatePolicy, rules: Mapping[str, SuiteRule], old: Version, look: int, earlier: Sequence[Verdict]
-) -> Iterator[Round]:
+def _fresh_seed(
+    first: int,
+    rules: Mapping[str, SuiteRule],
+    suites: Mapping[str, Suite],
+    learnt: Collection[str],
+    earlier: Sequence[Verdict],
+) -> int:
+    """The first seed from ``first`` on that no look has had yet, and whose tasks the candidate did not learn from.
+
+    Otherwise the first that no look has had: the tasks of a fixed list are the same for every seed.
+    """
     used = {one["seed"] for verdict in earlier for one in _rounds_of(verdict)}
-    seed = seed_of(policy, old, look)
-    while seed in used:  # under another policy
-        seed += 1
-    for rule in rules.values():
-        yield Round(rule.name, look, rule.tasks_per_tier, rule.k, seed)
+    fresh = (seed for seed in count(first) if seed not in used)
+    for seed in islice(fresh, SEEDS_TRIED if learnt else 1):
+        tasks = (task for name, rule in rules.items() for task in suites[name].tasks(SPLIT, rule.tasks_per_tier, seed))
+        if not any(task.id in learnt for task in tasks):
+            return seed
+    return next(seed for seed in count(first) if seed not in used)
 
 
 Played = dict[tuple[str, int, str], Evaluation]
@@ -169,7 +185,7 @@ def _play(
 ) -> Played:
     """Evaluate both versions, and on safety suites the candidate alone; what is done already is read back."""
     wanted = [(one, version) for one in rounds for version in (versions[1:] if rules[one.suite].safety else versions)]
-    sizes = [len(suites[one.suite].tasks("heldout", one.tasks_per_tier, one.seed)) * one.k for one, _ in wanted]
+    sizes = [len(suites[one.suite].tasks(SPLIT, one.tasks_per_tier, one.seed)) * one.k for one, _ in wanted]
     played: Played = {}
     others: dict[str, dict[str, str]] = {}  # what answers in the agent's other slots must not change in between
     for number, (one, version) in enumerate(wanted):
@@ -181,6 +197,7 @@ def _play(
             tasks_per_tier=one.tasks_per_tier,
             k=one.k,
             seed=one.seed,
+            split=SPLIT,
             workers=workers,
             progress=None if progress is None else lambda ended, _, before=before: progress(before + ended, sum(sizes)),
         )
@@ -190,11 +207,11 @@ def _play(
 
 
 def _evidence(
-    store: Store,
     rules: Mapping[str, SuiteRule],
     rounds: Sequence[Round],
     played: Played,
     versions: tuple[Version, Version],
+    learnt: Collection[str],
 ) -> Evidence:
     old, new = versions
 
@@ -202,7 +219,6 @@ def _evidence(
         found = [played[name, one.seed, version.name] for one in rounds if one.suite == name]
         return [pair for one in found for pair in zip(one.episodes, one.measured, strict=True)]
 
-    learnt = tasks_learnt(store, new.name)
     tasks = dict.fromkeys(episode.task for one in played.values() for episode in one.episodes)
     trials_by_look: dict[int, int] = {}
     for one in rounds:
