@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from ..checkpoints.labels import Label, add_labels, labels_of
 from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
-from ..errors import ContextOverflow, OutOfMemory, StoreFull, UnknownThread
+from ..errors import ContextOverflow, LeaseLost, OutOfMemory, StoreFull, ThreadBusy, UnknownThread
 from ..graphs.run import Outcome, answer_thread, run_thread
 from ..nodes.models.slot import Slot
 from ..nodes.models.trace import read_trace
@@ -31,8 +31,8 @@ from .worlds.helpdesk.tasks import Task
 
 MAX_QUESTIONS = 6
 """Interrupts answered in one episode before it is left as it is."""
-NOT_OF_AN_EPISODE = (StoreFull, OutOfMemory, MemoryError)
-"""Failures that the next episode would meet as well."""
+NOT_OF_AN_EPISODE = (StoreFull, OutOfMemory, MemoryError, ThreadBusy, LeaseLost)
+"""Failures that say nothing of the agent: the next episode would meet them as well, or another process has this one."""
 
 
 @dataclass(frozen=True, slots=True)

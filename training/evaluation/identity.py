@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Mapping
 from hashlib import sha256
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from ...checkpoints.digest import digest_folder
+from ...checkpoints.model_files import base_of, folders_of
 from ...checkpoints.registry import resolve
 from ...checkpoints.store import Store
 from ...errors import UnknownSlot, UnknownVersion
@@ -45,15 +46,14 @@ def thread_prefix(suite: Suite, versions: Mapping[str, str], graph: str, setting
 
 
 def suite_digest(suite: Suite) -> str:
-    """Twelve hexadecimal digits that change with the file that ``suite`` is written in and with its plain settings.
+    """Twelve hexadecimal digits that change with the code of ``suite`` and with its plain settings.
 
-    A suite whose tasks come from elsewhere says so itself with an attribute ``digest``.
+    Its code is the file that it is written in, and the others beside it if that is a package. A suite that is read
+    from data has an attribute ``digest`` instead, which says what its tasks and checks are.
     """
-    said = getattr(suite, "digest", None)
-    source = inspect.getsourcefile(type(suite))
-    written = sha256(Path(source).read_bytes()).hexdigest() if source and Path(source).is_file() else ""
+    written = getattr(suite, "digest", "") or _code(type(suite))
     plain = {name: value for name, value in getattr(suite, "__dict__", {}).items() if isinstance(value, _PLAIN)}
-    return digest_of(suite.name, said, written, plain)[:12]
+    return digest_of(suite.name, written, plain)[:12]
 
 
 def digest_of(*parts: Any) -> str:
@@ -64,6 +64,15 @@ def digest_of(*parts: Any) -> str:
 _PLAIN = (str, int, float, bool, type(None), Path)
 
 
+def _code(kind: type) -> list[str]:
+    try:
+        source = Path(inspect.getfile(kind))
+        files = sorted(source.parent.glob("*.py")) if (source.parent / "__init__.py").is_file() else [source]
+        return [sha256(file.read_bytes()).hexdigest() for file in files]
+    except (TypeError, OSError):  # typed in at a prompt: nobody can tell whether it changed
+        return [uuid4().hex]
+
+
 def _weights(version: str) -> str | None:
     """What names the weights of ``version`` for good; None if nothing does."""
     read = read_spec(version)
@@ -72,12 +81,10 @@ def _weights(version: str) -> str | None:
     folder = Path(read.place)
     if read.kind != "folder" or not folder.is_dir():
         return None
-    digest = digest_folder(folder).digest
-    adapter = folder / "adapter_config.json"
-    if not adapter.exists():
-        return digest
-    base = _weights(str(loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")))
-    return None if base is None else f"{digest} on {base}"
+    line = folders_of(folder)
+    if base_of(line[-1]) is not None:  # a hub name
+        return None
+    return " on ".join(digest_folder(one).digest for one in line)
 
 
 def _fixed(store: Store, slot: str, spec: str | None) -> str:
