@@ -91,7 +91,7 @@ def _print(verdict: "Verdict", promoted: bool) -> None:
         console.print(note)
     console.print(f"\n{title_of(verdict)}")
     for reason in verdict.reasons:
-        console.print(f"- {reason}")
+        console.print(f"- {reason}", soft_wrap=True)
     if promoted:
         console.print(f"live is {verdict.candidate} now")
     elif verdict.decision == "promote":
@@ -101,9 +101,6 @@ def _print(verdict: "Verdict", promoted: bool) -> None:
 
 
 def _print_history(store: "Store", name: str, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from ..checkpoints.registry import list_versions, resolve
     from ..checkpoints.verdicts import list_verdicts
 
@@ -115,9 +112,7 @@ def _print_history(store: "Store", name: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"verdicts": [verdict.as_json() for verdict in verdicts]}))
         return
-    table = Table("id", "when", "candidate", "live", "look", "decision", "difference", "first reason")
     for one in verdicts:
-        change = f"{100 * one.figures['difference']['mean']:+.1f}"
         when = one.created_at[:16].replace("T", " ")
-        table.add_row(str(one.id), when, one.candidate, one.live, str(one.look), one.decision, change, one.reasons[0])
-    Console(markup=False, emoji=False).print(table)
+        typer.echo(f"{one.id}  {when}  {one.decision:7}  {one.candidate} against {one.live}, look {one.look}")
+        typer.echo(f"   {one.reasons[0]}")

@@ -40,10 +40,10 @@ def metric_rows(verdict: Verdict) -> Iterator[Row]:
     """Every metric that was measured for both, per task; what the policy guards comes first."""
     measured = {name: found for name, found in verdict.figures["metrics"].items() if found["tasks"]}
     for name, found in sorted(measured.items(), key=lambda one: "allowed" not in one[1]):
-        change = f"{found['mean']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
-        allowed = f"{found['allowed']:+.2f}" if "allowed" in found else ""
+        low, mean, high = (_signed(found[end]) for end in ("low", "mean", "high"))
+        allowed = _signed(found["allowed"]) if "allowed" in found else ""
         means = (f"{found['live']:.2f}", f"{found['candidate']:.2f}")
-        yield (name.replace("_", " "), str(found["tasks"]), *means, change, allowed)
+        yield (name.replace("_", " "), str(found["tasks"]), *means, f"{mean} ({low} to {high})", allowed)
 
 
 def verdict_tables(verdict: Verdict) -> "list[Table]":
@@ -52,9 +52,10 @@ def verdict_tables(verdict: Verdict) -> "list[Table]":
 
     tables = []
     for title, heads, rows in _parts(verdict):
-        table = Table(*heads, title=title, title_justify="left")
+        shown = [at for at, head in enumerate(heads) if heads is SUCCESS or head != "tasks"]  # 80 columns must do
+        table = Table(*(heads[at] for at in shown), title=title, title_justify="left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(row[at] for at in shown))
         for column in table.columns[1:]:
             column.justify = "right"
         tables.append(table)
@@ -95,6 +96,10 @@ def _line(cells: Row) -> str:
 
 def _shares(found: dict[str, Any]) -> tuple[str, str]:
     return f"{100 * found['live']:.1f} %", f"{100 * found['candidate']:.1f} %"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.2f}"
 
 
 def _points(found: dict[str, Any]) -> str:
