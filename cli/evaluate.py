@@ -10,7 +10,9 @@ from .place import DEFAULT_DB, Database
 
 
 def evaluate_command(
-    suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, or file.py:make_suite.")],
+    suite: Annotated[
+        str, typer.Argument(help="The suite: helpdesk, reasoning, FILE.jsonl, bfcl:FOLDER, file.py:make_suite …")
+    ],
     model: Annotated[
         list[str],
         typer.Option("--model", help="Model SPEC, or slot=SPEC,slot2=SPEC; further ones are compared with the first."),

@@ -65,13 +65,11 @@ def figures_table(reports: Sequence[Report]) -> Table:
         ]
         table.add_row(f"{tier} success", *_woven(cells, changes))
     table.add_section()
-    for name, said in (
-        ("success", "mean success"),
-        ("reward", "partial credit"),
-        ("pass_at_k", f"pass@{reports[0].evaluation.k}"),
-        ("pass_hat_k", f"pass^{reports[0].evaluation.k}"),
-    ):
-        _add_figure(table, reports, name, said, style="bold" if name == "success" else None)
+    _add_figure(table, reports, "success", "mean success", style="bold")
+    _add_figure(table, reports, "reward", "partial credit")
+    if (k := reports[0].evaluation.k) > 1:
+        _add_figure(table, reports, "pass_at_k", f"pass@{k}")
+        _add_figure(table, reports, "pass_hat_k", f"pass^{k}")
     table.add_section()
     for name in SHOWN:
         if any(name in report.figures for report in reports):
