@@ -95,6 +95,8 @@ def _make(
             told, again = example(rows, new, length), example(rows, new, length)
             if not all(map(_close, (step(*told, *weights), *told), (traced(*again, *weights), *again))):
                 return None
+        for made in (one, several):  # what was traced, which torch notes there, holds the weights of this one version
+            made._torchdynamo_inline = None
         return one, several
     except torch.OutOfMemoryError:
         raise
