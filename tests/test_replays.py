@@ -17,9 +17,11 @@ from threadmill.graphs.react import build_react
 from threadmill.graphs.run import answer_thread, run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
+from threadmill.nodes.models.trace import read_trace
 from threadmill.training.replay_summary import Agreement, Human, disagreements, summarise_replays
 from threadmill.training.replays import compare, read_decisions, replay
 from threadmill.training.rollout import play
+from threadmill.training.slots import open_slot
 from threadmill.training.suites import open_suite
 from typer.testing import CliRunner
 
@@ -256,3 +258,22 @@ def test_decisions_are_a_suite_that_the_person_has_the_last_word_in(place: Store
 def test_replays_that_cannot_be_a_suite_are_refused(place: Store, name: str, words: str) -> None:
     with pytest.raises(BadSuite, match=words):
         open_suite("replay:" + name.format(url=f"sqlite:///{place.place}"))
+
+
+def test_the_prompt_is_the_recorded_one_to_the_token(tmp_path: Any, tiny_folder: Any) -> None:
+    """Asked with the recorded seed and temperature, the same weights draw the same tokens again."""
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        slot = open_slot(store, "shop.think", str(tiny_folder), max_new_tokens=6)
+        graph = build_react(slot, [look, pay], system="Be kind.", name="shop").compile(checkpointer=store.saver)
+        for text in ("Buy tea.", "And salt?", "Thanks"):
+            run_thread(graph, "t", text, configurable={"seed": 7})
+        found = read_decisions(store, Where()).found
+        model = slot.model(str(tiny_folder))
+        for decision in found:
+            recorded = read_trace(decision.proposed)
+            assert recorded is not None
+            asked = model.bind_tools([*decision.tools])
+            again = read_trace(asked.invoke([*decision.prompt], seed=recorded.settings["seed"]))
+            assert again is not None
+            assert again.sampled_ids == recorded.sampled_ids
+    assert len(found) == 3

@@ -227,13 +227,13 @@ def _agent(file: Path, named: Mapping[str, Any], agent: str | None) -> Builder:
     beside = file.parent / source
     try:
         module = load_module(str(beside) if agent is None and source.endswith(".py") else source)
-        build: Any = getattr(module, function)
+        build = getattr(module, function)
     except (ImportError, AttributeError, OSError) as error:
         raise BadSuite(f"{file}: the agent {place!r} cannot be loaded: {error}") from error
     if not callable(build):
         raise BadSuite(f"{file}: {place!r} is a {type(build).__name__}; name a function from slots to a graph")
     plain = re.sub("^(build|make)_", "", function)
-    return Builder(tuple(map(str, slots)) or (f"{plain}.think",), build)
+    return Builder(tuple(map(str, slots)) or (f"{plain}.think",), build)  # pyright: ignore[reportArgumentType]
 
 
 def _helpdesk() -> Builder:
