@@ -38,6 +38,11 @@ def test_a_single_task_has_no_interval():
     assert aggregate(values("steps", 3, 5), ["a", "a"], seed=0)["steps"] == Interval(4.0, None, None, 1)
 
 
+def test_where_a_tier_has_a_single_task_resamples_are_drawn_over_all():
+    tiers = {"a": "simple", "b": "complex"}
+    assert aggregate(values("reward", 1, 0), ["a", "b"], seed=0, tiers=tiers)["reward"] == Interval(0.5, 0.0, 1.0, 2)
+
+
 def test_estimates_over_trials_are_means_over_tiers():
     tasks, tiers = ["a", "a", "b", "b", "c", "c"], {"a": "simple", "b": "simple", "c": "complex"}
     figures = aggregate(values("success", 1, 0, 1, 1, 0, 0), tasks, seed=0, tiers=tiers, k=2)

@@ -1,8 +1,9 @@
 """From the measures of episodes to the figures of an evaluation, with intervals, and to paired tests of two.
 
-Intervals are percentiles of a bootstrap over tasks (Efron and Tibshirani 1993, chapter 13), drawn within each tier: a
-task's trials stay together, because they say less than as many tasks would. Quantiles are resampled as quantiles, a
-fifth as often. Where the resamples of a share do not differ, the interval is that of ``bound_alike``.
+Intervals are percentiles of a bootstrap over tasks (Efron and Tibshirani 1993, chapter 13), drawn within each tier, or
+over all where a tier has one task. A task's trials stay together, because they say less than as many tasks would.
+Quantiles are resampled as quantiles, a fifth as often. Where the resamples of a share do not differ, the interval is
+that of ``bound_alike``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
