@@ -213,6 +213,7 @@ def test_a_benchmark_has_no_tasks_to_train_on_and_more_tasks_begin_with_the_same
         suite.tasks("train", 1, 0)
     two, many = suite.tasks("heldout", 2, 7), suite.tasks("heldout", 100, 7)
     assert [task.id for task in many[:2]] == [task.id for task in two]
+    assert make_bfcl(f"{EXCERPT}:parallel").tasks("heldout", 2, 7) == two
     assert sorted(task.id for task in many) == sorted(task.id for task in suite.everything)
     assert len({tuple(task.id for task in suite.tasks("heldout", 4, seed)) for seed in range(9)}) > 1
 

@@ -117,8 +117,10 @@ def test_text_is_compared_loosely_unless_the_benchmark_accepts_nothing_else(tmp_
         ("한 사람이 12,400원씩 내면 됩니다.", 3),  # nor is that so
         ("계산할 수 없습니다.", 3),  # and it could
         ("몇 명인가요?", 3),
+        (f"1{'0' * 5000}만원, 0.{'0' * 5000}1", 3),
         ("", 0),
     ],
+    ids=lambda text: str(text)[:12],
 )
 def test_a_completion_tells_what_the_tool_gave_back_and_nothing_else(text: str, met: int) -> None:
     judged = turn(6, 2).check(AIMessage(text))

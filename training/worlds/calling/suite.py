@@ -27,9 +27,9 @@ class Task:
     tier: str
     """The category."""
     text: str
-    conversation: Conversation = field(repr=False)
-    check: Callable[[AIMessage], Judged] = field(repr=False)
-    needed: tuple[tuple[str, dict[str, Any]], ...] = ()
+    conversation: Conversation = field(repr=False, compare=False)
+    check: Callable[[AIMessage], Judged] = field(repr=False, compare=False)
+    needed: tuple[tuple[str, dict[str, Any]], ...] = field(default=(), compare=False)
     """The calls that are due, one way to write them."""
     due: Literal["act", "ask", "refuse"] = "act"
     split: str = "heldout"

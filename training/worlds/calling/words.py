@@ -7,7 +7,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 ASKS = re.compile(
@@ -21,11 +21,14 @@ DECLINES = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:,\d{3})*(?:\.\d+)?")
-_TENS_OF_THOUSANDS = re.compile(r"(\d[\d,]*)\s*만\s*(\d[\d,]*)?")
-_ONLY_NUMBERS = re.compile(r"[-\d.,\s:TZ]*\d[-\d.,\s:TZ]*")
+_TENS_OF_THOUSANDS = re.compile(r"(?<![\d,])(\d[\d,]*)\s*만\s*(\d[\d,]*)?")
+_ONLY_NUMBERS = re.compile(r"(?=\D*\d)[-\d.,\s:TZ]+")
 """Numbers, dates and times."""
 _SENTENCE = re.compile(r"[^.!?？\n]+[.!?？]*")
-_LIST_MARK = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
+_LIST_MARK = re.compile(r"^[ \t]*\d+[.)]\s", re.MULTILINE)
+
+_EXACT, _CUT = Context(prec=100_000, rounding=ROUND_HALF_UP), Context(prec=100_000, rounding=ROUND_DOWN)
+"""A model may write any number of digits."""
 
 Fact = str | Decimal
 
@@ -90,13 +93,15 @@ def stray_numbers(text: str, sources: Sequence[str]) -> list[Decimal]:
 
 
 def _may_stand_for(number: Decimal, fact: Decimal) -> bool:
-    places = Decimal(1).scaleb(min(0, int(number.as_tuple().exponent)))
-    return number == fact or number in (fact.quantize(places, ROUND_HALF_UP), fact.quantize(places, ROUND_DOWN))
+    if number == fact:
+        return True
+    places = Decimal(1).scaleb(int(number.as_tuple().exponent))
+    return places <= 1 and number in (_EXACT.quantize(fact, places), _CUT.quantize(fact, places))
 
 
 def _written_out(found: re.Match[str]) -> str:
-    high, low = (int((part or "0").replace(",", "")) for part in found.groups())
-    return str(high * 10_000 + low) + " "
+    high, low = (Decimal((part or "0").replace(",", "")) for part in found.groups())
+    return f"{_EXACT.add(_EXACT.multiply(high, Decimal(10_000)), low):f} "
 
 
 def _read(result: str) -> Any:
