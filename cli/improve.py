@@ -71,7 +71,6 @@ def improve_command(
         return
     from ..training.improve.improve import improve
 
-    _quiet_libraries()
     with open_store(db) as store, _telling_what_is_kept(config.out):
         round = improve(store, config, rules, announce)
     _tell(round, config.out, as_json)
@@ -116,6 +115,8 @@ def announce(title: str) -> Iterator[Callable[..., None]]:
     """A progress bar for a stage."""
     from .progress import progress_bar
 
+    if title not in ("label", "export"):  # those load no model
+        _quiet_libraries()
     with progress_bar(title) as progress:
         yield progress
 

@@ -1,4 +1,4 @@
-"""A suite whose agent says a few tokens: training tasks are judged by a coin in the words, held-out ones by who speaks."""
+"""A suite whose agent says a few tokens: on training tasks their sum decides, on held-out ones who spoke them."""
 
 import os
 import signal
@@ -14,8 +14,9 @@ from threadmill.nodes.models.slot import Slot
 from threadmill.training.suites import Judged, last_words
 
 FIRST = "echo.think@0001"
-DIES = Path("dies")
-"""While this file is there, the process dies when it is asked for held-out tasks once more."""
+DIES, STOPS = Path("dies"), Path("stops")
+"""While the one is there, the process dies when it is asked for held-out tasks; while the other is, somebody presses
+Ctrl-C when the second version has played the first of them."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,8 @@ class Echoes:
 
     def tasks(self, split: str, per_tier: int, seed: int) -> list[Say]:
         if split == "heldout" and DIES.exists():
-            if DIES.read_text() == "now":
-                DIES.unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
-            DIES.write_text("now")
+            DIES.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         return [
             Say(f"{split}-{seed}-{tier}-{at:04d}", tier, f"Say {split} {seed} {tier} {at}.", split, at)
             for tier in ("easy", "hard")
@@ -64,7 +63,11 @@ class Echoes:
     def judge(self, task: Say, place: Path, messages: Sequence[AnyMessage]) -> Judged:
         if task.split == "train":
             return Judged(sum(map(ord, last_words(messages))) % 2, 1)
-        return Judged(int(self.better and messages[-1].response_metadata["version"] != FIRST), 1)
+        is_first = not messages or messages[-1].response_metadata["version"] == FIRST
+        if not is_first and STOPS.exists():
+            STOPS.unlink()
+            raise KeyboardInterrupt
+        return Judged(int(self.better and not is_first), 1)
 
     def close(self, place: Path) -> None:
         pass

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .parts import Command, Curve, Items, Part, Report, Table, Text
+from .parts import Command, Curve, Items, Part, Report, Table, Text, visible
 
 _SIGNS = re.compile(r"([\\`*_\[\]|#~<>&])")
 
@@ -26,7 +26,7 @@ def escaped(text: str) -> str:
     >>> escaped("<b>|`x`_y")
     '\\\\<b\\\\>\\\\|\\\\`x\\\\`\\\\_y'
     """
-    return _SIGNS.sub(r"\\\1", " ".join(text.split()))
+    return _SIGNS.sub(r"\\\1", visible(text))
 
 
 def _part(part: Part, folder: Path) -> Iterator[str]:
@@ -35,7 +35,7 @@ def _part(part: Part, folder: Path) -> Iterator[str]:
     elif isinstance(part, Items):
         yield from (f"- {escaped(item)}" for item in part.items)
     elif isinstance(part, Command):
-        yield from ("```sh", " ".join(part.text.replace("```", "").split()), "```")
+        yield from ("```sh", visible(part.text.replace("```", "")), "```")
     elif isinstance(part, Table):
         yield _row(part.head)
         yield _row(["---" if column < part.left else "---:" for column in range(len(part.head))], plain=True)

@@ -6,8 +6,7 @@ from html import escape
 from importlib.resources import files
 from io import BytesIO
 
-from ..look.texts import is_half, is_hidden
-from .parts import Command, Curve, Items, Part, Report, Table, Text
+from .parts import Command, Curve, Items, Part, Report, Table, Text, visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -60,10 +59,8 @@ def _class(name: str, given: bool) -> str:
 
 
 def _text(text: str) -> str:
-    """``text`` for HTML; characters that cannot be seen, or that reorder a page, are written out."""
-    return "".join(
-        "\ufffd" if is_half(sign) else f"⟨{ord(sign):02X}⟩" if is_hidden(sign) else escape(sign) for sign in text
-    )
+    """``text`` for HTML."""
+    return escape(visible(text))
 
 
 def _draw(curve: Curve) -> bytes:

@@ -3,6 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..look.texts import is_half, is_hidden
+
+
+def visible(text: str) -> str:
+    """``text`` on one line; characters that cannot be seen, or that reorder a page, are written out.
+
+    >>> visible("a\\n b\\u202ec")
+    'a b⟨202E⟩c'
+    """
+    line = " ".join(text.split())
+    return "".join("\ufffd" if is_half(sign) else f"⟨{ord(sign):02X}⟩" if is_hidden(sign) else sign for sign in line)
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
