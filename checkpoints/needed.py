@@ -81,20 +81,23 @@ def reasons_to_keep(session: Session, unfinished: Mapping[str, Sequence[str]], n
 
 def _keep_by_folder(rows: Sequence[VersionRow], reasons: Reasons) -> None:
     """Add versions whose folder is, holds or lies in one that is needed, until there are no more."""
-    open_rows = list(rows)
-    needing = [(place, "it is part of the installed package") for place in PACKAGE]
+    open_rows = {row.id: row for row in rows}
+    needing = dict.fromkeys(PACKAGE, "it is part of the installed package")
     while needing:
+        holding = {above: why for place, why in needing.items() for above in place.parents}
         found = []
-        for row in open_rows:
+        for row in open_rows.values():
             here = Path(row.folder).resolve()
-            why = next((why for place, why in needing if _overlap(here, place)), None)
-            if why is not None and row.id not in reasons:
-                reasons[row.id] = [why]
+            why = next((needing[at] for at in (here, *here.parents) if at in needing), holding.get(here))
+            if why is not None:
+                reasons.setdefault(row.id, [why])
             if row.id in reasons:
                 found.append(row)
-        open_rows = [row for row in open_rows if row not in found]
-        keeping = [row for row in found if row.gone_at is None]
-        needing = [(place, f"{name_of(row)} needs the files in {place}") for row in keeping for place in _places(row)]
+        needing = {}
+        for row in found:
+            del open_rows[row.id]
+            if row.gone_at is None:
+                needing |= {place: f"{name_of(row)} needs the files in {place}" for place in _places(row)}
 
 
 def _places(row: VersionRow) -> Iterable[Path]:
@@ -106,7 +109,3 @@ def _places(row: VersionRow) -> Iterable[Path]:
     except BadModelFolder:  # whoever loads it is told; what was noted of it is kept
         links = set()
     return {folder.resolve() for folder in folders} | links
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    return one == other or one in other.parents or other in one.parents
