@@ -187,6 +187,25 @@ def test_played_threads_have_the_ratios_that_the_two_policies_say(place):
         assert ratios == pytest.approx(expected, abs=1e-5)
 
 
+def test_decisions_are_scored_at_the_temperature_that_they_were_drawn_with():
+    """At temperature 1/2 chances of 0.8, 0.05 and 0.15 are as their squares: 0.64, 0.0025 and 0.0225 of 0.665."""
+    model = TableModel(lambda counter: (0.8, 0.05, 0.15))
+    reading = Reading((1, 20, 10, 22), (Decision(1, 2, 0.5, 0.0, 1), Decision(3, 4, 1.0, 0.0, 3)))
+    ((first, second),) = score_readings(model, [reading], tokens_at_once=9)
+    assert (first, second) == pytest.approx((log(0.64 / 0.665), log(0.15)), abs=1e-6)
+
+
+def test_long_and_short_readings_are_scored_together_as_alone(tiny_model):
+    tiny_model.model.norm.weight.data *= 8
+    readings = [
+        Reading(tuple(range(5, 5 + length)), (Decision(2, length, 0.7, 0.0, 1),)) for length in (4, 30, 3, 17, 30)
+    ]
+    together = score_readings(tiny_model, readings, tokens_at_once=64)
+    alone = [score_readings(tiny_model, [reading], tokens_at_once=1)[0] for reading in readings]
+    assert together == [pytest.approx(one, abs=1e-4) for one in alone]
+    assert together[0] != together[2]
+
+
 @torch.inference_mode()
 def two_draws(model):
     """The chances of a first token after an opening, and of a second one after each first and a given token."""
