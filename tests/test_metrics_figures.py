@@ -140,7 +140,9 @@ def test_quantiles_are_compared_as_quantiles():
     found = paired(runs([1.0, 2, 3, 4, 5, 6]), runs([2.0, 3, 4, 5, 6, 7]), names(6), names(6), seed=0)
     assert found["episode_p50"].difference == 1.0
     assert found["episode_p95"].difference == 1.0
-    assert 0 < found["episode_p50"].p <= 1
+    swapped = paired(runs([1.0] * 5), runs([9.0] * 5), names(5), names(5), seed=0)
+    assert swapped["episode_p50"].p == 1.0  # with up to two of five swapped the median is no smaller: 16 of 32 ways
+    assert swapped["episode_p95"].p == 2 / 32  # only as they are, or with all swapped
 
 
 def test_several_metrics_have_their_chances_corrected():
