@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_round import hostile_round
 from langchain_core.messages import AIMessage
 from threadmill.checkpoints.labels import labels_of
 from threadmill.checkpoints.store import open_store
@@ -15,36 +16,12 @@ from threadmill.training.improve.markdown import render_markdown
 from threadmill.training.improve.page import render_page
 from threadmill.training.improve.recipes import read_recipes
 from threadmill.training.improve.report import make_report
-from threadmill.training.improve.state import Round, Stage, alone_in, open_round, write_round
+from threadmill.training.improve.state import alone_in, open_round, write_round
 from threadmill.training.improve.threads import sort_threads
 from threadmill.training.rewards.compose import Rewards
 from threadmill.training.rollout import run_tasks
 from threadmill.training.worlds.helpdesk.suite import make_suite
 from threadmill.training.worlds.helpdesk.tasks import make_task
-
-HOSTILE = "</td><script>alert(1)</script>|`x` \u202egnp"
-
-
-def hostile_round() -> Round:
-    """A round that was held, in which everything that others may have written is hostile."""
-    tier = {"tasks": 9, "pass_hat_k": 0.5, "mean": 0.5, "low": 0.25, "high": 0.75, "n": 9}
-    example = {"thread": HOSTILE, "task": "t", "tier": HOSTILE, "text": HOSTILE}
-    suite = {
-        "id": "e1",
-        "version": HOSTILE,
-        "tiers": {HOSTILE: tier},
-        "failures": [{"kind": "wrong_tool", "episodes": 3, "examples": [example]}],
-    }
-    lesson = {"method": "sft", "folder": "out/round-0001/models/sft", "steps": 2, "loss_first": 2.0, "loss_last": 1.0}
-    lesson |= {"losses": [[1, 2.0], [2, 1.0]], "seconds": 3.0, "share": 5.0, "tokens_per_second": 10.0}
-    lesson |= {"stopped": HOSTILE, "seed": 0}
-    stages = {
-        "label": Stage(0.1, {"judged_before": {HOSTILE: 2}, "labelled": {}, "unlabelled": {}, "left_out": {}}),
-        "evaluate": Stage(4.0, {"suites": {HOSTILE: suite}}),
-        "train": Stage(3.0, {"lessons": [lesson], "refused": {"grpo": HOSTILE}}),
-    }
-    settings = {"agent": HOSTILE, "suite": HOSTILE, "methods": ["sft"], "seed": 0, "policy": {"seed": 1000}}
-    return Round(1, settings, stages, decision="hold", reasons=[HOSTILE], base="a.b@0001", candidate="a.b@0002")
 
 
 def test_hostile_words_stay_words_in_both_reports() -> None:

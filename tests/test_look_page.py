@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from family_tokenizers import CHATML, small_tokenizer, trl_template
+from hostile_round import hostile_round
+from threadmill.training.improve.page import render_page as render_report
+from threadmill.training.improve.report import make_report
 from threadmill.training.look.page import render_page
 from threadmill.training.look.pieces import Piece, Sheet
 from threadmill.training.look.texts import TokenTexts
@@ -166,4 +169,23 @@ def test_twenty_thousand_tokens_are_walked_to(browser: Any, tokenizer: Any, tmp_
     top = browser.execute_script("return document.querySelector('#s1').getBoundingClientRect().top")
     line = browser.execute_script("return document.querySelector('header').getBoundingClientRect().bottom")
     assert line <= top < line + 60
+    assert severe(browser) == []
+
+
+def test_a_report_of_improve_is_read_on_a_telephone_and_runs_nothing(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    report = make_report(hostile_round(), out=Path("out"), db="sqlite:///runs.db")
+    file.write_text(render_report(report), encoding="utf-8")
+    browser.set_window_size(390, 844)
+    try:
+        browser.get(file.as_uri())
+        width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        drawn = browser.execute_script("return document.querySelector('img').naturalWidth")
+        titles = [title.text for title in browser.find_elements("css selector", "h2")]
+    finally:
+        browser.set_window_size(1200, 900)
+    assert width[0] <= width[1]
+    assert drawn > 0
+    assert titles[:3] == ["Verdict", "Evaluation", "Failures"]
+    assert browser.execute_script("return document.querySelectorAll('script').length") == 0
     assert severe(browser) == []
