@@ -87,16 +87,16 @@ def evaluate(
     evaluation = digest_of(prefix, settings, k, [metric.name for metric in METRICS])[:16]
     tasks = _checked(suite, suite.tasks(split, tasks_per_tier, seed))
 
-    with _alone(store, prefix), ExitStack() as closing:
+    with _alone(store, lease := prefix.rstrip("-")), ExitStack() as closing:
         begin_evaluation(store, evaluation, suite=suite.name, versions=fixed, k=k, settings=settings)
-        known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
-        total = len(tasks) * k
-        if len(known) < total:
+        wanted = [(task.id, number) for task in tasks for number in range(k)]
+        known = _trials(store, evaluation, wanted)
+        if len(known) < len(wanted):
             for slot in slots.values():
                 closing.callback(slot.close)
                 slot.model(fixed[slot.name])  # one that cannot be opened ends it here, not in every episode
             kept = len(known)
-            recorder = _Recorder(store, evaluation, prices)
+            recorder = _Recorder(store, evaluation, lease, prices)
             play(
                 store,
                 suite,
@@ -109,15 +109,14 @@ def evaluate(
                 temperature=temperature,
                 keep_failures=True,
                 seeded_as="eval-",
-                known={trial.thread for trial in known.values()},
+                known={trial.thread for trial in known},
                 ended=recorder.ended,
-                progress=None if progress is None else lambda done, _: progress(kept + done, total),
+                progress=None if progress is None else lambda done, _: progress(kept + done, len(wanted)),
             )
             recorder.finish()
-            known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
         elif progress is not None:
-            progress(total, total)
-        trials = [known[task.id, number] for task in tasks for number in range(k)]
+            progress(len(wanted), len(wanted))
+        trials = _trials(store, evaluation, wanted)
         episodes = [Episode(**trial.measured["episode"]) for trial in trials]
         done = Evaluation(
             id=evaluation,
@@ -135,6 +134,12 @@ def evaluate(
     return done
 
 
+def _trials(store: Store, evaluation: str, wanted: Sequence[tuple[str, int]]) -> list[RecordedTrial]:
+    """Those of the ``wanted`` trials (task and number) that have ended, in their order."""
+    known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
+    return [known[one] for one in wanted if one in known]
+
+
 def _checked(suite: Suite, tasks: Sequence[SuiteTask]) -> Sequence[SuiteTask]:
     if not tasks:
         raise BadEvaluation(f"suite {suite.name!r} has no tasks to evaluate; look at its split and its file")
@@ -146,11 +151,11 @@ def _checked(suite: Suite, tasks: Sequence[SuiteTask]) -> Sequence[SuiteTask]:
 
 
 @contextmanager
-def _alone(store: Store, prefix: str) -> Iterator[None]:
-    """While the body runs, nobody else plays threads of this prefix."""
+def _alone(store: Store, lease: str) -> Iterator[None]:
+    """While the body runs, nobody else plays the threads that share this ``lease``."""
     with ExitStack() as held:
         try:
-            held.enter_context(store.leases.hold(prefix.rstrip("-")))
+            held.enter_context(store.leases.hold(lease))
         except ThreadBusy as busy:
             raise ThreadBusy(f"the same evaluation runs already: {busy}, and goes on from what it finished") from busy
         yield
@@ -159,14 +164,16 @@ def _alone(store: Store, prefix: str) -> Iterator[None]:
 class _Recorder:
     """Keeps each trial as it ends; crashes wait until it is clear that they are not those of the setup."""
 
-    def __init__(self, store: Store, evaluation: str, prices: Prices | None) -> None:
+    def __init__(self, store: Store, evaluation: str, lease: str, prices: Prices | None) -> None:
         self._store = store
         self._evaluation = evaluation
+        self._lease = lease
         self._prices = prices
         self._crashed: list[Trial] = []
 
     def ended(self, trial: Trial) -> None:
-        """Take in one trial that was played just now."""
+        """Take in one trial that was played just now; raises ``LeaseLost`` if another process goes on with them."""
+        self._store.leases.check(self._lease)
         if trial.error is None:
             self.finish()
             self._keep(trial)
