@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...checkpoints.registry import Version, list_versions, promote, register_version, resolve
+from ...checkpoints.registry import Version, list_versions, promote, register_version, resolve, verified_folder
 from ...checkpoints.store import Store
 from ...errors import BadConfig, UnknownSlot, UnknownVersion
 from ..gate.policy import GatePolicy, SuiteRule
@@ -38,8 +38,8 @@ class Work:
 
     @property
     def base_folder(self) -> str:
-        """Where the live weights lie."""
-        return str(SEED_POLICY) if self.base is None else self.base.folder
+        """Where the live weights lie, their files as registered."""
+        return str(SEED_POLICY) if self.base is None else verified_folder(self.store, self.base.name)
 
     @property
     def nodes(self) -> tuple[str, ...]:
