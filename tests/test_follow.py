@@ -25,6 +25,12 @@ from threadmill.training.follow import Follower, follow
 V1, V2, V3 = (f"shop.think@000{number}" for number in (1, 2, 3))
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is noticed is noticed because the database told."""
+    monkeypatch.setattr("threadmill.training.follow.LOOK_EVERY_S", 1000.0)
+
+
 def write_versions(store: Store, folder: Path) -> None:
     """Three versions; the first is live."""
     for number in (1, 2, 3):
