@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .logged import Floats, Logged
+from .logged import Floats, Logged, summed_by
 from .values import Values
 
 Estimator = Literal["ips", "snips", "pdis", "wpdis", "dr", "wdr"]
@@ -37,9 +38,9 @@ class Terms:
     numerators: Floats
     denominators: Floats
 
-    def summed(self, groups: Floats) -> "Terms":
-        """Rows of episodes summed by ``groups`` (groups, episodes)."""
-        return Terms(groups @ self.numerators, groups @ self.denominators)
+    def summed(self, groups: NDArray[np.int64]) -> "Terms":
+        """A row for each group of episodes; ``groups`` says which each is in."""
+        return Terms(summed_by(groups, self.numerators), summed_by(groups, self.denominators))
 
     def estimates(self, counts: Floats) -> Floats:
         """One estimate for each row of ``counts``: how often each row counts. Not a number where nothing has weight."""
@@ -91,11 +92,11 @@ def effective_sizes(log_weights: Floats) -> Floats:
     return np.divide(weights.sum(axis=0) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
 
 
-def resampled(terms: Mapping[str, Terms], groups: Floats, *, resamples: int, seed: int) -> dict[str, Floats]:
+def resampled(terms: Mapping[str, Terms], groups: NDArray[np.int64], *, resamples: int, seed: int) -> dict[str, Floats]:
     """Estimates from samples of as many groups as there are, drawn with repetition: the same for all ``terms``."""
     by_group = {name: one.summed(groups) for name, one in terms.items()}
     found: dict[str, list[Floats]] = {name: [] for name in terms}
-    for counts in _draws(len(groups), resamples, seed):
+    for counts in _draws(int(groups.max()) + 1, resamples, seed):
         for name, one in by_group.items():
             found[name].append(one.estimates(counts))
     return {name: np.concatenate(parts) for name, parts in found.items()}

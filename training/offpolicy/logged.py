@@ -51,6 +51,17 @@ class Logged:
         return np.concatenate([np.zeros((len(self.tasks), 1)), self.log_weights[:, :-1]], axis=1)
 
 
+def summed_by(groups: NDArray[np.int64], rows: Floats) -> Floats:
+    """The sums of the ``rows`` of each group, group 0 first.
+
+    >>> summed_by(np.array([1, 0, 1]), np.array([[1.0], [2.0], [3.0]])).tolist()
+    [[2.0], [4.0]]
+    """
+    sums = np.zeros((int(groups.max()) + 1, rows.shape[1]))
+    np.add.at(sums, groups, rows)
+    return sums
+
+
 def as_arrays(episodes: Sequence[LoggedEpisode]) -> Logged:
     """``episodes`` in their order.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .estimators import (
     BY_DECISION,
@@ -20,7 +21,7 @@ from .estimators import (
     resampled,
     terms_of,
 )
-from .logged import Floats, Logged, LoggedEpisode, as_arrays
+from .logged import Logged, LoggedEpisode, as_arrays
 from .values import Values, by_task_and_step
 
 ONLY_A_SCREENING = (
@@ -138,21 +139,19 @@ def decisions_of(episodes: Sequence[LoggedEpisode]) -> Decisions:
     return Decisions(len(logs), float(logs.mean()), float((absolute(logs) - 1 - logs).mean()))
 
 
-def groups_of(logged: Logged) -> Floats:
-    """Which episodes (columns) are resampled together (rows): those of a task, or each alone if there is but one."""
-    if logged.tasks.max() == 0:
-        return np.eye(len(logged.tasks))
-    return (np.arange(logged.tasks.max() + 1)[:, None] == logged.tasks[None]).astype(float)
+def groups_of(logged: Logged) -> NDArray[np.int64]:
+    """Which episodes are resampled together: those of a task, or each alone if there is but one task."""
+    return logged.tasks if logged.tasks.max() else np.arange(len(logged.tasks))
 
 
 def _with_intervals(
-    terms: Mapping[str, Terms], groups: Floats, seed: int, resamples: int
+    terms: Mapping[str, Terms], groups: NDArray[np.int64], seed: int, resamples: int
 ) -> dict[str, tuple[float | None, float | None, float | None]]:
     """Value, low and high of each; all None where nothing has weight."""
     found: dict[str, tuple[float | None, float | None, float | None]] = {}
     drawn = resampled(terms, groups, resamples=resamples, seed=seed)
     for name, one in terms.items():
-        value = float(one.estimates(np.ones((1, groups.shape[1])))[0])
+        value = float(one.estimates(np.ones((1, len(groups))))[0])
         if np.isnan(value):
             found[name] = None, None, None
         else:

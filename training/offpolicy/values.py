@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .logged import Floats, Logged
+from .logged import Floats, Logged, summed_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,7 @@ def by_task_and_step(logged: Logged) -> Values:
     to_go = np.where(logged.taken, np.flip(np.flip(logged.rewards, 1).cumsum(1), 1), 0.0)
     taken = logged.taken.astype(float)
     everyone = (to_go.sum(0) - to_go) / np.maximum(taken.sum(0) - taken, 1)
-    same_task = np.zeros((logged.tasks.max() + 1, len(logged.tasks)))
-    same_task[logged.tasks, np.arange(len(logged.tasks))] = 1
-    earned = (same_task @ to_go)[logged.tasks] - to_go
-    others = (same_task @ taken)[logged.tasks] - taken
+    earned = summed_by(logged.tasks, to_go)[logged.tasks] - to_go
+    others = summed_by(logged.tasks, taken)[logged.tasks] - taken
     means = np.where(logged.taken, (earned + everyone) / (others + 1), 0.0)
     return Values(means, means)
