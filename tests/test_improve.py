@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from improve_world import make_even
+from threadmill.checkpoints.labels import Label, add_label
 from threadmill.checkpoints.registry import aliases_of, list_versions, promote, register_version
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.main import app
@@ -89,6 +90,9 @@ def test_no_better_candidate_is_held_and_the_same_threads_are_not_learnt_twice(i
     assert "+0.0 points" in first["reasons"][0]
     assert first["stages"]["label"]["told"]["judged_before"] == {"echo.check": 24}
     assert [one["method"] for one in first["stages"]["train"]["told"]["lessons"]] == ["sft", "dpo", "grpo"]
+    played = [*first["stages"]["baseline"]["told"]["suites"].values()]
+    played += first["stages"]["evaluate"]["told"]["suites"].values()
+    assert first["stages"]["gate"]["told"]["verdict"]["evaluations"] == [one["id"] for one in played]  # read back
     with opened() as store:
         candidate = list_versions(store, "echo.think")[1]
         assert candidate.base == "echo.think@0001"
@@ -127,6 +131,18 @@ def test_a_better_candidate_goes_live_and_its_own_data_teach_nothing_more(improv
     assert again["reasons"] == ["Echo.think@0002 has learnt from these very rows already."]
     with opened() as store:
         assert aliases_of(store, "echo.think")["live"] == "echo.think@0002"
+
+
+def test_held_out_tasks_are_not_trained_on(improve: Callable[..., Any]) -> None:
+    with opened() as store:
+        suite, slot = make_even(), open_slot(store, "echo.think", max_new_tokens=8)
+        (task,) = suite.tasks("heldout", 1, 1100)[:1]  # the gate's first
+        (trial,) = play(store, suite, [task], {"echo.think": slot}, trials=1, seed=0, prefix="mine-")
+        slot.close()
+        add_label(store, Label(trial.finished.thread, None, None, "success", 1.0, "somebody"))
+    done = improve("--policy", "even.toml", "--skip", "baseline,train,evaluate")
+    data = done["stages"]["export"]["told"]["data"]
+    assert data["sft"]["left_out"]["decontaminated: heldout"] == 1
 
 
 def test_without_a_suite_it_trains_and_says_that_there_is_nothing_to_evaluate_on(improve: Callable[..., Any]) -> None:

@@ -5,6 +5,7 @@ teach nothing when they are trained on once more, and would only give noise anot
 """
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ...checkpoints.store import Store
 from ...checkpoints.tables import EvaluationRow, TrialRow
 from ...checkpoints.where import Where
 from ..export import export_pairs, export_sft
+from ..jsonl_suite import JsonlSuite
 from ..recipes.report import Progress
 from ..selection.settings import Selection
 from ..worlds.helpdesk.prompt import AGENT
@@ -41,7 +43,9 @@ def write_held_out(work: Work, folder: Path) -> tuple[str, ...]:
     for rule in work.policy.suites:
         if rule.name == AGENT:
             continue
-        for task in work.suites[rule.name].tasks("heldout", rule.tasks_per_tier, gate_seed(work)):
+        suite = work.suites[rule.name]
+        per_tier = sys.maxsize if isinstance(suite, JsonlSuite) else rule.tasks_per_tier
+        for task in suite.tasks("heldout", per_tier, gate_seed(work)):
             tasks[task.id] = task.text
     for task in _evaluated_tasks(work.store):
         tasks.setdefault(task, "")

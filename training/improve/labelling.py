@@ -18,6 +18,7 @@ from ...checkpoints.store import Store
 from ...checkpoints.where import Head
 from ...errors import BadReward, UnknownSuite
 from ..credit.tasks import find_tasks
+from ..jsonl_suite import JsonlSuite
 from ..rewards.compose import Rewards, Scored, score
 from ..rewards.finished import Finished
 from ..rewards.stored import read_finished
@@ -110,6 +111,8 @@ def tasks_of(suite: Suite | None, ids: Iterable[str]) -> dict[str, Any]:
     wanted = [*dict.fromkeys(ids)]
     if suite is None or not wanted:
         return {}
+    if isinstance(suite, JsonlSuite):
+        return {task.id: task for task in suite.everything if task.id in wanted}
     try:
         return find_tasks(suite, wanted)
     except UnknownSuite:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...errors import BadSuite
 from ..recipes.config import load_config
 from ..recipes.methods import METHODS as RECIPES
 from ..recipes.report import Progress, TrainingReport, read_report
@@ -71,7 +72,11 @@ def why_not(method: str, work: Work, data: Data) -> str | None:
         return None if found else f"there are no {'rows' if method == 'sft' else 'pairs'}"
     if work.suite is None:
         return "there is no suite whose tasks could be played"
-    return None if work.suite.tasks("train", 1, work.config.seed) else "the suite has no tasks to train on"
+    try:
+        found = work.suite.tasks("train", 1, work.config.seed)
+    except BadSuite:
+        found = []
+    return None if found else "the suite has no tasks to train on"
 
 
 def _train(
