@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from threadmill.checkpoints.store import open_store
-from threadmill.errors import BadSuite
+from threadmill.errors import BadSuite, UnknownSuite
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.answer_checks import make_check
@@ -260,3 +260,13 @@ def test_the_same_file_says_what_must_not_be_trained_on(write: Any) -> None:
 
     suite = open_held_out(str(write(HEAD, task("a"), task("b", text="Where is the salt?"))))
     assert suite.tasks == {"a", "b"}
+
+
+def test_the_tasks_of_stored_threads_are_found_by_their_ids(write: Any) -> None:
+    from threadmill.training.credit.tasks import find_tasks
+
+    suite = open_jsonl(write(HEAD, task("a"), task("b")))
+    second = suite.everything[1]
+    assert find_tasks(suite, [second.id]) == {second.id: second}
+    with pytest.raises(UnknownSuite, match="has no task 'tasks-b-old'; a task whose line has changed is another one"):
+        find_tasks(suite, ["tasks-b-old"])

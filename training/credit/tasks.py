@@ -13,9 +13,19 @@ _ID = re.compile(r"(?:.*-)?(train|heldout)-([0-9]+)-(.+)-([0-9]{4,})")
 def find_tasks(suite: Suite, ids: Iterable[str]) -> dict[str, Any]:
     """Id to the task of ``suite``; ids say split, seed, tier and number, as in ``train-0-simple-0007``.
 
+    A suite that is a list of tasks, as those in files are, has it as ``everything``; its ids may be of any form.
+
     Raises:
         UnknownSuite: an id is of another form, or the suite has no such task.
     """
+    listed = {task.id: task for task in getattr(suite, "everything", ())}
+    if listed:
+        asked = set(ids)
+        if missing := sorted(asked - listed.keys()):
+            raise UnknownSuite(
+                f"suite {suite.name!r} has no task {missing[0]!r}; a task whose line has changed is another one"
+            )
+        return {task: listed[task] for task in asked}
     wanted: dict[tuple[str, int], dict[str, int]] = {}
     for task in ids:
         parts = _ID.fullmatch(task)
