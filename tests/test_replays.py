@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
+from letter_world import write_thread
 from threadmill.checkpoints.labels import Label, add_labels
 from threadmill.checkpoints.reading import checkpoint_tree
 from threadmill.checkpoints.registry import register_version
@@ -277,3 +278,13 @@ def test_the_prompt_is_the_recorded_one_to_the_token(tmp_path: Any, tiny_folder:
             assert again is not None
             assert again.sampled_ids == recorded.sampled_ids
     assert len(found) == 3
+
+
+def test_threads_that_do_not_say_which_tools_there_were_are_left_out(tmp_path: Any) -> None:
+    """Without them a candidate could only answer."""
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        write_thread(store, "foreign", [HumanMessage("Where is the tea?", id="h"), LOOK.model_copy(update={"id": "a"})])
+        write_thread(store, "talk", [HumanMessage("Hi", id="h"), AIMessage("Hello.", id="a")])
+        found = read_decisions(store, Where())
+    assert [one.thread for one in found.found] == ["talk"]
+    assert found.left_out == {"nobody noted which tools its model had": 1}

@@ -25,7 +25,7 @@ from ..nodes.calls import make_check
 from ..nodes.models.slot import Slot
 from ..nodes.models.trace import EDIT_KEY
 from .branches import read_outcome
-from .credit.think_calls import read_episode
+from .credit.think_calls import Episode, read_episode
 from .pairing.sources import REJECTED, kind_of, turns_with_results
 
 Kind = Literal["same", "same_tool", "other_tool", "both_answer", "calls_instead", "answers_instead", "invalid"]
@@ -33,6 +33,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """``same``: the same calls with the same arguments. ``both_answer``: neither calls, whatever they say. ``invalid``: the
 candidate's call cannot be read, names no tool, or has arguments that do not fit."""
 AGREEING = ("same", "both_answer")
+UNNOTED = "nobody noted which tools its model had"
 Decided = Literal["edited", "rejected"]
 
 
@@ -105,9 +106,13 @@ def read_decisions(store: Store, where: Where, *, nodes: Set[str] | None = None)
     left_out: Counter[str] = Counter()
     for head in heads:
         try:
-            decisions = list(_decisions(store, head, chosen))
+            episode = read_episode(store, head.thread)
+            decisions = list(_decisions(store, head, episode, chosen))
         except ThreadmillError:
             left_out["cannot be read"] += 1
+            continue
+        if _calls_unnoted_tools(episode.messages):
+            left_out[UNNOTED] += 1
             continue
         if not decisions:
             left_out["no turn of a model" if chosen is None else f"no turn of {' or '.join(sorted(chosen))}"] += 1
@@ -199,8 +204,12 @@ def _fits(call: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> bool:
     return function is not None and not make_check(function.get("parameters") or {})(call["args"])
 
 
-def _decisions(store: Store, head: Head, nodes: Set[str] | None) -> Iterator[Decision]:
-    episode = read_episode(store, head.thread)
+def _calls_unnoted_tools(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a candidate would be asked without the tools that the model had."""
+    return not tools_at(messages) and any(isinstance(one, AIMessage) and one.tool_calls for one in messages)
+
+
+def _decisions(store: Store, head: Head, episode: Episode, nodes: Set[str] | None) -> Iterator[Decision]:
     path = [episode.leaf, *(call.checkpoint for call in episode.calls if call.checkpoint)]
     success = read_outcome(labels_of(store, [head.thread]).get(head.thread, []), path).success
     said = {message.id: message for message in episode.messages if isinstance(message, AIMessage)}
