@@ -71,7 +71,7 @@ def improve_command(
         return
     from ..training.improve.improve import improve
 
-    with open_store(db) as store, _telling_what_is_kept(config.out):
+    with open_store(db, create=False) as store, _telling_what_is_kept(config.out):
         round = improve(store, config, rules, announce)
     _tell(round, config.out, as_json)
 

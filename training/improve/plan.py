@@ -23,7 +23,7 @@ from .settings import METHODS, STAGES, ImproveConfig, spoken_time
 from .stages import export, round_seconds, why_in_vain
 from .state import Round
 from .state import Stage as Done
-from .threads import Threads, sort_threads
+from .threads import sort_threads
 from .training import why_not
 from .work import Work
 
@@ -56,7 +56,7 @@ def _planned(work: Work, round: Round) -> Iterator[Planned]:
         elif stage in round.stages and round.stages[stage].left_out is None:
             yield Planned(stage, f"done already in round {round.number}, which would go on", 0.0)
         elif stage == "label":
-            yield _label(work, sort_threads(work.store, work.config.agent))
+            yield _label(work)
         elif stage == "export":
             planned, told = _export(work, round)
             yield planned
@@ -73,7 +73,9 @@ def _planned(work: Work, round: Round) -> Iterator[Planned]:
             yield _rest(stage, work, round)
 
 
-def _label(work: Work, threads: Threads) -> Planned:
+def _label(work: Work) -> Planned:
+    began = time.monotonic()
+    threads = sort_threads(work.store, work.config.agent)
     known = ", ".join(f"{n} by {who}" for who, n in threads.by_source.most_common()) or "none"
     waiting = len(threads.unjudged)
     if work.config.rewards is not None:
@@ -82,7 +84,8 @@ def _label(work: Work, threads: Threads) -> Planned:
         found = judge_threads(work.store, threads, suite=work.suite, rewards=None)
         would = f"judge {len({one.thread for one in found.labels})} of {waiting} threads that nobody has judged"
     left_out = "".join(f"; left out {n}: {why}" for why, n in threads.left_out.most_common())
-    return Planned("label", f"{would}; judged already: {known}{left_out}")
+    seconds = None if work.config.rewards is not None else round_seconds(time.monotonic() - began)
+    return Planned("label", f"{would}; judged already: {known}{left_out}", seconds)
 
 
 def _export(work: Work, round: Round) -> tuple[Planned, dict[str, Any]]:

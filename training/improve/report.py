@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints.store import Store
+from ...checkpoints.store import PREFIX, Store
 from ..dataset import version_of
 from ..evaluation.metrics import METRIC
 from ..recipes.lineage import LIBRARIES
@@ -31,7 +31,8 @@ MEANING = {
 
 def write_report(out: Path, round: Round, store: Store) -> None:
     """Write ``report.md`` and ``report.html`` into ``out``, and into the round's own folder if it has one."""
-    report = make_report(round, out=out, db=store.url)
+    db = store.url if store.url.startswith(PREFIX) else store.name  # whose password is hidden
+    report = make_report(round, out=out, db=db)
     own = folder_of(out, round.number)
     for folder in [out, *([own] if own.exists() else [])]:
         (folder / "report.md").write_text(render_markdown(report, folder), encoding="utf-8")
