@@ -9,7 +9,7 @@ from .place import DEFAULT_DB, Database
 
 
 def rollout_command(
-    suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, or file.py:make_suite.")],
+    suite: Annotated[str, typer.Argument(help="The suite: helpdesk, reasoning, FILE.jsonl or file.py:make_suite.")],
     tasks: Annotated[int, typer.Option(help="Tasks per tier.")] = 50,
     trials: Annotated[int, typer.Option(help="Trials of each task.")] = 4,
     model: Annotated[
