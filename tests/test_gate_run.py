@@ -1,7 +1,9 @@
 """The gate from end to end: it plays two versions of a shop, decides, records, promotes, and looks again."""
 
 import json
+import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from threadmill.checkpoints.verdicts import Verdict, list_verdicts, record_verdi
 from threadmill.cli.gate import gate_command
 from threadmill.errors import CannotGate, PromotionConflict, UnknownVersion
 from threadmill.training.gate.learnt import tasks_learnt
-from threadmill.training.gate.policy import DEFAULT_POLICY, GatePolicy, SuiteRule, load_policy
+from threadmill.training.gate.policy import DEFAULT_POLICY, GatePolicy, SuiteRule, load_policy, read_policy
 from threadmill.training.gate.run import run_gate
 from typer.testing import CliRunner
 
@@ -233,6 +235,16 @@ def test_the_printed_policy_is_the_default_one(tmp_path: Path):
     (tmp_path / "gate.toml").write_text(printed.stdout)
     assert printed.stdout == DEFAULT_POLICY
     assert load_policy(tmp_path / "gate.toml") == load_policy() == GatePolicy()
+
+
+def test_the_policy_in_the_documents_is_one():
+    page = (Path(__file__).parent.parent / "docs" / "gate.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    policy = read_policy(tomllib.loads(toml))
+    assert [(suite.name, suite.safety) for suite in policy.suites] == [
+        ("helpdesk", False),
+        ("safety.py:make_suite", True),
+    ]
 
 
 @pytest.mark.parametrize(

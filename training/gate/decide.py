@@ -27,7 +27,7 @@ def decide(policy: GatePolicy, evidence: Evidence, look: int) -> Verdict:
     suites = {name: _suite_figures(suite, chance) for name, suite in evidence.suites.items()}
     overall = _overall(evidence)
     figures = {
-        "difference": _ends(overall, chance),
+        "difference": _share_ends(overall, chance),
         "suites": suites,
         "metrics": _metric_figures(policy, evidence, chance),
         "safety": {
@@ -152,6 +152,12 @@ def _ends(estimate: Estimate, chance: float) -> dict[str, float]:
     return {"mean": estimate.mean, "low": low, "high": high}
 
 
+def _share_ends(estimate: Estimate, chance: float) -> dict[str, float]:
+    """As ``_ends`` for a difference of shares, which cannot be beyond 1."""
+    ends = _ends(estimate, chance)
+    return {**ends, "low": max(ends["low"], -1.0), "high": min(ends["high"], 1.0)}
+
+
 def _overall(evidence: Evidence) -> Estimate:
     """Every suite weighs the same, every tier within it, every task within that."""
     return mean_of([mean_of([*_tier_estimates(suite).values()]) for suite in evidence.suites.values()])
@@ -169,7 +175,7 @@ def _suite_figures(suite: SuiteEvidence, chance: float) -> dict[str, Any]:
             "tasks": one.tasks,
             "live": float(one.live.shares.mean()),
             "candidate": float(one.candidate.shares.mean()),
-            **_ends(estimate, chance),
+            **_share_ends(estimate, chance),
             "pass_hat_k": {"live": one.live.pass_hat(suite.k), "candidate": one.candidate.pass_hat(suite.k)},
         }
     number = len(tiers)

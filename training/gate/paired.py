@@ -11,11 +11,8 @@ class Estimate:
     """A mean over tasks that were drawn from more of their kind."""
 
     mean: float
-    """As it was seen."""
-    centre: float
-    """Of the interval; nearer to zero than ``mean`` where there is an allowance for what was not seen."""
     error: float
-    """Standard error of ``centre``."""
+    """Standard error of ``mean``."""
     freedom: float
     """Degrees of freedom of ``error``."""
 
@@ -24,29 +21,29 @@ class Estimate:
         from scipy.special import stdtrit
 
         if self.error == 0:
-            return self.centre, self.centre
+            return self.mean, self.mean
         wide = -float(stdtrit(self.freedom, chance)) * self.error
-        return self.centre - wide, self.centre + wide
+        return self.mean - wide, self.mean + wide
 
 
 def success_above(before: np.ndarray, after: np.ndarray) -> Estimate:
     """After minus before, of shares of trials that succeeded, task by task.
 
-    Two tasks are added, one won and one lost (Bonett and Price 2012, for the difference of paired proportions): where
-    all tasks ended alike the interval keeps a width, which it needs, since the next task may end otherwise.
+    The standard error is that of Bonett and Price (2012) for paired proportions, with two tasks added, one won and one
+    lost: where all tasks ended alike the interval keeps a width, which it needs, since the next task may end otherwise.
+    Its middle is the difference as it was seen; theirs lies nearer to zero, which would favour a tier that lost.
     """
     difference = after - before
     tasks, seen = len(difference) + 2, float(difference.sum())
-    centre = seen / tasks
-    variance = (float(difference @ difference) + 2) / tasks - centre**2
-    return Estimate(seen / len(difference), centre, (variance / tasks) ** 0.5, tasks - 3)
+    variance = (float(difference @ difference) + 2) / tasks - (seen / tasks) ** 2
+    return Estimate(seen / len(difference), (variance / tasks) ** 0.5, tasks - 3)
 
 
 def measure_above(change: np.ndarray) -> Estimate:
     """The mean of what a metric, or any other number, changes by, task by task."""
     mean, tasks = float(change.mean()), len(change)
     error = float(change.std(ddof=1)) / tasks**0.5 if tasks > 1 else 0.0
-    return Estimate(mean, mean, error, max(tasks - 1, 1))
+    return Estimate(mean, error, max(tasks - 1, 1))
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -57,7 +54,6 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     number = len(estimates)
     return Estimate(
         sum(one.mean for one in estimates) / number,
-        sum(one.centre for one in estimates) / number,
         total**0.5 / number,
         total**2 / freedom if freedom else 1.0,
     )
