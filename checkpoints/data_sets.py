@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from .registry import Version, list_versions
@@ -111,8 +111,8 @@ def threads_of(store: Store, digest: str) -> dict[str, int]:
         named = select(DataSetThreadRow.thread).join(DataSetRow).where(DataSetRow.digest == digest)
         found = dict.fromkeys(sorted({*session.scalars(named)}), 0)
         table = DataSetSourceRow
-        for thread, _, _ in session.execute(_one_copy(session, digest, table.thread, table.split, table.row)):
-            found[thread] = found.get(thread, 0) + 1
+        for row in session.execute(_one_copy(session, digest, table.thread, table.split, table.row)):
+            found[row.thread] = found.get(row.thread, 0) + 1
     return found
 
 
@@ -142,7 +142,7 @@ def forget_uses(connection: Any, thread: str) -> None:
     connection.execute(delete(DataSetSourceRow).where(DataSetSourceRow.thread == thread))
 
 
-def _one_copy(session: Session, digest: str, *columns: Any) -> Select[Any]:
+def _one_copy(session: Session, digest: str, *columns: Any) -> Any:
     """Of the same data set in several folders one."""
     chosen = session.scalars(select(DataSetRow.id).where(DataSetRow.digest == digest).order_by(DataSetRow.id.desc()))
     return select(*columns).distinct().where(DataSetSourceRow.data_set_id == (chosen.first() or -1))

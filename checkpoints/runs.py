@@ -1,6 +1,6 @@
 """The training runs that versions came out of, as rows: so that who learnt from a data set can be asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,7 @@ class Run:
 
 def note_runs(session: Session, version_id: int, lineage: Mapping[str, Any]) -> None:
     """Add a row for each of the runs that ``lineage`` tells of, as ``training.recipes.lineage.lineage_of`` made it."""
-    runs = lineage.get("runs")
-    libraries = lineage.get("libraries")
-    for position, run in enumerate(runs if isinstance(runs, Sequence) else ()):
+    for position, run in enumerate(lineage.get("runs", ())):
         data = run.get("data")
         session.add(
             RunRow(
@@ -43,7 +41,7 @@ def note_runs(session: Session, version_id: int, lineage: Mapping[str, Any]) -> 
                 seed=run.get("seed"),
                 steps=run.get("steps"),
                 settings={key: value for key, value in run.items() if key not in ("recipe", "steps", "seed")},
-                libraries=dict(libraries) if isinstance(libraries, Mapping) else {},
+                libraries=dict(lineage.get("libraries", {})),
             )
         )
 

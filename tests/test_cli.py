@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from threadmill.checkpoints.registry import register_version
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.main import main
 from threadmill.graphs import run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.training.rollout import worlds_folder
+from threadmill.training.slots import SEED_POLICY
 from threadmill.training.worlds.helpdesk.agent import build_helpdesk
 from threadmill.training.worlds.helpdesk.database import make_world, read_end_state, write_world
 
@@ -48,6 +50,7 @@ def db(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'runs.db'}"
     call = {"name": "refund", "args": {"order_id": ORDER.id, "amount": 110}, "id": "call-1"}
     with open_store(url) as store:
+        register_version(store, "helpdesk.think", SEED_POLICY, lineage={})
         slot = Slot.fixed("helpdesk.think", ScriptedModel([AIMessage("", tool_calls=[call])]), "helpdesk.think@0001")
         agent = build_helpdesk(slot).compile(checkpointer=store.saver, name="helpdesk")
         world = worlds_folder(store) / "x7.db"
