@@ -102,7 +102,7 @@ def test_no_better_candidate_is_held_and_the_same_threads_are_not_learnt_twice(i
     again = improve("--policy", "even.toml", "--out", "elsewhere", "--seed", "1")
     assert again["decision"] == "nothing to do"
     assert again["reasons"] == [
-        "Echo.think@0002 was trained from echo.think@0001 on these very rows already, in the same way."
+        "Nothing new: echo.think@0002 was trained from echo.think@0001 on these very rows already, in the same way."
     ]
     evaluated = {"played in an evaluation": 16, "played by a training run for itself": 4}
     assert again["stages"]["label"]["told"]["left_out"] == evaluated
@@ -128,7 +128,7 @@ def test_a_better_candidate_goes_live_and_its_own_data_teach_nothing_more(improv
     assert 'threadmill models rollback echo.think --because "…" --db sqlite:///runs.db' in report
 
     again = improve(*only)
-    assert again["reasons"] == ["Echo.think@0002 has learnt from these very rows already."]
+    assert again["reasons"] == ["Nothing new: echo.think@0002 has learnt from these very rows already."]
     with opened() as store:
         assert aliases_of(store, "echo.think")["live"] == "echo.think@0002"
 
@@ -185,7 +185,7 @@ def test_threads_without_any_good_outcome_are_nothing_to_learn_from(improve: Cal
         connection.exec_driver_sql("DELETE FROM labels")
     done = improve("--policy", "even.toml", "--skip", "label")
     assert (done["decision"], done["candidate"]) == ("nothing to do", None)
-    assert done["reasons"] == ["There is nothing to learn from: no thread gave a row or a pair."]
+    assert done["reasons"] == ["Nothing new: no thread gave a row or a pair to learn from."]
 
 
 def test_threads_that_nobody_has_judged_are_judged_by_their_suite(improve: Callable[..., Any]) -> None:

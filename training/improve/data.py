@@ -91,7 +91,7 @@ def nothing_new(work: Work, data: Mapping[str, Mapping[str, Any]], settings: Map
     """
     digests = {kind: told["digest"] for kind, told in data.items() if told["rows"]}
     if not digests:
-        return "there is nothing to learn from: no thread gave a row or a pair"
+        return "no thread gave a row or a pair to learn from"
     if work.base is None:
         return None
     live = work.base.name

@@ -38,7 +38,7 @@ def improve(store: Store, config: ImproveConfig, policy: GatePolicy, stage: Anno
         work, round = begin(store, config, policy)
         for name, run in RUN.items():
             if name == "baseline" and _will_train(work, round) and (why := why_in_vain(work, round)):
-                round.close("nothing to do", f"{why[0].upper()}{why[1:]}.")
+                round.close("nothing to do", f"Nothing new: {why}.")
             if _is_over(name, round):
                 continue
             if why := _left_out(name, work, round):
