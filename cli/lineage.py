@@ -59,8 +59,9 @@ def lineage_command(
         elif message is not None:
             found = origins_of_message(store, str(thread), None if message == "last" else message)
         else:
-            latest_checkpoint(store, str(thread))
             found = descendants_of_thread(store, str(thread))
+            if not found.leads:
+                latest_checkpoint(store, str(thread))  # says so if there is no such thread
         versions = [asdict(resolve(store, name)) for name in versions_in(found)]
     if picture is not None:
         from .lineage_picture import draw_dot, draw_html
