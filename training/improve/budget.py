@@ -60,3 +60,8 @@ def busy_seconds(ends: Sequence[float]) -> float:
     """
     gaps = [after - before for before, after in pairwise(sorted(ends))]
     return sum(gap for gap in gaps if gap <= PAUSE_S)
+
+
+def round_seconds(value: float) -> float:
+    """To a tenth."""
+    return float(f"{value:.1f}")

@@ -18,13 +18,17 @@ from ...checkpoints.registry import lineage, list_versions
 from ...checkpoints.store import Store
 from ...checkpoints.tables import EvaluationRow, TrialRow
 from ...checkpoints.where import Where
+from ..dataset import read_manifest
 from ..export import export_pairs, export_sft
 from ..jsonl_suite import JsonlSuite
 from ..recipes.report import Progress
 from ..selection.settings import Selection
 from ..worlds.helpdesk.prompt import AGENT
 from .evaluating import gate_seed
+from .settings import METHODS
+from .state import Round, folder_of
 from .threads import knows_evaluations
+from .training import READS
 from .work import Work
 
 HELD_OUT = "heldout.jsonl"
@@ -108,6 +112,29 @@ def nothing_new(work: Work, data: Mapping[str, Mapping[str, Any]], settings: Map
         if tried.get("base") == live and tried.get("settings") == settings:
             return f"{version.name} was trained from {live} on these very rows already, in the same way"
     return None
+
+
+def kinds_of(work: Work) -> list[str]:
+    """The data sets that the methods need; both if none of them needs any, for what is new is told by them."""
+    needed = {READS[method] for method in work.config.methods if method in READS}
+    return [kind for kind in KINDS if kind in needed or not needed]
+
+
+def data_of(work: Work, round: Round) -> Mapping[str, Mapping[str, Any]]:
+    """What this round exported, or where that was skipped the newest round before it that did."""
+    if told := round.told("export").get("data"):
+        return told
+    for number in range(round.number, 0, -1):
+        folders = [folder_of(work.config.out, number) / "data" / kind for kind in kinds_of(work)]
+        if found := {one.name: {**read_manifest(one), "folder": str(one)} for one in folders if one.exists()}:
+            return found
+    return {}
+
+
+def what_is_trained(work: Work) -> dict[str, Any]:
+    """The settings that decide what comes out of the same data; another seed is no other setting."""
+    methods = [method for method in METHODS if method in work.config.methods]
+    return {"methods": methods, "recipes": {name: dict(one) for name, one in sorted(work.config.recipes.items())}}
 
 
 def _evaluated_tasks(store: Store) -> set[str]:

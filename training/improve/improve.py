@@ -12,9 +12,11 @@ from ...checkpoints.registry import resolve
 from ...checkpoints.store import Store
 from ...checkpoints.tables import now
 from ..gate.policy import GatePolicy
+from .budget import round_seconds
+from .candidate import newest_candidate
 from .report import write_report
 from .settings import ImproveConfig
-from .stages import RUN, newest_candidate, round_seconds, why_in_vain
+from .stages import RUN, why_in_vain
 from .state import Round, Stage, alone_in, folder_of, open_round, write_round
 from .training import Stage as Announce
 from .work import Work, open_work

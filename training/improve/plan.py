@@ -15,12 +15,12 @@ from typing import Any
 from ...checkpoints.store import Store
 from ..gate.policy import GatePolicy
 from ..recipes.report import Progress
-from .budget import MARGIN, SHORTEST_S, UNKNOWN_SHARE, next_share, share_out
+from .budget import MARGIN, SHORTEST_S, UNKNOWN_SHARE, next_share, round_seconds, share_out
 from .evaluating import all_episodes, seconds_an_episode
 from .improve import begin
 from .labelling import judge_threads
 from .settings import METHODS, STAGES, ImproveConfig, spoken_time
-from .stages import export, round_seconds, why_in_vain
+from .stages import export, why_in_vain
 from .state import Round
 from .state import Stage as Done
 from .threads import sort_threads

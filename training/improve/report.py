@@ -1,18 +1,15 @@
 """The report of a round: what was decided and why, first; then what it is based on, to be checked or done again."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...checkpoints.store import PREFIX, Store
-from ..dataset import version_of
 from ..evaluation.metrics import METRIC
-from ..recipes.lineage import LIBRARIES
 from .markdown import render_markdown
 from .page import render_page
-from .parts import Command, Curve, Items, Part, Report, Section, Table, Text
-from .settings import STAGES, spoken_time
+from .parts import Command, Items, Part, Report, Section, Table, Text
+from .report_work import data_parts, settings_part, stages_part, training_parts
 from .state import Round, folder_of
 
 TITLES = {
@@ -49,10 +46,10 @@ def make_report(round: Round, *, out: Path, db: str) -> Report:
         Section("Evaluation", [*_evaluation(round)]),
         Section("What got worse", [*_worse(round)]),
         Section("Failures", [*_failures(round, db)]),
-        Section("Trained on", [*_data(round)]),
-        Section("Training", [*_training(round)]),
-        Section("Stages", [_stages(round)]),
-        Section("To do it again", [_settings(round, out, db)]),
+        Section("Trained on", [*data_parts(round)]),
+        Section("Training", [*training_parts(round)]),
+        Section("Stages", [stages_part(round)]),
+        Section("To do it again", [settings_part(round, out, db)]),
     ]
     return Report(f"{round.settings['agent']}: {title}", decision, [one for one in sections if one.parts])
 
@@ -179,91 +176,6 @@ def _failures(round: Round, db: str) -> Iterator[Part]:
         )
     if after or before:
         yield Command(f"threadmill threads show THREAD --db {db}")
-
-
-def _data(round: Round) -> Iterator[Part]:
-    label, data = round.told("label"), round.told("export").get("data", {})
-    if label:
-        known = label["judged_before"] | {f"{who} (in this round)": n for who, n in label["labelled"].items()}
-        told = ", ".join(f"{n} by {who}" for who, n in known.items()) or "none"
-        yield Text(f"Threads that somebody has judged: {told}.")
-        if left := label["unlabelled"] | label["left_out"]:
-            yield Text("Threads that are not trained on, or only for what a person edited in them:")
-            yield Items([f"{n}: {why}" for why, n in left.items()])
-    if data:
-        yield Text(f"Read were {round.told('export')['threads']} threads.")
-        yield Table(
-            ["data", "rows", "tokens", "trained tokens", "digest"],
-            [
-                [kind, *(f"{one[name]:,}" for name in ("rows", "tokens", "trained_tokens")), one["digest"][:12]]
-                for kind, one in data.items()
-            ],
-        )
-    for kind, one in data.items():
-        if one["left_out"]:
-            yield Text(f"Left out of {kind}:")
-            yield Items([f"{n}: {why}" for why, n in one["left_out"].items()])
-
-
-def _training(round: Round) -> Iterator[Part]:
-    told = round.told("train")
-    if lessons := told.get("lessons", []):
-        yield Table(
-            ["method", "steps", "first loss", "last loss", "took", "had", "tokens/s"],
-            [
-                [
-                    one["method"],
-                    str(one["steps"]),
-                    f"{one['loss_first']:.4f}",
-                    f"{one['loss_last']:.4f}",
-                    spoken_time(one["seconds"]),
-                    spoken_time(one["share"]),
-                    f"{one['tokens_per_second']:,.0f}",
-                ]
-                for one in lessons
-            ],
-        )
-        yield from (Text(f"{one['method']} stopped {one['stopped']}.") for one in lessons if one["stopped"])
-    if refused := told.get("refused"):
-        yield Items([f"{method} was not trained: {why}." for method, why in refused.items()])
-    for one in lessons:
-        yield Curve(f"{one['method']} loss", [tuple(point) for point in one["losses"]], one["folder"])
-
-
-def _stages(round: Round) -> Part:
-    rows = []
-    for name in STAGES:
-        if name in round.stages:
-            one = round.stages[name]
-            rows.append([name, one.left_out or "done", "" if one.left_out else spoken_time(one.seconds)])
-    return Table(["stage", "what became of it", "took"], [*rows, ["all", "", spoken_time(round.seconds)]], left=2)
-
-
-def _settings(round: Round, out: Path, db: str) -> Part:
-    settings = round.settings
-    evaluations = [
-        one["id"] for stage in ("baseline", "evaluate") for one in round.told(stage).get("suites", {}).values()
-    ]
-    seeds = {f"of {one['method']}": one["seed"] for one in round.told("train").get("lessons", [])}
-    known = {
-        "round": f"{round.number}, begun {round.began_at}",
-        "database": db,
-        "folder": str(folder_of(out, round.number)),
-        "base": round.base,
-        "candidate": round.candidate,
-        "suite": settings["suite"],
-        "methods": ", ".join(settings["methods"]),
-        "seed": settings["seed"],
-        "seeds": ", ".join(f"{seed} {what}" for what, seed in seeds.items()),
-        "seed of the gate's tasks": settings["policy"]["seed"],
-        "evaluations": ", ".join(dict.fromkeys(evaluations)),
-        **{f"data, {kind}": one["digest"] for kind, one in round.told("export").get("data", {}).items()},
-        "Python": sys.version.split()[0],
-        **{name: version_of(name) for name in ("threadmill", "langgraph", *LIBRARIES)},
-    }
-    return Table(
-        ["what", "value"], [[name, str(value)] for name, value in known.items() if value not in (None, "")], left=2
-    )
 
 
 def _percent(share: float) -> str:
