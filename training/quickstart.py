@@ -55,13 +55,10 @@ class QuickstartConfig:
 
     @property
     def policy(self) -> GatePolicy:
-        """The gate's default, but for its limits on what a task may cost.
-
-        The policy that ships was taught to skip steps. Mending that costs steps, and they are wanted here.
-        """
+        """The gate's default, with these numbers of tasks and trials."""
         rule = SuiteRule(name=AGENT, tasks_per_tier=self.heldout_per_tier, k=self.evaluation_trials)
         fewest = min(GatePolicy().minimum_tasks, self.heldout_per_tier)
-        return GatePolicy(suites=(rule,), minimum_tasks=fewest, metrics={})
+        return GatePolicy(suites=(rule,), minimum_tasks=fewest)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from ...checkpoints.where import Where, find_heads
 from ..evaluation.intervals import aggregate
 from ..evaluation.run import Evaluation, evaluate
 from ..gate.policy import SuiteRule
-from ..gate.run import SEEDS_A_VERSION
+from ..gate.run import seed_of
 from .budget import busy_seconds
 from .threads import evaluated_threads
 from .work import Work
@@ -50,7 +50,9 @@ def evaluate_version(
 
 def gate_seed(work: Work) -> int:
     """Of the tasks by which the gate compares a candidate with the live version for the first time."""
-    return work.policy.seed + SEEDS_A_VERSION * (work.base.number if work.base else 1)
+    if work.base is None:  # in a dry run, and then only the number of tasks matters
+        return work.policy.seed
+    return seed_of(work.policy, work.base)
 
 
 def episodes_of(work: Work, rule: SuiteRule) -> int:
