@@ -6,18 +6,20 @@ from typing import Any
 import pytest
 from hostile_round import hostile_round
 from langchain_core.messages import AIMessage
+from threadmill.checkpoints.evaluations import RecordedTrial, add_trial, begin_evaluation
 from threadmill.checkpoints.labels import labels_of
 from threadmill.checkpoints.store import open_store
 from threadmill.errors import BadConfig, FolderBusy
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
+from threadmill.training.improve.data import evaluated_tasks
 from threadmill.training.improve.labelling import judge_threads
 from threadmill.training.improve.markdown import render_markdown
 from threadmill.training.improve.page import render_page
 from threadmill.training.improve.recipes import read_recipes
 from threadmill.training.improve.report import make_report
 from threadmill.training.improve.state import alone_in, open_round, write_round
-from threadmill.training.improve.threads import sort_threads
+from threadmill.training.improve.threads import evaluated_threads, sort_threads
 from threadmill.training.rewards.compose import Rewards
 from threadmill.training.rollout import run_tasks
 from threadmill.training.worlds.helpdesk.suite import make_suite
@@ -93,3 +95,11 @@ def test_recipes_are_read_by_their_flags_and_strange_settings_are_refused(tmp_pa
         file.write_text(text)
         with pytest.raises(BadConfig, match=says):
             read_recipes(file)
+
+
+def test_what_evaluations_have_played_is_known_and_held_out_unless_it_is_there_to_be_trained_on(store: Any) -> None:
+    for name, split in (("one", "heldout"), ("two", "train")):
+        begin_evaluation(store, name, suite="echo", versions={}, k=1, settings={"split": split})
+        add_trial(store, name, RecordedTrial(f"task {name}", 0, "easy", f"thread {name}", True, 1.0, {}))
+    assert evaluated_threads(store) == {"thread one", "thread two"}
+    assert evaluated_tasks(store) == {"task one"}

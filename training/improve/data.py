@@ -51,7 +51,7 @@ def write_held_out(work: Work, folder: Path) -> tuple[str, ...]:
         per_tier = sys.maxsize if isinstance(suite, JsonlSuite) else rule.tasks_per_tier
         for task in suite.tasks("heldout", per_tier, gate_seed(work)):
             tasks[task.id] = task.text
-    for task in _evaluated_tasks(work.store):
+    for task in evaluated_tasks(work.store):
         tasks.setdefault(task, "")
     folder.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps({"id": task, "text": text}) + "\n" for task, text in sorted(tasks.items()))
@@ -137,7 +137,7 @@ def what_is_trained(work: Work) -> dict[str, Any]:
     return {"methods": methods, "recipes": {name: dict(one) for name, one in sorted(work.config.recipes.items())}}
 
 
-def _evaluated_tasks(store: Store) -> set[str]:
+def evaluated_tasks(store: Store) -> set[str]:
     """Held-out tasks that any evaluation has played."""
     if not knows_evaluations(store):
         return set()
