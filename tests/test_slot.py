@@ -175,3 +175,19 @@ def test_a_script_can_be_a_function_of_the_messages_and_is_never_changed():
     assert (first.text, model.invoke("bye").text) == ("hello", "what?")
     assert first.id != second.id
     assert reply.id is None
+
+
+def test_a_candidate_answers_where_neither_is_loaded_unless_it_cannot_be():
+    def load(version: str) -> ScriptedModel:
+        if version == "broken":
+            raise OSError("no such weights")
+        return ScriptedModel([])
+
+    def slot(candidate: str) -> Slot:
+        return Slot("desk.think", lambda: "v1", load, assign=lambda *_: (candidate, False))
+
+    assert slot("v2").version_for("t", None) == "v2"
+    assert slot("broken").version_for("t", None) == "v1"
+    warm = slot("v2")
+    warm.model("v1")
+    assert warm.version_for("t", None) == "v1"

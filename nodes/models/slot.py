@@ -22,7 +22,7 @@ from ...errors import CannotServe
 Assign = Callable[[str, str | None, str], tuple[str, bool]]
 """From a thread, the version that its last run began with (None: it is new) and the one that answers now, to the
 version of the thread's next run, and whether no other will do: so for a pinned thread. For one that takes part in a
-canary, the version that answers will do while the candidate is not loaded."""
+canary, the version that answers will do if it is loaded and the candidate is not, or cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,16 @@ class Slot:
         version, only = (answering, True) if self._assign is None else self._assign(thread, before, answering)
         if version == answering:
             return answering
-        if not only and not self._is_loaded(version):
+        # In a process that has loaded neither yet, the run waits for one of them in any case.
+        if not only and not self._is_loaded(version) and (self._is_loaded(answering) or self._failed_lately(version)):
             self._begin_to_load(version)
             return answering
         try:
             self.model(version)
         except Exception as error:
+            if not only:
+                log.error("slot %s stays on %s: %s could not be loaded: %s", self.name, answering, version, error)
+                return answering
             raise CannotServe(
                 f"thread {thread!r} is to be answered by {version}, which cannot be loaded: {error}; restore its "
                 f"files, or let the thread follow the others again: threadmill models unpin {thread} {self.name}"
