@@ -13,7 +13,7 @@ from .labels import labels_of
 from .prune import keep_only
 from .reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints
 from .store import Store
-from .tables import LabelRow, LeaseRow, PinRow
+from .tables import LabelRow, LeaseRow, OutcomeRow, PinRow, ProposalRow
 
 Strategy = Literal["keep-leaves", "delete"]
 
@@ -44,8 +44,8 @@ def delete_thread(store: Store, thread: str) -> Uses:
     uses = uses_of(store, [thread]).get(thread, Uses(thread, (), ()))
     with store.leases.hold(thread), store.engine.begin() as connection:
         store.tables.delete(connection, thread)
-        connection.execute(delete(LabelRow).where(LabelRow.thread == thread))
-        connection.execute(delete(PinRow).where(PinRow.thread == thread))
+        for table in (LabelRow, PinRow, OutcomeRow, ProposalRow):
+            connection.execute(delete(table).where(table.thread == thread))
         forget_uses(connection, thread)
     with store.engine.begin() as connection:  # the lease itself, if an older process left one behind
         connection.execute(delete(LeaseRow).where(LeaseRow.thread == thread))

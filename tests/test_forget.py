@@ -10,10 +10,13 @@ from bank_agent import bank, build_bank, paying
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
 from threadmill.checkpoints.branch import questions_and_answers, read_all_steps
+from threadmill.checkpoints.canaries import start_canary
 from threadmill.checkpoints.data_sets import record_data_set, uses_of
 from threadmill.checkpoints.forget import delete_thread, prune_threads
 from threadmill.checkpoints.labels import Label, add_label, labels_of
+from threadmill.checkpoints.outcomes import record_outcomes
 from threadmill.checkpoints.reading import (
     checkpoint_tree,
     latest_checkpoint,
@@ -22,8 +25,9 @@ from threadmill.checkpoints.reading import (
     read_messages,
     read_questions,
 )
-from threadmill.checkpoints.registry import register_version
+from threadmill.checkpoints.registry import promote, register_version
 from threadmill.checkpoints.store import Store, open_store
+from threadmill.checkpoints.tables import ProposalRow
 from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import ReadOnly, ThreadBusy, UnknownThread
 from threadmill.graphs import answer_thread, continue_thread, run_thread
@@ -78,8 +82,12 @@ def learn(store: Store, folder: Path, digest: str | None, base: str | None = Non
     return register_version(store, "bank.think", weights(folder), lineage=lineage, base=base).name
 
 
-def test_a_deleted_thread_is_in_no_table_and_the_others_are_as_they_were(store: Store) -> None:
+def test_a_deleted_thread_is_in_no_table_and_the_others_are_as_they_were(store: Store, tmp_path: Path) -> None:
     chat(store, "kept", 2)
+    first, second = (learn(store, tmp_path / name, None) for name in ("m1", "m2"))
+    promote(store, "bank.think", first, because="first")
+    shadow = start_canary(store, second, share=1.0, bound={}, because="look", mode="shadow")
+    record_outcomes(store, "kept", {"bank.think": first}, why="")
     before = content(store)
     graph = office(store, paying(50), AIMessage("Done."), paying(60))
     run_thread(graph, SECRET, "Pay.")
@@ -89,10 +97,15 @@ def test_a_deleted_thread_is_in_no_table_and_the_others_are_as_they_were(store: 
     add_label(store, Label(SECRET, None, None, "reward", 1.0, "test"))
     add_label(store, Label(SECRET, checkpoint, None, "feedback", "good", "test"))
     record_data_set(store, digest="d1", kind="sft", folder="data", threads=[SECRET, "kept"])
+    record_outcomes(store, SECRET, {"bank.think": "bank.think@0001"}, why="no answer")
+    said_by_shadow = ProposalRow(canary_id=shadow.id, thread=SECRET, live={"text": SECRET}, proposed=None, agrees=False)
+    with Session(store.engine) as session, session.begin():
+        session.add(said_by_shadow)
     assert len(list_namespaces(store, SECRET)) == 2
     threads, writes = store.tables.checkpoints.name, store.tables.writes.name
     blobs = [store.tables.blobs.name] if store.tables.blobs is not None else []
-    assert tables_with(store, SECRET) == sorted([threads, writes, *blobs, "labels", "data_set_threads"])
+    ours = ["labels", "data_set_threads", "run_outcomes", "shadow_proposals"]
+    assert tables_with(store, SECRET) == sorted([threads, writes, *blobs, *ours])
     uses = delete_thread(store, SECRET)
     assert [one.digest for one in uses.data_sets] == ["d1"]
     assert tables_with(store, SECRET) == []
