@@ -46,9 +46,9 @@ def move_alias(
     before = None if at is None else session.get_one(VersionRow, at.version_id)
     if expecting is not None:
         _refuse_conflict(session, alias, row, before, expecting)
-    if alias == "live" and before is not None and before.id != row.id:  # moving to what is live keeps the way back
-        session.merge(AliasRow(slot=slot, alias="previous", version_id=before.id))
-    if alias == "live":
+    if alias == "live" and (before is None or before.id != row.id):  # else the way back and a trial stay as they are
+        if before is not None:
+            session.merge(AliasRow(slot=slot, alias="previous", version_id=before.id))
         end_with_move(session, slot, row, because)
     session.merge(AliasRow(slot=slot, alias=alias, version_id=row.id))
     session.add(

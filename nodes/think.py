@@ -39,8 +39,8 @@ def make_think(slot: Slot, tools: Sequence[BaseTool], system: str = "") -> Calla
         seconds = round(perf_counter() - begun, 6)
         spoken = {**answer.response_metadata, "node": "think", "version": version, "seconds": seconds}
         answer = answer.model_copy(update={"response_metadata": spoken})
-        if slot.overhear is not None:
-            slot.overhear(Heard(config.get("configurable", {}).get("thread_id", ""), prompt, tools, settings, answer))
+        if (overhear := slot.overhear) is not None:  # another thread may close the shadow meanwhile
+            overhear(Heard(config.get("configurable", {}).get("thread_id", ""), prompt, tools, settings, answer))
         return {"messages": [note_system(note_tools(answer, schemas, messages), put_first, messages)]}
 
     return think

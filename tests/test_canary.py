@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import build_tiny
 from langchain_core.messages import AIMessage
+from sqlalchemy import text
 from threadmill.checkpoints.canaries import end_canary, list_canaries, running_canary, start_canary
 from threadmill.checkpoints.guards import drop_guard, guard_of, set_guard
 from threadmill.checkpoints.labels import Label, add_label
@@ -229,6 +230,45 @@ def test_a_shadow_is_asked_the_same_and_nothing_that_it_says_is_done(tmp_path: P
     ]
     assert found[0]["live"]["calls"] == [{"name": "pay", "args": {"amount": 2}}]
     assert found[0]["proposed"]["calls"] == [{"name": "pay", "args": {"amount": 3}}]
+
+
+def test_promoting_what_is_live_already_neither_ends_a_trial_nor_sends_a_guarded_slot_to_and_fro(
+    store: Store, tmp_path: Path
+):
+    first, second, third = versions(store, tmp_path, 3)
+    set_guard(store, SLOT, BOUND, because="nights")
+    promote(store, SLOT, first, because="confirmed")  # nothing was live before it
+    runs(store, first, *[True] * 9)
+    assert take_back(store, SLOT) == []
+    promote(store, SLOT, second, because="gate")
+    canary = start_canary(store, third, share=0.1, bound=BOUND, because="try")
+    promote(store, SLOT, second, because="confirmed")
+    still = running_canary(store, SLOT)
+    assert still is not None
+    assert still.id == canary.id
+    runs(store, second, True, True, True)
+    assert len(take_back(store, SLOT)) == 1
+    promote(store, SLOT, first, because="confirmed")
+    runs(store, first, *[True] * 9)
+    assert take_back(store, SLOT) == []
+    assert resolve(store, f"{SLOT}@live").name == first
+
+
+def test_what_cannot_be_noted_or_overheard_never_fails_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        first, _ = versions(store, tmp_path)
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP TABLE run_outcomes"))
+            connection.execute(text("DROP TABLE canaries"))
+        slot = Slot.fixed(SLOT, ScriptedModel([AIMessage("Hello."), AIMessage("")]), first)
+        watched = Watched(store, build_react(slot, [], name="desk").compile(checkpointer=store.saver))
+        with Shadow(store, slot):
+            assert watched.run("a", "Hi").answer == "Hello."
+            assert watched.run("b", "Hi").answer == ""
+            with pytest.raises(IndexError, match="one more was asked for"):
+                watched.run("c", "Hi")
+    assert "how a run of thread a ended could not be noted" in caplog.text
+    assert "a decision of thread a could not be overheard" in caplog.text
 
 
 def wait_for(is_so: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:

@@ -4,6 +4,7 @@ After every run the version that spoke is judged against its bound: a canary's i
 back to the version before. Every serving process does so by itself; nothing else has to run.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ Judge = Callable[[Outcome], str]
 """Why a run that no exception stopped failed all the same; empty if it did not."""
 NOT_OF_THE_MODEL = (StillPaused, NotPaused, ThreadBusy, BadAnswer, UnknownThread)
 """What was asked of a thread that does not allow it: no version failed."""
+
+log = logging.getLogger("threadmill.live")
 
 
 def has_the_last_word(outcome: Outcome) -> str:
@@ -48,7 +51,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Watched:
-    """Runs threads of ``graph``, whose saver is the store's, and notes how they end."""
+    """Runs threads of ``graph``, whose saver is the store's, and notes how they end.
+
+    A run whose end cannot be noted, as when the database is locked for long, ends as it would have: the log tells.
+    """
 
     store: Store
     graph: Agent
@@ -74,17 +80,22 @@ class Watched:
         except NOT_OF_THE_MODEL:
             raise
         except Exception as error:
-            self._note(thread, self._versions(thread), f"{type(error).__name__}: {error}")
+            self._note(thread, None, f"{type(error).__name__}: {error}")
             raise
         if outcome.status != "paused":
             self._note(thread, outcome.versions, self.judge(outcome))
         return outcome
 
-    def _note(self, thread: str, versions: dict[str, str], why: str) -> None:
-        record_outcomes(self.store, thread, versions, why=why)
-        if why:
-            for slot in versions:
-                self.taken_back.extend(take_back(self.store, slot))
+    def _note(self, thread: str, versions: dict[str, str] | None, why: str) -> None:
+        """``versions`` None: those that the thread is on."""
+        try:
+            versions = self._versions(thread) if versions is None else versions
+            record_outcomes(self.store, thread, versions, why=why)
+            if why:
+                for slot in versions:
+                    self.taken_back.extend(take_back(self.store, slot))
+        except Exception as error:  # the run has ended; whoever waits for it needs its answer, or its own error
+            log.error("how a run of thread %s ended could not be noted: %s", thread, error)
 
     def _versions(self, thread: str) -> dict[str, str]:
         state = self.graph.get_state({"configurable": {"thread_id": thread}})
@@ -105,8 +116,8 @@ def take_back(store: Store, slot: str) -> list[str]:
             if ended is not None:
                 done.append(f"{canary.version} is off trial: {ended.ended_because}")
     guard = guard_of(store, slot)
-    moves = history(store, slot)
-    last = next((move for move in reversed(moves) if move.alias == "live"), None)
+    moved = [move for move in history(store, slot, "live") if move.from_version != move.to_version]
+    last = moved[-1] if moved else None
     if guard is not None and last is not None and last.action == "promote" and last.from_version is not None:
         tally = tally_of(store, slot, last.to_version, since=last.created_at)
         if is_crossed(guard.bound, tally):

@@ -62,7 +62,13 @@ class Shadow:
         self._waiting.join()
 
     def _heard(self, heard: Heard) -> None:
-        canary = self._running()
+        try:
+            canary = self._running()
+        except Exception as error:  # called within the run of a thread, which must not fail for this
+            log.error(
+                "shadow %s: a decision of thread %s could not be overheard: %s", self._slot.name, heard.thread, error
+            )
+            return
         if canary is None or not canary.takes_part(heard.thread):
             return
         try:
