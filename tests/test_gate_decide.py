@@ -44,6 +44,13 @@ def decided(seen: Evidence, policy: GatePolicy = UNGUARDED, look: int = 1) -> Ve
     return decide(policy, seen, look)
 
 
+def test_a_tier_of_one_task_is_too_few_and_no_division_by_zero():
+    verdict = decided(evidence(easy=tier(40, 45), lone=tier(0, 1, tasks=1)))
+    assert verdict.decision == "hold"
+    assert verdict.reasons == ("Not enough evidence: 1 of 40 tasks in tier lone of shop.",)
+    assert verdict.figures["suites"]["shop"]["tiers"]["lone"]["low"] == -1.0
+
+
 def test_a_better_candidate_is_promoted_with_its_figures():
     verdict = decided(evidence(easy=tier(40, 45), hard=tier(20, 30)))
     assert verdict.decision == "promote"

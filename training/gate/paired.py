@@ -36,7 +36,7 @@ def success_above(before: np.ndarray, after: np.ndarray) -> Estimate:
     difference = after - before
     tasks, seen = len(difference) + 2, float(difference.sum())
     variance = (float(difference @ difference) + 2) / tasks - (seen / tasks) ** 2
-    return Estimate(seen / len(difference), (variance / tasks) ** 0.5, tasks - 3)
+    return Estimate(seen / len(difference), (variance / tasks) ** 0.5, max(tasks - 3, 1))
 
 
 def measure_above(change: np.ndarray) -> Estimate:
