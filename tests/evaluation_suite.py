@@ -92,13 +92,19 @@ def make_suite() -> Sums:
 
 
 def main(url: str, spoken: str) -> None:
-    """Crash, answer twice, then wait for ever."""
+    """Crash, answer twice, then wait for ever.
+
+    The second answer waits for a record: what ended before it is taken in before it, however busy the machine is.
+    """
+    from threadmill.checkpoints.evaluations import list_evaluations, trials_of
     from threadmill.checkpoints.store import open_store
     from threadmill.training.evaluation.run import evaluate
 
     def says(version: str, text: str) -> str:
         if len(Path(spoken).read_text().splitlines()) > 3:
             time.sleep(600)
+        while text == "2+1" and not trials_of(store, list_evaluations(store)[0].id):
+            time.sleep(0.01)
         if text == "0+1":
             raise ValueError("no nought")
         return adds(version, text)
