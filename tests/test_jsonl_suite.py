@@ -270,3 +270,17 @@ def test_the_tasks_of_stored_threads_are_found_by_their_ids(write: Any) -> None:
     assert find_tasks(suite, [second.id]) == {second.id: second}
     with pytest.raises(UnknownSuite, match="has no task 'tasks-b-old'; a task whose line has changed is another one"):
         find_tasks(suite, ["tasks-b-old"])
+
+
+def test_a_line_ends_at_its_line_break_alone(write: Any):
+    text = "one\u2028two\x85three\x0cfour"
+    suite = open_jsonl(write(HEAD, json.dumps(task(text=text), ensure_ascii=False)))
+    assert [one.text for one in suite.everything] == [text]
+
+
+def test_an_agent_whose_code_has_changed_makes_another_suite(write: Any):
+    file = write(HEAD, task())
+    before = open_jsonl(file).digest
+    assert open_jsonl(file).digest == before
+    (file.parent / "shop.py").write_text(AGENT.replace("row 3", "row 4"))
+    assert open_jsonl(file).digest != before

@@ -21,6 +21,7 @@ from langgraph.graph import StateGraph
 from ..errors import BadSuite
 from ..nodes.models.slot import Slot
 from .answer_checks import Check, make_check
+from .evaluation.identity import code_of
 from .suites import Judged, load_module
 
 SHOWN = 5
@@ -65,6 +66,8 @@ class Builder:
     build: Callable[[Mapping[str, Slot]], StateGraph[Any]]
     start: Callable[[JsonlTask, Path], None] = field(default=lambda task, place: None)
     """Makes the world of a task, if the agent has one."""
+    code: Sequence[str] = ()
+    """Changes with the file that it is written in."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class JsonlSuite:
     everything: tuple[JsonlTask, ...] = field(repr=False)
     agent: Builder = field(repr=False)
     digest: str = ""
-    """Changes with the file and with the name of its agent."""
+    """Changes with the file, and with the name and the code of its agent."""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -142,7 +145,7 @@ def open_jsonl(file: Path, agent: str | None = None) -> JsonlSuite:
         BadSuite: a line is no task, two have one id, there is none, or no agent that can be built is named.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         raise BadSuite(f"{file} cannot be read: {error}; name a JSONL file with a task a line") from error
     wrong: list[str] = []
@@ -169,7 +172,9 @@ def open_jsonl(file: Path, agent: str | None = None) -> JsonlSuite:
     if not tasks:
         raise BadSuite(f'{file} holds no task; write lines such as {{"id": "1", "text": "…", "checks": […]}}')
     builder = _agent(file, named, agent)
-    digest = sha256(json.dumps([row for _, row in rows] + [named, agent], sort_keys=True).encode()).hexdigest()
+    digest = sha256(
+        json.dumps([[row for _, row in rows], named, agent, builder.code], sort_keys=True).encode()
+    ).hexdigest()
     return JsonlSuite(_safe(file.stem), tuple(tasks.values()), builder, digest[:12])
 
 
@@ -233,7 +238,7 @@ def _agent(file: Path, named: Mapping[str, Any], agent: str | None) -> Builder:
     if not callable(build):
         raise BadSuite(f"{file}: {place!r} is a {type(build).__name__}; name a function from slots to a graph")
     plain = re.sub("^(build|make)_", "", function)
-    return Builder(tuple(map(str, slots)) or (f"{plain}.think",), build)  # pyright: ignore[reportArgumentType]
+    return Builder(tuple(map(str, slots)) or (f"{plain}.think",), build, code=code_of(module))  # pyright: ignore[reportArgumentType]
 
 
 def _helpdesk() -> Builder:
@@ -245,7 +250,7 @@ def _helpdesk() -> Builder:
     def start(task: JsonlTask, place: Path) -> None:
         helpdesk.start(task, place)  # pyright: ignore[reportArgumentType]
 
-    return Builder(helpdesk.slots, helpdesk.build, start)
+    return Builder(helpdesk.slots, helpdesk.build, start, code_of(HelpdeskSuite))
 
 
 def _safe(name: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -51,7 +52,7 @@ def suite_digest(suite: Suite) -> str:
     Its code is the file that it is written in, and the others beside it if that is a package. A suite that is read
     from data has an attribute ``digest`` instead, which says what its tasks and checks are.
     """
-    written = getattr(suite, "digest", "") or _code(type(suite))
+    written = getattr(suite, "digest", "") or code_of(type(suite))
     plain = {name: value for name, value in getattr(suite, "__dict__", {}).items() if isinstance(value, _PLAIN)}
     return digest_of(suite.name, written, plain)[:12]
 
@@ -64,9 +65,10 @@ def digest_of(*parts: Any) -> str:
 _PLAIN = (str, int, float, bool, type(None), Path)
 
 
-def _code(kind: type) -> list[str]:
+def code_of(written: type | ModuleType) -> list[str]:
+    """Digests of the file that something is written in, and of the others beside it if that is a package."""
     try:
-        source = Path(inspect.getfile(kind))
+        source = Path(inspect.getfile(written))
         files = sorted(source.parent.glob("*.py")) if (source.parent / "__init__.py").is_file() else [source]
         return [sha256(file.read_bytes()).hexdigest() for file in files]
     except (TypeError, OSError):  # typed in at a prompt: nobody can tell whether it changed
