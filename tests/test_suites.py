@@ -31,6 +31,20 @@ def test_a_suite_that_is_not_there_says_what_is(name: str, words: str) -> None:
         open_suite(name)
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def make(:\n", r"cannot be opened: SyntaxError: .*\(broken\.py, line 1\)"),
+        ("one = 1\ntwo = nix\n", r"cannot be opened: NameError: name 'nix' is not defined \(.*broken\.py, line 2\)"),
+    ],
+)
+def test_a_suite_whose_file_is_broken_says_where(tmp_path: Path, code: str, words: str) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(code)
+    with pytest.raises(UnknownSuite, match=words):
+        open_suite(f"{file}:make")
+
+
 def test_the_helpdesk_plays_a_task_by_the_protocol(tmp_path: Path) -> None:
     suite: Suite = open_suite("helpdesk")
     place = tmp_path / "world"

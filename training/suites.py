@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Protocol
 
 from langchain_core.messages import AnyMessage
@@ -185,5 +186,10 @@ def load_module(source: str) -> Any:
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
     sys.path.insert(0, str(file.parent))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever somebody's code does while it is read
+        line = extract_tb(error.__traceback__)[-1]
+        at = "" if isinstance(error, SyntaxError) else f" ({line.filename}, line {line.lineno})"
+        raise ImportError(f"{type(error).__name__}: {error}{at}") from error
     return module
