@@ -97,7 +97,7 @@ def _print(verdict: "Verdict", promoted: bool) -> None:
     elif verdict.decision == "promote":
         console.print(f"next: threadmill gate {verdict.candidate} --promote, which plays nothing again")
     elif verdict.decision == "hold":
-        console.print("next: the same command looks again, with fresh tasks beside these; or train on")
+        console.print("next: the same command looks again, with fresh tasks if the suite has any; or train on")
 
 
 def _print_history(store: "Store", name: str, as_json: bool) -> None:

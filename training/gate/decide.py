@@ -105,7 +105,7 @@ def _missing(policy: GatePolicy, evidence: Evidence, figures: dict[str, Any]) ->
 
 
 def _worse_tiers(policy: GatePolicy, figures: dict[str, Any]) -> Iterator[str]:
-    allowed = f"{100 * policy.tier_margin:.0f} points"
+    allowed = f"{100 * policy.tier_margin:.3g} points"
     for name, suite in figures["suites"].items():
         for tier, found in suite["tiers"].items():
             if found["high"] < 0:
@@ -133,7 +133,7 @@ def _cleared(policy: GatePolicy, figures: dict[str, Any]) -> Iterator[str]:
     tiers = [(found, tier, name) for name, suite in figures["suites"].items() for tier, found in suite["tiers"].items()]
     found, tier, name = min(tiers, key=lambda one: one[0]["low"])
     yield (
-        f"No tier is worse by {100 * policy.tier_margin:.0f} points or more; least sure is {tier} of {name}: "
+        f"No tier is worse by {100 * policy.tier_margin:.3g} points or more; least sure is {tier} of {name}: "
         f"{_points(found)}."
     )
     if guarded := [one.replace("_", " ") for one, found in figures["metrics"].items() if "allowed" in found]:
