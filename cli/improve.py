@@ -21,7 +21,7 @@ def improve_command(
     budget: Annotated[str, typer.Option(help="Time for all stages together: 10m, 1h30m, 90s.")] = "10m",
     out: Annotated[Path | None, typer.Option(help="Where it all goes.", show_default="out/improve/AGENT")] = None,
     policy: Annotated[
-        Path | None, typer.Option(help="The gate's policy (default: threadmill gate --print-policy).")
+        Path | None, typer.Option(help="The gate's policy (default: the gate's, its level shared by all candidates).")
     ] = None,
     suite: Annotated[
         str | None,
@@ -90,7 +90,7 @@ def _read(
     seed: int,
     workers: int,
 ) -> tuple["ImproveConfig", Any]:
-    from ..training.gate.policy import load_policy
+    from ..training.gate.policy import GatePolicy, load_policy
     from ..training.improve.recipes import read_recipes
     from ..training.improve.settings import ImproveConfig, read_time
 
@@ -107,7 +107,8 @@ def _read(
         seed=seed,
         workers=workers,
     )
-    return config, load_policy(policy)
+    # Round after round tries one candidate more: together they may err as often as a single one.
+    return config, GatePolicy(share_level=True) if policy is None else load_policy(policy)
 
 
 @contextmanager
