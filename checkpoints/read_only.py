@@ -1,16 +1,19 @@
 """Look at a database without changing it: how SQLite is told, what is refused, and whose tables are no threads."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Inspector, event, inspect
+from sqlalchemy import Engine, ExceptionContext, Inspector, event, inspect
 
 from ..errors import BadDatabase, ReadOnly
 
 TIMEOUT_S = 60.0
 PLACE = {"thread_id", "checkpoint_ns", "checkpoint_id", "parent_checkpoint_id"}
+_LACKS = re.compile(r'no such (?:table|column): (\S+)|(?:relation|column) "?(\S+?)"? does not exist')
+"""How SQLite and PostgreSQL say so."""
 
 
 def readable_address(path: Path) -> str:
@@ -55,6 +58,24 @@ def refuse_writes(engine: Engine) -> None:
             raise ReadOnly(f"this database was opened to be read, not to {verb}; open it with open_store(url) for that")
 
     event.listen(engine, "before_cursor_execute", check)
+
+
+def tell_what_lacks(engine: Engine, name: str) -> None:
+    """Let ``engine`` raise BadDatabase if a table or column of ours is missing: an older Threadmill made them, or none.
+
+    Threads can be looked at all the same; a database that is opened to be read is never upgraded.
+    """
+
+    def tell(context: ExceptionContext) -> None:
+        reason = str(context.original_exception).strip().splitlines()[0]
+        lacks = _LACKS.search(reason)
+        if lacks:
+            raise BadDatabase(
+                f"{name!r} lacks {lacks[1] or lacks[2]}: an older Threadmill made its tables, or none did; open it "
+                "once to write, as `threadmill models list` does, which upgrades it"
+            ) from context.original_exception
+
+    event.listen(engine, "handle_error", tell)
 
 
 def refuse_other_tables(engine: Engine, name: str, *, may_be_new: bool = False) -> None:

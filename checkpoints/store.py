@@ -16,7 +16,15 @@ from sqlalchemy.pool import QueuePool
 from ..errors import BadDatabase
 from .lease import open_leases
 from .migrations import upgrade
-from .read_only import connect, has_our_labels, has_task_path, readable_address, refuse_other_tables, refuse_writes
+from .read_only import (
+    connect,
+    has_our_labels,
+    has_task_path,
+    readable_address,
+    refuse_other_tables,
+    refuse_writes,
+    tell_what_lacks,
+)
 from .rows import ThreadTables
 from .saver import ThreadSaver
 from .serializer import Allowed, key_from_environment, make_serializer
@@ -46,7 +54,7 @@ class Store:
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
         self.has_labels = not saver.read_only or has_our_labels(engine)
-        self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_rows")
+        self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_threads")
 
     @property
     def place(self) -> Path:
@@ -138,6 +146,7 @@ def _read_sqlite(url: str, path: Path, reader: SerializerProtocol) -> Store:
     address = readable_address(path)
     engine = create_engine("sqlite://", creator=lambda: connect(address), poolclass=QueuePool)
     refuse_writes(engine)
+    tell_what_lacks(engine, str(path))
     refuse_other_tables(engine, str(path))
     tables = ThreadTables(engine, task_path=has_task_path(engine))
     saver = SqliteThreadReader(connect(address), tables, open_leases(engine), reader)
@@ -171,6 +180,7 @@ def _open_postgres(url: str, read_only: bool, allow: Allowed) -> Store:
                 room = int(connection.execute(text("SHOW max_connections")).scalar_one())
             if read_only:
                 refuse_writes(engine)
+                tell_what_lacks(engine, name)
             refuse_other_tables(engine, name, may_be_new=not read_only)
             given = engine.dialect.create_connect_args(place)[1]  # a URL would have "+" for a space, which libpq keeps
             given.pop("context", None)  # SQLAlchemy's own

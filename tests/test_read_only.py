@@ -17,8 +17,12 @@ from langgraph.checkpoint.postgres import PostgresSaver, ShallowPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
+from threadmill.checkpoints.data_sets import record_data_set, uses_of
+from threadmill.checkpoints.forget import prune_threads
 from threadmill.checkpoints.labels import Label, add_label, labels_of
 from threadmill.checkpoints.reading import read_messages
+from threadmill.checkpoints.registry import list_versions
+from threadmill.checkpoints.runs import list_runs
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.threads import list_threads
 from threadmill.errors import BadDatabase, ReadOnly
@@ -238,6 +242,20 @@ def test_labels_of_another_program_are_not_taken_for_ours(url: str):
     with open_store(url, read_only=True) as store:
         assert labels_of(store) == {}
         assert [thread.labels for thread in list_threads(store)] == [()]
+
+
+def test_tables_of_an_older_threadmill_are_read_and_what_they_lack_is_told(url: str):
+    with open_store(url) as store:
+        graph = build_react(Slot.fixed("desk.think", ScriptedModel([AIMessage("Hello.")]), "v1"), [])
+        run_thread(graph.compile(checkpointer=store.saver), "t", "Hi.")
+        record_data_set(store, digest="d", kind="sft", folder="data", threads=["t"])
+    execute(url, "DROP TABLE data_set_rows", "DROP TABLE runs", "ALTER TABLE versions DROP COLUMN kind")
+    with open_store(url, read_only=True) as store:
+        assert [thread.status for thread in list_threads(store)] == ["done"]
+        assert uses_of(store, ["other"]) == {}
+        for look in (list_versions, list_runs, lambda store: prune_threads(store, ["t"], dry_run=True)):
+            with pytest.raises(BadDatabase, match=r"lacks \S+.*; open it once to write, as `threadmill models list`"):
+                look(store)
 
 
 def test_tables_from_before_task_paths_are_read(url: str):
