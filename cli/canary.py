@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .models_print import print_table
 from .place import DEFAULT_DB, Database
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ def start(
     Example: threadmill canary start helpdesk.think@0002 --share 0.1 --because "better in the gate"
     """
     from ..checkpoints.canaries import start_canary
+    from ..checkpoints.registry import resolve
     from ..checkpoints.store import open_store
     from ..training.failure_bound import Bound
 
     bound = {} if shadow else Bound(max_failure_rate).to_dict()
     mode = "shadow" if shadow else "canary"
     with open_store(db, create=False) as store:
-        canary = start_canary(store, spec, share=share, bound=bound, because=because, mode=mode)
+        chosen = resolve(store, spec, verify=True).name
+        canary = start_canary(store, chosen, share=share, bound=bound, because=because, mode=mode)
     if as_json:
         typer.echo(json.dumps(_record(canary)))
     elif shadow:
@@ -88,25 +91,25 @@ def list_command(
     if as_json:
         typer.echo(json.dumps({"canaries": records}, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for column in ("candidate", "mode", "share", "status", "failed", "live failed", "agrees", "why it ended"):
-        table.add_column(column, overflow="fold")
+    print_table(
+        ("candidate", "mode", "share", "status", "failed", "live failed", "agrees"),
+        [
+            (
+                record["version"],
+                record["mode"],
+                f"{record['share']:.0%}",
+                record["status"],
+                f"{record['failures']} of {record['runs']}" if record["mode"] == "canary" else "",
+                f"{record['live']['failures']} of {record['live']['runs']}",
+                f"{record['agreed']} of {record['proposals']}" if record["proposals"] else "",
+            )
+            for record in records
+        ],
+        fold=("candidate",),
+    )
     for record in records:
-        asked = record["proposals"]
-        table.add_row(
-            record["version"],
-            record["mode"],
-            f"{record['share']:.0%}",
-            record["status"],
-            f"{record['failures']} of {record['runs']}" if record["mode"] == "canary" else "",
-            f"{record['live']['failures']} of {record['live']['runs']}",
-            f"{record['agreed']} of {asked}" if asked else "",
-            record["ended_because"] or "",
-        )
-    Console(markup=False, emoji=False).print(table)
+        if record["ended_because"]:
+            typer.echo(f"{record['version']} {record['status']}: {record['ended_because']}")
 
 
 @app.command()

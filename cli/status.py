@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .models_print import short_time
 from .place import DEFAULT_DB, Database
 
 if TYPE_CHECKING:
@@ -79,8 +80,13 @@ def _print_slot(slot: "SlotStatus") -> None:
     aliases = ", ".join(f"{alias} {name.partition('@')[2]}" for alias, name in sorted(slot.aliases.items()))
     typer.echo(f"{slot.slot}: {aliases or 'nothing is live'}")
     if (canary := slot.canary) is not None:
-        doing = "answers" if canary.mode == "canary" else "proposes in the shadow of"
-        typer.echo(f"  on trial: {canary.version} {doing} {canary.share:.0%} of new threads, since {canary.created_at}")
+        answers = canary.mode == "canary"
+        doing = "answers {} of the new threads" if answers else "proposes in the shadow of {} of all threads"
+        since = short_time(canary.created_at)
+        typer.echo(f"  on trial: {canary.version} {doing.format(f'{canary.share:.0%}')}, since {since}")
+    if (guard := slot.guard) is not None:
+        rate = guard.bound["max_failure_rate"]
+        typer.echo(f"  guarded: goes back when more than {rate:.0%} of the runs fail after a promotion")
     if slot.workers:
         table = Table()
         for column in ("worker", "pid", "answers with", "loaded", "seen", "state"):

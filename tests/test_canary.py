@@ -14,15 +14,17 @@ import pytest
 from conftest import build_tiny
 from langchain_core.messages import AIMessage
 from sqlalchemy import text
+from threadmill.checkpoints.assignment import assign_from
 from threadmill.checkpoints.canaries import end_canary, list_canaries, running_canary, start_canary
 from threadmill.checkpoints.guards import drop_guard, guard_of, set_guard
 from threadmill.checkpoints.labels import Label, add_label
 from threadmill.checkpoints.outcomes import outcomes_of, record_outcomes
+from threadmill.checkpoints.pins import pin_thread
 from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.registry import history, promote, register_version, resolve
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.cli.main import app
-from threadmill.errors import BadCanary, UnknownVersion
+from threadmill.errors import BadCanary, BadModelFolder, CannotServe, UnknownVersion
 from threadmill.graphs import build_react
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
@@ -105,8 +107,6 @@ def test_one_candidate_at_a_time_and_only_one_that_makes_sense(store: Store, tmp
 
 
 def test_new_threads_of_the_share_begin_on_the_candidate_and_stay_until_it_ends(store: Store, tmp_path: Path):
-    from threadmill.checkpoints.assignment import assign_from
-
     live, candidate = versions(store, tmp_path)
     assign = assign_from(store, SLOT)
     start_canary(store, candidate, share=1.0, bound=BOUND, because="try")
@@ -254,6 +254,20 @@ def test_promoting_what_is_live_already_neither_ends_a_trial_nor_sends_a_guarded
     assert resolve(store, f"{SLOT}@live").name == first
 
 
+def test_a_pinned_version_that_cannot_be_loaded_is_no_failure_of_the_one_before(tmp_path: Path):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        first, second = versions(store, tmp_path)
+        models = {first: ScriptedModel([AIMessage("Hello.")])}
+        assign = assign_from(store, SLOT)
+        slot = Slot(SLOT, lambda: first, lambda version: models[version], assign=assign)
+        watched = Watched(store, build_react(slot, [], name="desk").compile(checkpointer=store.saver))
+        watched.run("a", "Hi")
+        pin_thread(store, "a", second, because="vip")
+        with pytest.raises(CannotServe, match="which cannot be loaded"):
+            watched.run("a", "Hi")
+        assert [one.failed for one in outcomes_of(store, SLOT, first)] == [False]
+
+
 def test_what_cannot_be_noted_or_overheard_never_fails_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
         first, _ = versions(store, tmp_path)
@@ -339,9 +353,24 @@ def test_the_commands_tell_all_of_it(tmp_path: Path):
     (record,) = json.loads(run("list", "--json").stdout)["canaries"]
     assert (record["runs"], record["failures"], record["status"]) == (2, 1, "running")
     assert record["live"] == {"runs": 1, "failures": 0, "examples": []}
-    assert "1 of 2" in run("list").stdout
+    narrow = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["canary", "list", "--db", url]).stdout
+    assert "desk.think@0002" in narrow
+    assert "running" in narrow
+    assert "1 of 2" in narrow
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "--db", url]).stdout
+    assert "  on trial: desk.think@0002 answers 25% of the new threads, since 20" in told
     assert run("stop", SLOT, "--because", "enough").stdout == "desk.think@0002 is off trial\n"
     assert isinstance(run("stop", SLOT, "--because", "again").exception, BadCanary)
     assert isinstance(run("proposals", SLOT).exception, BadCanary)
+    assert run("start", f"{SLOT}@0002", "--shadow", "--share", "1", "--because", "look").exit_code == 0
+    assert run("guard", SLOT, "--max-failure-rate", "0.1").exit_code == 0
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "--db", url]).stdout
+    assert "proposes in the shadow of 100% of all threads, since 20" in told
+    assert "  guarded: goes back when more than 10% of the runs fail after a promotion" in told
+    assert run("stop", SLOT, "--because", "enough").exit_code == 0
+    (tmp_path / "v1" / "config.json").write_text("changed")
+    changed = run("start", f"{SLOT}@0002", "--because", "try").exception
+    assert isinstance(changed, BadModelFolder)
+    assert "config.json was changed" in str(changed)
     assert "goes back by itself when more than 10%" in run("guard", SLOT, "--max-failure-rate", "0.1").stdout
     assert json.loads(run("guard", SLOT, "--off", "--json").stdout) == {"slot": SLOT, "guarded": False}

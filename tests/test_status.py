@@ -87,7 +87,7 @@ def test_programs_read_everything(url: str) -> None:
 def test_people_see_who_is_behind_and_why(url: str) -> None:
     told = status("--db", url).stdout
     assert "shop.think: live 0002, previous 0001" in told
-    assert f"on trial: {V3} answers 10% of new threads" in told
+    assert f"on trial: {V3} answers 10% of the new threads" in told
     assert "behind shop.think@live" in told
     assert f"{V2} could not be loaded: weights are torn" in told
     assert f"pinned: eva to {V1} (a customer wants it)" in told

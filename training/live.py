@@ -14,14 +14,14 @@ from ..checkpoints.guards import guard_of
 from ..checkpoints.outcomes import outcomes_of, record_outcomes
 from ..checkpoints.registry import history, resolve, rollback
 from ..checkpoints.store import Store
-from ..errors import BadAnswer, NotPaused, PromotionConflict, StillPaused, ThreadBusy, UnknownThread
+from ..errors import BadAnswer, CannotServe, NotPaused, PromotionConflict, StillPaused, ThreadBusy, UnknownThread
 from ..graphs.run import Agent, Outcome, answer_thread, continue_thread, run_thread
 from .failure_bound import LAST, Bound, log_evidence
 
 Judge = Callable[[Outcome], str]
 """Why a run that no exception stopped failed all the same; empty if it did not."""
-NOT_OF_THE_MODEL = (StillPaused, NotPaused, ThreadBusy, BadAnswer, UnknownThread)
-"""What was asked of a thread that does not allow it: no version failed."""
+NOT_OF_THE_MODEL = (StillPaused, NotPaused, ThreadBusy, BadAnswer, UnknownThread, CannotServe)
+"""What was asked of a thread that does not allow it, or a run that no version began: none failed."""
 
 log = logging.getLogger("threadmill.live")
 

@@ -79,7 +79,7 @@ class Shadow:
     def _running(self) -> Canary | None:
         looked_at, canary = self._known
         if monotonic() - looked_at > LOOK_S:
-            canary = running_canary(self._store, self._slot.name)
+            canary = running_canary(self._store, (self._slot.alias or self._slot.name).partition("@")[0])
             canary = canary if canary is not None and canary.mode == "shadow" else None
             self._known = monotonic(), canary
         return canary
