@@ -181,6 +181,10 @@ class BadEvaluation(ThreadmillError, ValueError):
     """Episodes that cannot be summarised or compared: none, too few, or of different tasks."""
 
 
+class EpisodesCrash(BadEvaluation):
+    """One episode of an evaluation after the other crashed: something is wrong with the model or the setup."""
+
+
 class UnknownEvaluation(ThreadmillError, KeyError):
     """No evaluation of this id is kept."""
 

@@ -33,11 +33,16 @@ class Shop:
     tiers: tuple[str, ...]
     name: str
     slots: tuple[str, ...] = (SLOT,)
+    crashing: str = ""
+    """The version whose agent crashes."""
 
     def build(self, slots):
-        wins = WINS.get(slots[SLOT].version_now().rpartition("@")[2], {})
+        version = slots[SLOT].version_now().rpartition("@")[2]
+        wins = WINS.get(version, {})
 
         def think(state):
+            if version == self.crashing:
+                raise ValueError("no till")
             tier, index = state["messages"][0].text.split()
             return {"messages": [AIMessage("won" if int(index) % 10 in wins.get(tier, ()) else "lost")]}
 
@@ -79,3 +84,7 @@ def make_suite():
 
 def make_never():
     return Shop(("never",), "never")
+
+
+def make_crashing():
+    return Shop(("easy",), "crashing", crashing="0002")

@@ -35,6 +35,8 @@ class Echoes:
     """Two tiers of tasks; on held-out ones succeeds whoever is in ``succeeds``."""
 
     better: bool
+    crashes: bool = False
+    """Every version but the first, on held-out tasks."""
     name: str = "echo"
     slots: tuple[str, ...] = ("echo.think",)
 
@@ -64,6 +66,8 @@ class Echoes:
         if task.split == "train":
             return Judged(sum(map(ord, last_words(messages))) % 2, 1)
         is_first = not messages or messages[-1].response_metadata["version"] == FIRST
+        if not is_first and self.crashes:
+            raise ValueError("it only stammers")
         if not is_first and STOPS.exists():
             STOPS.unlink()
             raise KeyboardInterrupt
@@ -84,3 +88,8 @@ def make_even() -> Echoes:
 def make_better() -> Echoes:
     """Every version but the first succeeds."""
     return Echoes(better=True)
+
+
+def make_crashing() -> Echoes:
+    """Every version but the first crashes."""
+    return Echoes(better=False, crashes=True)

@@ -17,7 +17,7 @@ from threadmill.checkpoints.registry import promote, register_version, resolve
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.checkpoints.verdicts import Verdict, list_verdicts, record_verdict
 from threadmill.cli.gate import gate_command
-from threadmill.errors import CannotGate, PromotionConflict, UnknownVersion
+from threadmill.errors import CannotGate, EpisodesCrash, PromotionConflict, UnknownVersion
 from threadmill.training.gate.learnt import tasks_learnt
 from threadmill.training.gate.policy import DEFAULT_POLICY, GatePolicy, SuiteRule, load_policy, read_policy
 from threadmill.training.gate.run import run_gate
@@ -156,6 +156,18 @@ def test_what_cannot_be_compared_is_named(shop: Store):
         gated(shop, "0002", GatePolicy(suites=(SuiteRule(name="helpdesk"),)))
     with pytest.raises(UnknownVersion):
         gated(shop, "0099")
+
+
+def test_a_candidate_that_only_crashes_gets_no_verdict_but_is_named(tmp_path: Path, tiny_folder: Path):
+    policy = GatePolicy(metrics={}, suites=(SuiteRule(name="gate_shop:make_crashing", tasks_per_tier=20, k=1),))
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        register_shop(store, tmp_path, tiny_folder, 2)
+        said = (
+            r"shop\.think@0002 cannot be judged on gate_shop:make_crashing: 20 episodes in a row .* ValueError: no till"
+        )
+        with pytest.raises(EpisodesCrash, match=said):
+            run_gate(store, f"{SLOT}@0002", policy=policy)
+        assert list_verdicts(store) == []
 
 
 def test_without_a_live_version_the_next_step_is_said(tmp_path: Path, tiny_folder: Path):

@@ -65,7 +65,7 @@ def improve(tmp_path: Path, threads: Path, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.chdir(tmp_path)
     with closing(sqlite3.connect(threads)) as there, closing(sqlite3.connect("runs.db")) as here:
         there.backup(here)
-    for name, tasks in (("even", 4), ("better", 10)):
+    for name, tasks in (("even", 4), ("better", 10), ("crashing", 10)):
         Path(f"{name}.toml").write_text(POLICY % (WORLD, f"make_{name}", tasks))
     Path("recipes.toml").write_text(RECIPES)
 
@@ -108,6 +108,15 @@ def test_no_better_candidate_is_held_and_the_same_threads_are_not_learnt_twice(i
     assert again["stages"]["label"]["told"]["left_out"] == evaluated
     with opened() as store:
         assert len(list_versions(store, "echo.think")) == 2
+
+
+def test_a_candidate_that_only_crashes_is_held_and_does_not_stop_all_later_rounds(improve: Callable[..., Any]) -> None:
+    only = ("--policy", "crashing.toml", "--method", "sft")
+    first = improve(*only)
+    assert (first["decision"], first["promoted"], first["finished"]) == ("hold", False, True)
+    assert first["reasons"][0].startswith("echo.think@0002 cannot be judged: 20 episodes in a row crashed")
+    assert "ValueError: it only stammers" in Path("out/report.md").read_text()
+    assert improve(*only)["decision"] == "nothing to do"
 
 
 def test_a_better_candidate_goes_live_and_its_own_data_teach_nothing_more(improve: Callable[..., Any]) -> None:

@@ -1,6 +1,7 @@
 """What makes two evaluations the same one: equal weights, agent, suite and settings. Digests, nothing else."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from json import dumps
@@ -16,6 +17,9 @@ from ...checkpoints.store import Store
 from ...errors import UnknownSlot, UnknownVersion
 from ..slots import read_spec
 from ..suites import Suite
+
+PREFIX = re.compile(r"eval-[0-9a-f]{8}-")
+"""What the ids of an evaluation's threads begin with, those included that it did not come to record."""
 
 
 def fixed_versions(store: Store, suite: Suite, versions: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from ...checkpoints.evaluations import (
     trials_of,
 )
 from ...checkpoints.store import Store
-from ...errors import BadEvaluation, ThreadBusy
+from ...errors import BadEvaluation, EpisodesCrash, ThreadBusy
 from ...graphs.run import graph_digest
 from ..episode import Episode, measure
 from ..rollout import Trial, play
@@ -76,7 +76,8 @@ def evaluate(
     Raises:
         UnknownSlot, UnknownVersion, BadModelSpec, BadModelFolder, EndpointFailed: a model cannot be opened.
         ThreadBusy: another process evaluates the same.
-        BadEvaluation: one episode after the other crashed, or there are no tasks.
+        EpisodesCrash: one episode after the other crashed.
+        BadEvaluation: there are no tasks.
     """
     fixed = fixed_versions(store, suite, versions)
     slots = {name: open_slot(store, name, spec) for name, spec in fixed.items()}
@@ -180,7 +181,7 @@ class _Recorder:
             return
         self._crashed.append(trial)
         if len(self._crashed) == CRASHES_IN_A_ROW:
-            raise BadEvaluation(
+            raise EpisodesCrash(
                 f"{CRASHES_IN_A_ROW} episodes in a row crashed, the last one, {trial.finished.thread!r}, with "
                 f"{trial.error}; mend that and start again: what was finished is kept"
             )

@@ -12,7 +12,7 @@ from typing import Any
 from ...checkpoints.registry import Version, list_versions, resolve
 from ...checkpoints.store import Store
 from ...checkpoints.verdicts import Verdict, list_verdicts, record_verdict
-from ...errors import CannotGate, UnknownVersion
+from ...errors import CannotGate, EpisodesCrash, UnknownVersion
 from ..evaluation.run import Evaluation, evaluate
 from ..suites import BUILT_IN, Suite, open_suite
 from .decide import decide
@@ -55,6 +55,7 @@ def run_gate(
     Raises:
         UnknownSlot, UnknownVersion, BadModelFolder: one of the two cannot be opened.
         CannotGate: both are the same weights, of different slots, or no suite is known for the slot.
+        EpisodesCrash: one episode of a version after the other crashed; nothing is decided or recorded.
     """
     new, old = _both(store, candidate, live)
     earlier = [*_between(store, new, old)]
@@ -190,17 +191,22 @@ def _play(
     others: dict[str, dict[str, str]] = {}  # what answers in the agent's other slots must not change in between
     for number, (one, version) in enumerate(wanted):
         before = sum(sizes[:number])
-        done = evaluate(
-            store,
-            suites[one.suite],
-            {**others.get(one.suite, {}), version.slot: version.name},
-            tasks_per_tier=one.tasks_per_tier,
-            k=one.k,
-            seed=one.seed,
-            split=SPLIT,
-            workers=workers,
-            progress=None if progress is None else lambda ended, _, before=before: progress(before + ended, sum(sizes)),
-        )
+        try:
+            done = evaluate(
+                store,
+                suites[one.suite],
+                {**others.get(one.suite, {}), version.slot: version.name},
+                tasks_per_tier=one.tasks_per_tier,
+                k=one.k,
+                seed=one.seed,
+                split=SPLIT,
+                workers=workers,
+                progress=None
+                if progress is None
+                else lambda ended, _, before=before: progress(before + ended, sum(sizes)),
+            )
+        except EpisodesCrash as error:
+            raise EpisodesCrash(f"{version.name} cannot be judged on {one.suite}: {error}") from error
         others[one.suite] = done.versions
         played[one.suite, one.seed, version.name] = done
     return played

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...checkpoints.labels import add_labels
 from ...checkpoints.registry import aliases_of, promote
-from ...errors import PromotionConflict
+from ...errors import EpisodesCrash, PromotionConflict
 from ..gate.run import run_gate
 from ..rewards.configured import open_rewards, read_file
 from ..rewards.stored import record_scores
@@ -95,8 +95,12 @@ def baseline(work: Work, round: Round, stage: Stage) -> Told:
 def evaluate(work: Work, round: Round, stage: Stage) -> Told:
     """Play the gate's tasks with the candidate."""
     assert round.candidate is not None
-    with stage(f"evaluate {round.candidate}") as progress:
-        found = evaluate_version(work, round.candidate, safety=True, progress=progress)
+    try:
+        with stage(f"evaluate {round.candidate}") as progress:
+            found = evaluate_version(work, round.candidate, safety=True, progress=progress)
+    except EpisodesCrash as error:  # the same command would only crash again
+        round.close("hold", f"{round.candidate} cannot be judged: {error}.")
+        return {}
     return {"suites": told_of(found)}
 
 

@@ -19,6 +19,7 @@ from ...checkpoints.tables import TrialRow
 from ...checkpoints.threads import versions_by_thread
 from ...checkpoints.where import Head, Where, find_heads
 from ...errors import ThreadmillError
+from ..evaluation.identity import PREFIX
 from ..rewards.finished import Finished
 from ..rewards.stored import read_finished
 
@@ -50,7 +51,7 @@ def sort_threads(store: Store, agent: str) -> Threads:
     evaluated, spoke, labels = evaluated_threads(store), versions_by_thread(store, names), labels_of(store, names)
     found = Threads()
     for head in heads:
-        if head.thread in evaluated:
+        if head.thread in evaluated or PREFIX.match(head.thread):  # a crash or a kill leaves some unrecorded
             found.left_out[EVALUATED] += 1
         elif any(_IN_TRAINING.fullmatch(version) for version in spoke.get(head.thread, ())):
             found.left_out[IN_TRAINING] += 1
