@@ -74,6 +74,7 @@ def write(tmp_path: Path):
         ({"equals": ' {"row": 3}\n'}, EPISODE, True),
         ({"matches": r"\b\d\b"}, EPISODE, True),
         ({"matches": "^row"}, EPISODE, False),
+        ({"json_schema": {}}, [AIMessage("[" * 100_000)], False),
         ({"asks": True}, ASKED, True),
         ({"asks": True}, EPISODE, False),
         ({"asks": False}, EPISODE, True),
@@ -284,3 +285,10 @@ def test_an_agent_whose_code_has_changed_makes_another_suite(write: Any):
     assert open_jsonl(file).digest == before
     (file.parent / "shop.py").write_text(AGENT.replace("row 3", "row 4"))
     assert open_jsonl(file).digest != before
+
+
+def test_a_regular_expression_that_would_search_for_years_is_stopped():
+    check = make_check({"matches": "(a|aa)+$"})
+    assert check([AIMessage("aaa")])
+    with pytest.raises(BadSuite, match="took more than 1 s for one answer; write it without repeats of repeats"):
+        check([AIMessage("a" * 60 + "b")])

@@ -8,16 +8,19 @@ proposed it, allowed or not.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import regex
 from jsonschema import Draft202012Validator, SchemaError
 from langchain_core.messages import AIMessage, AnyMessage
 
+from ..errors import BadSuite
 from ..nodes.models.trace import EDIT_KEY
 from .suites import last_words
 
+SEARCH_S = 1.0
+"""A regular expression may take so long; some would search one answer for years, and let nothing else run."""
 Check = Callable[[Sequence[AnyMessage]], bool]
 """From the messages of an episode: is the condition met?"""
 
@@ -72,10 +75,19 @@ def _equals(text: str) -> Check:
 
 def _matches(pattern: str) -> Check:
     try:
-        found = re.compile(pattern)
-    except re.error as error:
+        found = regex.compile(pattern)
+    except regex.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-    return lambda messages: found.search(last_words(messages)) is not None
+
+    def matches(messages: Sequence[AnyMessage]) -> bool:
+        try:
+            return found.search(last_words(messages), timeout=SEARCH_S) is not None
+        except TimeoutError as error:
+            raise BadSuite(
+                f"{pattern!r} took more than {SEARCH_S:g} s for one answer; write it without repeats of repeats"
+            ) from error
+
+    return matches
 
 
 def _asks(wanted: bool) -> Check:
@@ -92,7 +104,7 @@ def _json_schema(schema: dict[str, Any]) -> Check:
     def fits(messages: Sequence[AnyMessage]) -> bool:
         try:
             return validator.is_valid(json.loads(last_words(messages)))
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or brackets without end
             return False
 
     return fits
