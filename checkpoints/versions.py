@@ -96,6 +96,9 @@ def verify_files(row: VersionRow) -> None:
         BadAdapter: its base is found elsewhere from here than where it was registered.
     """
     refuse_gone(row)
+    for folder in row.files or (row.folder,):
+        if not Path(folder).is_dir():
+            _refuse(row, folder, "the folder does not exist")
     if row.files is None:
         if digest_folder(Path(row.folder)).digest != row.digest:
             _refuse(row, row.folder, "some file was changed")

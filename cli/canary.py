@@ -84,9 +84,12 @@ def list_command(
     Example: threadmill canary list helpdesk.think
     """
     from ..checkpoints.canaries import list_canaries
+    from ..checkpoints.registry import resolve
     from ..checkpoints.store import open_store
 
     with open_store(db, create=False) as store:
+        if slot is not None:
+            resolve(store, f"{slot}@0001")  # an unknown slot is an error, not an empty list
         records = [_with_figures(store, canary) for canary in list_canaries(store, slot)]
     if as_json:
         typer.echo(json.dumps({"canaries": records}, ensure_ascii=False))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FEW = 10
 """Threads of a data set that are named unless all are asked for."""
+WIDE = 10_000
+"""A tree would be cut off at the width of the terminal, whose own wrapping loses nothing."""
 
 
 def lineage_command(
@@ -38,6 +40,8 @@ def lineage_command(
         raise typer.BadParameter(f"--message {message} needs the thread that it is in: --thread ID")
     if picture is not None and picture.suffix not in (".html", ".dot"):
         raise typer.BadParameter(f"{str(picture)!r} is neither FILE.html nor FILE.dot", param_hint="--picture")
+    if picture is not None and not picture.parent.is_dir():
+        raise typer.BadParameter(f"the folder of {str(picture)!r} does not exist; make it", param_hint="--picture")
 
     from dataclasses import asdict
 
@@ -68,6 +72,7 @@ def lineage_command(
 
         shown = found if every else fewer(found)
         picture.write_text((draw_html if picture.suffix == ".html" else draw_dot)(shown), encoding="utf-8")
+        typer.echo(f"drawn in {picture}", err=True)
     if as_json:
         line = [{"version": version.pop("name"), **version} for version in versions]
         record: dict[str, Any] = {"lineage": line, "threads": threads_in(found), "tree": to_dict(found)}
@@ -75,7 +80,8 @@ def lineage_command(
         return
     from rich.console import Console
 
-    Console(markup=False, emoji=False, soft_wrap=True, highlight=False).print(_tree(found if every else fewer(found)))
+    tree = _tree(found if every else fewer(found))
+    Console(markup=False, emoji=False, soft_wrap=True, highlight=False, width=WIDE).print(tree)
     if thread is not None and message is None and not found.leads:
         typer.echo("no data set holds it, so no weights learnt from it")
 

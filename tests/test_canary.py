@@ -24,7 +24,7 @@ from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.registry import history, promote, register_version, resolve
 from threadmill.checkpoints.store import Store, open_store
 from threadmill.cli.main import app
-from threadmill.errors import BadCanary, BadModelFolder, CannotServe, UnknownVersion
+from threadmill.errors import BadCanary, BadModelFolder, CannotServe, UnknownSlot, UnknownVersion
 from threadmill.graphs import build_react
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
@@ -362,6 +362,7 @@ def test_the_commands_tell_all_of_it(tmp_path: Path):
     assert run("stop", SLOT, "--because", "enough").stdout == "desk.think@0002 is off trial\n"
     assert isinstance(run("stop", SLOT, "--because", "again").exception, BadCanary)
     assert isinstance(run("proposals", SLOT).exception, BadCanary)
+    assert isinstance(run("list", "other.think").exception, UnknownSlot)
     assert run("start", f"{SLOT}@0002", "--shadow", "--share", "1", "--because", "look").exit_code == 0
     assert run("guard", SLOT, "--max-failure-rate", "0.1").exit_code == 0
     told = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "--db", url]).stdout

@@ -175,7 +175,11 @@ def test_the_command_prints_trees_and_draws_pictures(tmp_path: Path, monkeypatch
     dot = Path("l.dot").read_text()
     assert '"version bank.think@0002" -> "version bank.think@0001";' in dot
     assert dot.count("{") == dot.count("}") == 1
-    assert run("--thread", "<b>&", "--message", "last", "--picture", "l.html").exit_code == 0
+    drawing = ["models", "lineage", "--thread", "<b>&", "--message", "last", "--picture", "l.html"]
+    narrow = CliRunner(env={"COLUMNS": "30"}).invoke(app, drawing)
+    assert f"(in thread <b>&, by {SLOT}@0002)" in narrow.stdout  # nothing is cut off
+    assert narrow.stderr == "drawn in l.html\n"
+    assert run("--thread", "t", "--picture", "nowhere/l.html").exit_code == 2
     page = Path("l.html").read_text()
     assert "in thread &lt;b&gt;&amp;, by" in page
     assert "http" not in page

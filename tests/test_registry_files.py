@@ -43,6 +43,9 @@ def test_a_changed_a_missing_and_an_added_file_are_named(store: Store, tmp_path:
         file.unlink()
     with pytest.raises(BadModelFolder, match=r"config\.json is missing.*model\.safetensors is missing"):
         verified_folder(store, name)
+    folder.rename(tmp_path / "away")
+    with pytest.raises(BadModelFolder, match=r"not those that were registered: the folder does not exist; restore"):
+        verified_folder(store, name)
 
 
 def test_a_slot_does_not_open_weights_that_were_changed(store: Store, tmp_path: Path):
