@@ -167,14 +167,17 @@ def _resume(thread: str, answers: Any, model: str | None, db: str, as_json: bool
     from ..checkpoints.reading import latest_metadata, read_questions
     from ..checkpoints.store import open_store
     from ..checkpoints.threads import agent_of
-    from ..graphs.run import answer_thread
+    from ..training.live import Watched
     from .agents import open_agent
 
     with open_store(db, create=False) as store:
         metadata = latest_metadata(store, thread)
         given = answers(read_questions(store, thread))
         agent = open_agent(store, agent_of(metadata), model=model)
-        outcome = answer_thread(agent, thread, given)
+        watched = Watched(store, agent)
+        outcome = watched.answer(thread, given)
+    for said in watched.taken_back:
+        typer.echo(said, err=True)
     tell_outcome(outcome, as_json)
 
 

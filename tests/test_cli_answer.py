@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 from shop_commands import chat, invoke, lines, misused, parsed, refused
+from threadmill.checkpoints.outcomes import outcomes_of
+from threadmill.checkpoints.reading import latest_metadata
+from threadmill.checkpoints.store import open_store
 
 pytestmark = pytest.mark.usefixtures("shop_folder")
 
@@ -25,6 +28,16 @@ def test_a_question_is_answered(command: list[str], answer: str) -> None:
     assert lines(name, "b", *options) == ["b · done", answer]
     assert refused(name, "a", *options) == "thread 'a' asks nothing; see `threadmill threads show a`"
     assert refused(name, "x7", *options).startswith("thread 'x7' has no checkpoints in runs.db")
+
+
+def test_how_an_answered_run_ended_is_noted_as_that_of_any_served_run() -> None:
+    chat("Pay 20.", thread="a")
+    with open_store("sqlite:///runs.db") as store:
+        ((slot, version),) = latest_metadata(store, "a")["versions"].items()
+        assert outcomes_of(store, slot, version) == []
+    parsed("approve", "a")
+    with open_store("sqlite:///runs.db") as store:
+        assert [(one.thread, one.failed) for one in outcomes_of(store, slot, version)] == [("a", False)]
 
 
 def test_answers_that_do_not_fit() -> None:
