@@ -92,7 +92,7 @@ def _tell(
 
     from .timeline import visible
 
-    console = Console()
+    console = Console(markup=False, emoji=False)  # models name tools as they like
     title = f"What {candidate} would have done in {summary.threads} threads"
     kinds = Table("", "decisions", title=title, title_justify="left")
     for kind, count in summary.overall.kinds.items():

@@ -68,7 +68,7 @@ def _tell(found: "Screened") -> None:
     from ..training.offpolicy.screening import ONLY_A_SCREENING
 
     screening = found.screening
-    console = Console()
+    console = Console(markup=False, emoji=False)
     told = f"{screening.episodes} threads of {screening.tasks} tasks, {screening.decisions.count} decisions"
     console.print(f"{told}, {found.tokens} sampled tokens", highlight=False)
     for reason, count in found.left_out.items():

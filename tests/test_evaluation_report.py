@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -142,6 +143,22 @@ def test_the_tables_show_what_a_person_needs() -> None:
     assert "1 of 8 episodes crashed" in lines
     assert "wrong tool 3 v1-e2-t1" in lines
     assert "look 16 8 0 0 250.0" in lines
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
+    done = evaluation("[/m]", 1, 0, 0, 0)
+    episodes = [replace(episode, tier="[/t]", thread="[/n]") for episode in done.episodes]
+    measured = [
+        replace(
+            one, tools={"[/tool] :smile:": one.tools["look"]}, failures=(Failure("wrong_tool", "[/n]", "m", "", ""),)
+        )
+        for one in done.measured
+    ]
+    done = replace(done, episodes=episodes, measured=measured, summary=summarise(episodes, k=2))
+    console = Console(width=100, record=True, file=StringIO())
+    print_reports(report_on([done], seed=0), console)
+    text = console.export_text()
+    assert all(name in text for name in ("[/m]: evaluation", "[/t] success", "[/tool] :smile:", " [/n] "))
 
 
 def test_one_model_is_shown_with_its_intervals() -> None:

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .intervals import Interval, Paired
 from .metrics import METRIC
@@ -38,11 +39,11 @@ SHOWN = (
 
 def print_reports(reports: Sequence[Report], console: Console) -> None:
     """Print all figures of ``reports``, and of each model its tools and failures."""
-    console.print(figures_table(reports))
+    console.print(figures_table(reports))  # what models and users have named is no markup: hence Text and markup=False
     for number, report in enumerate(reports):
         crashed = sum(error is not None for error in report.evaluation.errors)
         name = report.name if len(reports) == 1 else f"{chr(ord('A') + number)}  {report.name}"
-        console.print(f"\n{name}: evaluation {report.evaluation.id}", highlight=False, soft_wrap=True)
+        console.print(f"\n{name}: evaluation {report.evaluation.id}", highlight=False, markup=False, soft_wrap=True)
         if crashed:
             console.print(f"{crashed} of {len(report.evaluation.errors)} episodes crashed", style="bold red")
         if report.tools:
@@ -57,13 +58,15 @@ def figures_table(reports: Sequence[Report]) -> Table:
     for number in range(1, len(reports)):
         letter = chr(ord("A") + number)
         columns += [letter, f"{letter} − A (95 %)"]
-    table = Table(*columns, title=_title(reports), title_justify="left", show_header=len(reports) > 1)
+    table = Table(
+        *columns, title=Text(_title(reports), "table.title"), title_justify="left", show_header=len(reports) > 1
+    )
     for tier in reports[0].evaluation.summary.by_tier:
         cells = [_success(report, tier, with_interval=len(reports) == 1) for report in reports]
         changes = [
             "" if report.difference is None else f"{report.difference.by_tier[tier]:+.1%}" for report in reports[1:]
         ]
-        table.add_row(f"{tier} success", *_woven(cells, changes))
+        table.add_row(Text(f"{tier} success"), *_woven(cells, changes))
     table.add_section()
     _add_figure(table, reports, "success", "mean success", style="bold")
     _add_figure(table, reports, "reward", "partial credit")
@@ -83,7 +86,7 @@ def tools_table(report: Report) -> Table:
     table = Table("tool", "calls", "failed", "invalid", "repeated", "ms a call", box=SIMPLE_HEAD)
     for tool, counts in report.tools.items():
         table.add_row(
-            tool,
+            Text(tool),
             *(str(count) for count in (counts.calls, counts.failed, counts.invalid, counts.repeated)),
             "" if counts.mean_ms is None else f"{counts.mean_ms:.1f}",
         )
@@ -95,7 +98,7 @@ def failures_table(report: Report) -> Table:
     """Kinds of failure, in how many episodes each, and a thread to look at."""
     table = Table("failure", "episodes", "threadmill threads show …", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for kind, counts in report.failures.items():
-        table.add_row(kind.replace("_", " "), str(counts.episodes), counts.examples[0].thread)
+        table.add_row(kind.replace("_", " "), str(counts.episodes), Text(counts.examples[0].thread))
     table.columns[1].justify = "right"
     table.columns[2].overflow = "fold"
     return table
