@@ -118,7 +118,8 @@ def test_a_move_is_noticed_after_the_server_broke_every_connection(
             promote(elsewhere, "shop.think", V2, because="nobody listened")
             wait_for(lambda: slot.answering == V2)
             assert following.trouble == ""
-    assert [record.message.partition(",")[0] for record in caplog.records if record.name == "threadmill.follow"] == [
+    told = [record.message.partition(",")[0] for record in caplog.records if record.name == "threadmill.follow"]
+    assert [one for one in told if not one.startswith("could not say")] == [  # a beat may have been on its way
         f"cannot watch {store.name}"
     ]
 
