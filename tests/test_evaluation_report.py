@@ -204,6 +204,14 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "eval.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+def test_dollars_in_a_name_are_no_formula(tmp_path: Path) -> None:
+    done = evaluation("m", 1, 0)
+    episodes = [replace(episode, tier=r"$5 \off $9") for episode in done.episodes]
+    done = replace(done, episodes=episodes, summary=summarise(episodes, k=2))
+    draw_success(tmp_path / "eval.png", report_on([done], seed=0))
+    assert (tmp_path / "eval.png").exists()
+
+
 def test_a_model_is_read_for_the_slots_of_the_agent(tmp_path: Path) -> None:
     slots = ("desk.plan", "desk.think")
     assert read_models("desk.plan@live", slots) == {"desk.plan": "desk.plan@live"}

@@ -11,6 +11,13 @@ WHISKER = "#3a3f4a"
 
 def draw_success(path: Path, reports: Sequence[Report]) -> None:
     """Write a PNG to ``path``; whiskers are 95 % intervals over tasks."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # dollars in a name are dollars
+        _draw(path, reports)
+
+
+def _draw(path: Path, reports: Sequence[Report]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,4 +61,5 @@ def _title(reports: Sequence[Report]) -> str:
     if last.difference is None:
         return f"{last.evaluation.suite}: success {100 * last.evaluation.summary.pass_at_1:.1f} %"
     mean, low, high = (100 * one for one in (last.difference.mean, last.difference.low, last.difference.high))
-    return f"{last.evaluation.suite}: success {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+    which = "" if len(reports) == 2 else ", last less first:"
+    return f"{last.evaluation.suite}: success{which} {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
