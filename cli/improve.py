@@ -183,7 +183,8 @@ def _tell(round: "Round", out: Path, as_json: bool) -> None:
     console = Console(markup=False, emoji=False, highlight=False)
     verdict = round.told("gate").get("verdict")
     for name, suite in (verdict["figures"]["suites"] if verdict else {}).items():
-        table = Table("", str(round.base), str(round.candidate), "difference", title=name, title_justify="left")
+        title = f"{name}: {round.candidate} against {round.base}"
+        table = Table("", "live", "candidate", "difference", title=title, title_justify="left")
         for tier, one in suite["tiers"].items():
             change = f"{100 * one['mean']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
             table.add_row(tier, f"{one['live']:.1%}", f"{one['candidate']:.1%}", change)

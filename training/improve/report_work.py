@@ -89,7 +89,7 @@ def settings_part(round: Round, out: Path, db: str) -> Part:
         "methods": ", ".join(settings["methods"]),
         "seed": settings["seed"],
         "seeds": ", ".join(f"{seed} {what}" for what, seed in seeds.items()),
-        "seed of the gate's tasks": settings["policy"]["seed"],
+        "seed of the gate's policy": settings["policy"]["seed"],
         "evaluations": ", ".join(dict.fromkeys(evaluations)),
         **{f"data, {kind}": one["digest"] for kind, one in round.told("export").get("data", {}).items()},
         "Python": sys.version.split()[0],
