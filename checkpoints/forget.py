@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from ..errors import ReadOnly
 from .branch import read_all_steps
@@ -13,7 +13,7 @@ from .labels import labels_of
 from .prune import keep_only
 from .reading import checkpoint_tree, latest_checkpoint, leaf_checkpoints
 from .store import Store
-from .tables import LabelRow, LeaseRow, OutcomeRow, PinRow, ProposalRow
+from .tables import LabelRow, LeaseRow, OutcomeRow, PinRow, ProposalRow, TrialRow
 
 Strategy = Literal["keep-leaves", "delete"]
 
@@ -47,6 +47,7 @@ def delete_thread(store: Store, thread: str) -> Uses:
         for table in (LabelRow, PinRow, OutcomeRow, ProposalRow):
             connection.execute(delete(table).where(table.thread == thread))
         forget_uses(connection, thread)
+        _forget_words(connection, thread)
     with store.engine.begin() as connection:  # the lease itself, if an older process left one behind
         connection.execute(delete(LeaseRow).where(LeaseRow.thread == thread))
     return uses
@@ -118,6 +119,15 @@ def _checkpoints(store: Store, thread: str) -> dict[str, set[str]]:
     for namespace, checkpoint in store.tables.read(query):
         found.setdefault(namespace, set()).add(checkpoint)
     return found
+
+
+def _forget_words(connection: Connection, thread: str) -> None:
+    """An evaluation keeps the figures of a trial, and loses what was quoted of the thread."""
+    key = (TrialRow.evaluation, TrialRow.task, TrialRow.trial)
+    for *at, measured in connection.execute(select(*key, TrialRow.measured).where(TrialRow.thread == thread)).all():
+        failures = [{**failure, "text": ""} for failure in measured.get("failures", ())]
+        here = (column == value for column, value in zip(key, at, strict=True))
+        connection.execute(update(TrialRow).where(*here).values(measured={**measured, "failures": failures}))
 
 
 def _refuse_read_only(store: Store) -> None:

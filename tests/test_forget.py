@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from threadmill.checkpoints.branch import questions_and_answers, read_all_steps
 from threadmill.checkpoints.canaries import start_canary
 from threadmill.checkpoints.data_sets import record_data_set, uses_of
+from threadmill.checkpoints.evaluations import RecordedTrial, add_trial, begin_evaluation, trials_of
 from threadmill.checkpoints.forget import delete_thread, prune_threads
 from threadmill.checkpoints.labels import Label, add_label, labels_of
 from threadmill.checkpoints.outcomes import record_outcomes
@@ -118,6 +119,20 @@ def test_a_deleted_thread_is_in_no_table_and_the_others_are_as_they_were(store: 
     run_thread(bank(store, AIMessage("Who are you?")), SECRET, "Hello again.")
     assert said(store, SECRET) == ["Hello again.", "Who are you?"]
     assert uses_of(store, [SECRET, "kept"]).keys() == {"kept"}
+
+
+def test_an_evaluation_keeps_the_figures_of_a_deleted_thread_but_not_its_words(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        chat(store, "t", 1)
+        begin_evaluation(store, "e1", suite="s", versions={}, k=1, settings={})
+        wrong = {"kind": "ungrounded", "thread": "t", "message": None, "tool": None, "text": SECRET}
+        measured = {"values": {"steps": 2.0}, "failures": [wrong]}
+        add_trial(store, "e1", RecordedTrial("task", 0, "simple", "t", False, 0.5, measured))
+        delete_thread(store, "t")
+        assert tables_with(store, SECRET) == []
+        (trial,) = trials_of(store, "e1")
+    assert (trial.success, trial.reward, trial.measured["values"]) == (False, 0.5, {"steps": 2.0})
+    assert trial.measured["failures"] == [{**wrong, "text": ""}]
 
 
 def test_data_sets_and_the_versions_that_learnt_from_them_are_named(
