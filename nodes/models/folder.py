@@ -5,7 +5,8 @@ Weights are safetensors: a pickle can run code when it is opened, so it is refus
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .adapters import CONFIG, base_name, is_adapter, merge_adapter
 from .placement import choose_device, choose_dtype, loaded_bytes, room_for, saved_bytes
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "tekken.json")
+_LONG = 1 << 28
+"""Bytes of weights from which on loading them shows transformers' progress bar."""
 _ABOUT_TOKENS = (*_TOKENIZERS, "special_tokens_map.json", "added_tokens.json", "merges.txt")
 
 
@@ -104,6 +107,18 @@ def weights_key(folder: Path) -> str:
     return "|".join([str(folder), *(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)])
 
 
+@contextmanager
+def _bar_if_long(size: int) -> Iterator[None]:
+    shown = transformers.logging.is_progress_bar_enabled()
+    if size < _LONG:
+        transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.logging.enable_progress_bar()
+
+
 def read_weights(folder: Path, source: str, device: torch.device, dtype: torch.dtype | None) -> Any:
     """The causal LM in ``folder``, in ``eval`` mode on ``device``.
 
@@ -124,9 +139,10 @@ def read_weights(folder: Path, source: str, device: torch.device, dtype: torch.d
     named = str(wanted).removeprefix("torch.") if wanted else called
     with room_for(f"the model {source!r}", loaded_bytes(saved, wanted), named, device):
         try:
-            opened: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=wanted or "auto", use_safetensors=True, output_loading_info=True
-            )
+            with _bar_if_long(sum(saved.values())):
+                opened: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=wanted or "auto", use_safetensors=True, output_loading_info=True
+                )
             model, found = opened
             model = model.to(device)
         except torch.OutOfMemoryError:
