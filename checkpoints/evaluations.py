@@ -1,6 +1,6 @@
 """Evaluations as they are kept: what was evaluated, every trial, and what it amounts to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 from ..errors import UnknownEvaluation
 from .store import Store
 from .tables import EvaluationRow, TrialRow, now
+
+AT_ONCE = 500
+"""Threads asked for in one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,16 @@ def trials_of(store: Store, evaluation: str) -> list[RecordedTrial]:
         return [
             RecordedTrial(row.task, row.trial, row.tier, row.thread, row.success, row.reward, row.measured)
             for row in session.scalars(query)
+        ]
+
+
+def trials_in(store: Store, threads: Sequence[str]) -> list[RecordedTrial]:
+    """The trials that any evaluation recorded of ``threads``; several evaluations may have one of them."""
+    with Session(store.engine) as session:
+        return [
+            RecordedTrial(row.task, row.trial, row.tier, row.thread, row.success, row.reward, row.measured)
+            for start in range(0, len(threads), AT_ONCE)
+            for row in session.scalars(select(TrialRow).where(TrialRow.thread.in_(threads[start : start + AT_ONCE])))
         ]
 
 

@@ -127,6 +127,12 @@ def test_an_episode_whose_agent_crashes_is_a_failed_trial(tmp_path: Path, tiny_f
         assert run(store, suite) == done
         assert len(spoken(suite)) == 4
 
+        suite.says = adds  # a larger evaluation gives the trial that crashed no other chance
+        larger = run(store, suite, k=2)
+        assert [episode.success for episode in larger.episodes] == [True, True, False, True, *[True] * 4]
+        assert larger.errors[2] == done.errors[1]
+        assert len(spoken(suite)) == 8
+
 
 def test_crashes_in_a_row_end_the_evaluation_and_are_played_again(
     tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch

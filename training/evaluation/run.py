@@ -16,6 +16,7 @@ from ...checkpoints.evaluations import (
     begin_evaluation,
     end_evaluation,
     read_evaluation,
+    trials_in,
     trials_of,
 )
 from ...checkpoints.store import Store
@@ -93,6 +94,9 @@ def evaluate(
         wanted = [(task.id, number) for task in tasks for number in range(k)]
         known = _trials(store, evaluation, wanted)
         if len(known) < len(wanted):
+            _take_crashes(store, evaluation, [f"{prefix}{task}-t{number}" for task, number in wanted])
+            known = _trials(store, evaluation, wanted)
+        if len(known) < len(wanted):
             for slot in slots.values():
                 closing.callback(slot.close)
                 slot.model(fixed[slot.name])  # one that cannot be opened ends it here, not in every episode
@@ -139,6 +143,13 @@ def _trials(store: Store, evaluation: str, wanted: Sequence[tuple[str, int]]) ->
     """Those of the ``wanted`` trials (task and number) that have ended, in their order."""
     known = {(trial.task, trial.trial): trial for trial in trials_of(store, evaluation)}
     return [known[one] for one in wanted if one in known]
+
+
+def _take_crashes(store: Store, evaluation: str, threads: Sequence[str]) -> None:
+    """Record trials that crashed in an evaluation with other tasks or trials: nobody gets another chance by asking."""
+    for trial in trials_in(store, threads):
+        if trial.measured["error"] is not None:
+            add_trial(store, evaluation, trial)
 
 
 def _checked(suite: Suite, tasks: Sequence[SuiteTask]) -> Sequence[SuiteTask]:
