@@ -145,6 +145,16 @@ def test_the_tables_show_what_a_person_needs() -> None:
     assert "look 16 8 0 0 250.0" in lines
 
 
+def test_models_without_a_price_are_named() -> None:
+    done = evaluation("v1", 1, 0)
+    done = replace(done, measured=[replace(one, unpriced=("desk.think@0001",)) for one in done.measured])
+    reports = report_on([done], seed=0)
+    assert as_json(reports)["unpriced"] == ["desk.think@0001"]
+    console = Console(width=100, record=True, file=StringIO())
+    print_reports(reports, console)
+    assert "no price for desk.think@0001; name it in the price table" in console.export_text()
+
+
 def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
     done = evaluation("[/m]", 1, 0, 0, 0)
     episodes = [replace(episode, tier="[/t]", thread="[/n]") for episode in done.episodes]

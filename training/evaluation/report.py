@@ -35,6 +35,11 @@ class Report:
         """What was evaluated, in words."""
         return name_of(self.evaluation.versions)
 
+    @property
+    def unpriced(self) -> list[str]:
+        """Models that the price table does not know, so that the episodes they spoke in have no cost."""
+        return list(dict.fromkeys(name for one in self.evaluation.measured for name in one.unpriced))
+
 
 def report_on(evaluations: Sequence[Evaluation], *, seed: int) -> list[Report]:
     """A report for each, the first being the baseline of the others; ``seed`` is that of the bootstrap.
@@ -78,6 +83,7 @@ def model_json(report: Report) -> dict[str, Any]:
         "failures": [
             {"kind": kind, "count": counts.episodes, **counts.as_json()} for kind, counts in report.failures.items()
         ],
+        "unpriced": report.unpriced,
         "crashed": sum(error is not None for error in done.errors),
         "difference": asdict(report.difference) if report.difference else None,
         "paired": {name: asdict(one) for name, one in report.paired.items()} if report.paired else None,

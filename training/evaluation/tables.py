@@ -46,6 +46,8 @@ def print_reports(reports: Sequence[Report], console: Console) -> None:
         console.print(f"\n{name}: evaluation {report.evaluation.id}", highlight=False, markup=False, soft_wrap=True)
         if crashed:
             console.print(f"{crashed} of {len(report.evaluation.errors)} episodes crashed", style="bold red")
+        if report.unpriced:
+            console.print(f"no price for {', '.join(report.unpriced)}; name it in the price table", markup=False)
         if report.tools:
             console.print(tools_table(report))
         if report.failures:
