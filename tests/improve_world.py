@@ -36,7 +36,7 @@ class Echoes:
 
     better: bool
     crashes: bool = False
-    """Every version but the first, on held-out tasks."""
+    """Every version but the first on held-out tasks, and the judge of training tasks."""
     name: str = "echo"
     slots: tuple[str, ...] = ("echo.think",)
 
@@ -64,6 +64,8 @@ class Echoes:
 
     def judge(self, task: Say, place: Path, messages: Sequence[AnyMessage]) -> Judged:
         if task.split == "train":
+            if self.crashes:
+                raise ValueError("it cannot count")
             return Judged(sum(map(ord, last_words(messages))) % 2, 1)
         is_first = not messages or messages[-1].response_metadata["version"] == FIRST
         if not is_first and self.crashes:

@@ -205,6 +205,15 @@ def test_threads_that_nobody_has_judged_are_judged_by_their_suite(improve: Calla
     assert (told["judged_before"], told["labelled"]) == ({"echo.check": 12}, {"echo.check": 12})
 
 
+def test_threads_that_their_suite_fails_to_judge_stay_as_they_are(improve: Callable[..., Any]) -> None:
+    with opened() as store, store.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM labels WHERE thread LIKE '%easy%'")
+    done = improve("--policy", "crashing.toml", "--skip", "export,baseline,train,evaluate")
+    told = done["stages"]["label"]["told"]
+    assert told["labelled"] == {}
+    assert told["unlabelled"] == {"the suite echo failed to judge it: ValueError: it cannot count": 12}
+
+
 @pytest.mark.parametrize(
     ("options", "says", "code"),
     [

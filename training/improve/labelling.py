@@ -80,7 +80,13 @@ def _by_suite(store: Store, threads: Threads, suite: Suite) -> Labelled:
         task = tasks.get(head.task or "")
         if task is None:
             found.refused[head.thread] = f"it is of no task of the suite {suite.name}"
-        elif (judged := _judge(suite, task, folder, head, finished)) is None:
+            continue
+        try:
+            judged = _judge(suite, task, folder, head, finished)
+        except Exception as error:  # one thread must not stop all others
+            found.refused[head.thread] = f"the suite {suite.name} failed to judge it: {type(error).__name__}: {error}"
+            continue
+        if judged is None:
             found.refused[head.thread] = "its world is gone, and without it the suite cannot judge it"
         else:
             source = source_of(suite)
