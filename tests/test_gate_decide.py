@@ -195,6 +195,15 @@ def test_a_guarded_metric_that_nobody_measured_is_held():
     assert verdict.reasons[0] == "The policy guards sampled tokens, which no task measured for both models."
 
 
+def test_a_guarded_metric_that_one_task_measured_is_held():
+    suite = SuiteEvidence(1, {"easy": tier(10, 45)}, {"recovery": MetricEvidence(np.ones(1), np.ones(1))})
+    seen = replace(evidence(), suites={"shop": suite})
+    verdict = decided(seen, GatePolicy(metrics={"recovery": Guard(absolute=0.1)}))
+    assert verdict.decision == "hold"
+    assert verdict.reasons[0] == "The policy guards recovery, which a single task measured for both models."
+    assert verdict.figures["metrics"]["recovery"]["kept"] is False
+
+
 def test_suites_weigh_the_same_and_every_tier_is_looked_at():
     seen = evidence(easy=tier(10, 45))
     two = replace(seen, suites={**seen.suites, "bank": SuiteEvidence(1, {"a": tier(25, 25), "b": tier(45, 20)})})

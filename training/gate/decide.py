@@ -119,8 +119,9 @@ def _worse_metrics(figures: dict[str, Any]) -> Iterator[str]:
         if "allowed" not in found:
             continue
         what = name.replace("_", " ")
-        if not found["tasks"]:
-            yield f"The policy guards {what}, which no task measured for both models."
+        if found["tasks"] < 2:
+            which = "a single task" if found["tasks"] else "no task"
+            yield f"The policy guards {what}, which {which} measured for both models."
         elif not found["kept"]:
             yield (
                 f"{what.capitalize()} may be {'above' if METRIC[name].better == 'lower' else 'below'} what is allowed: "
@@ -218,5 +219,5 @@ def _metric_figure(name: str, seen: MetricEvidence, guard: Guard | None, chance:
         sign = 1 if METRIC[name].better == "lower" else -1
         figure["allowed"] = sign * (guard.relative * figure["live"] + guard.absolute)
         beyond = sign * (seen.candidate - seen.live) - guard.relative * seen.live  # live's own noise is in it
-        figure["kept"] = measure_above(beyond).interval(chance)[1] <= guard.absolute
+        figure["kept"] = tasks > 1 and measure_above(beyond).interval(chance)[1] <= guard.absolute
     return figure
