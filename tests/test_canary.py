@@ -163,6 +163,28 @@ def test_a_guarded_slot_goes_back_once_and_not_to_and_fro(store: Store, tmp_path
     assert [drop_guard(store, SLOT), drop_guard(store, SLOT), guard_of(store, SLOT)] == [True, False, None]
 
 
+def test_a_guard_does_not_go_back_to_what_cannot_be_loaded(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    _, second = versions(store, tmp_path)
+    set_guard(store, SLOT, BOUND, because="nights")
+    promote(store, SLOT, second, because="gate")
+    (tmp_path / "v0" / "model.safetensors").unlink()
+    runs(store, second, True, True, True)
+    assert take_back(store, SLOT) == []
+    assert resolve(store, f"{SLOT}@live").name == second
+    assert "desk.think stays on desk.think@0002, though by its guard: 3 of 3 runs failed" in caplog.text
+
+
+def test_a_judge_that_breaks_costs_nobody_the_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        slot = Slot.fixed(SLOT, ScriptedModel([AIMessage("Hello.")]), f"{SLOT}@0001")
+        graph = build_react(slot, [], name="desk").compile(checkpointer=store.saver)
+        assert Watched(store, graph, judge=lambda outcome: str(1 / 0)).run("t", "Hi").answer == "Hello."
+        assert [one.failed for one in outcomes_of(store, SLOT, f"{SLOT}@0001")] == [False]
+    assert "the run of thread t could not be judged: division by zero" in caplog.text
+
+
 def test_what_counts_as_a_failure(tmp_path: Path):
     with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
         first, _ = versions(store, tmp_path)

@@ -12,9 +12,18 @@ from typing import Any
 from ..checkpoints.canaries import Canary, end_canary, running_canary
 from ..checkpoints.guards import guard_of
 from ..checkpoints.outcomes import outcomes_of, record_outcomes
-from ..checkpoints.registry import history, resolve, rollback
+from ..checkpoints.registry import history, resolve, rollback, verified_folder
 from ..checkpoints.store import Store
-from ..errors import BadAnswer, CannotServe, NotPaused, PromotionConflict, StillPaused, ThreadBusy, UnknownThread
+from ..errors import (
+    BadAnswer,
+    BadModelFolder,
+    CannotServe,
+    NotPaused,
+    PromotionConflict,
+    StillPaused,
+    ThreadBusy,
+    UnknownThread,
+)
 from ..graphs.run import Agent, Outcome, answer_thread, continue_thread, run_thread
 from .failure_bound import LAST, Bound, log_evidence
 
@@ -83,8 +92,15 @@ class Watched:
             self._note(thread, None, f"{type(error).__name__}: {error}")
             raise
         if outcome.status != "paused":
-            self._note(thread, outcome.versions, self.judge(outcome))
+            self._note(thread, outcome.versions, self._judged(outcome))
         return outcome
+
+    def _judged(self, outcome: Outcome) -> str:
+        try:
+            return self.judge(outcome)
+        except Exception as error:  # the answer is there, whatever the judge makes of it
+            log.error("the run of thread %s could not be judged: %s", outcome.thread, error)
+            return ""
 
     def _note(self, thread: str, versions: dict[str, str] | None, why: str) -> None:
         """``versions`` None: those that the thread is on."""
@@ -123,8 +139,12 @@ def take_back(store: Store, slot: str) -> list[str]:
         if is_crossed(guard.bound, tally):
             because = f"by its guard: {_because(guard.bound, tally)}"
             try:
+                verified_folder(store, f"{slot}@previous")
                 back = rollback(store, slot, because=because, expecting=last.to_version)
             except PromotionConflict:  # another process was faster
+                return done
+            except BadModelFolder as error:  # what could not be loaded would answer nobody
+                log.error("%s stays on %s, though %s; there is no way back: %s", slot, last.to_version, because, error)
                 return done
             done.append(f"{slot} is back on {back.name}: {because}")
     return done
