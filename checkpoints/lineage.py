@@ -110,7 +110,7 @@ def descendants_of_thread(store: Store, thread: str) -> Origin:
         rows = sources_of(store, digest, thread=thread)
         found = _data_set(digest, copies)
         count = len({(one.split, one.row) for one in rows})
-        found.about = f"{found.about}, {count} rows of this thread" if rows else found.about
+        found.about = f"{found.about}, {_rows(count)} of this thread" if rows else found.about
         found.details["rows"] = [{"split": one.split, "row": one.row, "checkpoint": one.checkpoint} for one in rows]
         taught = [version for version in versions if digest in trained_on.get(version.name, ())]
         found.leads = [_with_children(store, version, versions) for version in taught]
@@ -162,7 +162,7 @@ def _run(store: Store, run: Run) -> Origin:
         return point
     found = _data_set(run.data, data_sets_by_digest(store, [run.data]).get(run.data, []))
     for thread, rows in threads_of(store, run.data).items():
-        found.leads.append(Origin("thread", thread, f"{rows} rows" if rows else "", {"rows": rows}))
+        found.leads.append(Origin("thread", thread, _rows(rows) if rows else "", {"rows": rows}))
     point.leads.append(found)
     return point
 
@@ -173,6 +173,10 @@ def _data_set(digest: str, copies: list[DataSet]) -> Origin:
     newest = copies[-1]
     details = {"digest": digest, "kind": newest.kind, "folders": [one.folder for one in copies]}
     return Origin("data set", digest[:12], f"{newest.kind}, {newest.folder}", details)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _first_weights(version: Version, settings: list[dict[str, Any]]) -> Origin | None:
