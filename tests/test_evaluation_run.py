@@ -19,8 +19,9 @@ from threadmill.checkpoints.store import Store, open_store
 from threadmill.errors import BadEvaluation, BadModelFolder, ThreadBusy, UnknownEvaluation, UnknownSlot
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
-from threadmill.training.evaluation.identity import fixed_versions
+from threadmill.training.evaluation.identity import fixed_versions, suite_digest
 from threadmill.training.evaluation.run import Evaluation, evaluate
+from threadmill.training.worlds.reasoning.suite import ReasoningSuite
 
 SLOT = "sums.think"
 
@@ -203,6 +204,14 @@ def test_a_closed_slot_closes_what_it_loaded() -> None:
     slot.model("v1")
     slot.close()
     assert (closed, slot.loaded) == (["v1"], ())
+
+
+def test_a_suite_with_other_settings_is_another_suite() -> None:
+    words = [
+        ReasoningSuite(tiers={"words": {name: {}}}) for name in ("gsm_symbolic", "simple_equations", "gsm_symbolic")
+    ]
+    first, other, equal = (suite_digest(suite) for suite in words)
+    assert (first == equal, first == other) == (True, False)
 
 
 def test_slots_that_are_not_named_follow_live(tmp_path: Path, tiny_folder: Path) -> None:

@@ -51,13 +51,13 @@ def thread_prefix(suite: Suite, versions: Mapping[str, str], graph: str, setting
 
 
 def suite_digest(suite: Suite) -> str:
-    """Twelve hexadecimal digits that change with the code of ``suite`` and with its plain settings.
+    """Twelve hexadecimal digits that change with the code of ``suite`` and with its plain settings, lists and tables.
 
     Its code is the file that it is written in, and the others beside it if that is a package. A suite that is read
     from data has an attribute ``digest`` instead, which says what its tasks and checks are.
     """
     written = getattr(suite, "digest", "") or code_of(type(suite))
-    plain = {name: value for name, value in getattr(suite, "__dict__", {}).items() if isinstance(value, _PLAIN)}
+    plain = {name: value for name, value in getattr(suite, "__dict__", {}).items() if _is_plain(value)}
     return digest_of(suite.name, written, plain)[:12]
 
 
@@ -67,6 +67,15 @@ def digest_of(*parts: Any) -> str:
 
 
 _PLAIN = (str, int, float, bool, type(None), Path)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether ``value`` is written the same wherever it is equal: plain, or made of what is."""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain(one) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(one) for one in value)
+    return isinstance(value, _PLAIN)
 
 
 def code_of(written: type | ModuleType) -> list[str]:
