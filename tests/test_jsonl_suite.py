@@ -291,5 +291,5 @@ def test_a_regular_expression_that_would_search_for_years_is_stopped(monkeypatch
     monkeypatch.setattr("threadmill.training.answer_checks.SEARCH_S", 0.1)
     check = make_check({"matches": "(a|aa)+$"})
     assert check([AIMessage("aaa")])
-    with pytest.raises(BadSuite, match="took more than 0.1 s for one answer; write it without repeats of repeats"):
+    with pytest.raises(BadSuite, match=r"took more than 0\.1 s for one answer; write it without repeats of repeats"):
         check([AIMessage("a" * 60 + "b")])
