@@ -107,7 +107,7 @@ class Export:
         with ExitStack() as stack:
             stores = [stack.enter_context(open_for_export(db)) for db in self.db or [DEFAULT_DB]]
             progress = stack.enter_context(progress_bar("export"))
-            return exporter(
+            manifest = exporter(
                 stores,
                 self.out,
                 where=self.where or [],
@@ -118,6 +118,8 @@ class Export:
                 progress=progress,
                 **told,
             )
+            _warn_of_evaluations(stores, manifest["digest"])
+            return manifest
 
     def _redactor(self, tokenizer: str | None) -> Any:
         if not self.redact:
@@ -159,6 +161,21 @@ def open_for_export(db: str) -> "Store":
     with open_store(db, create=False, read_only=True) as store:
         ours = store.has_labels
     return open_store(db, create=False, read_only=not ours)
+
+
+def _warn_of_evaluations(stores: Sequence["Store"], digest: str) -> None:
+    """Say so if the data set holds threads of evaluations: what is trained on them can no longer be judged by them."""
+    from ..checkpoints.data_sets import threads_of
+    from ..checkpoints.evaluations import trials_in
+
+    ours = [store for store in stores if not store.read_only]
+    played = {trial.thread for store in ours for trial in trials_in(store, [*threads_of(store, digest)])}
+    if played:
+        typer.echo(
+            f"{len(played)} of the threads were played by evaluations, such as {min(played)}: their tasks will say "
+            "nothing about a model trained on them; leave them out with --decontaminate SUITE",
+            err=True,
+        )
 
 
 def tokenizer_named(spec: str | None) -> str:

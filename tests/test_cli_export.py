@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from letter_world import letter_tokenizer, spoken, write_thread
+from threadmill.checkpoints.evaluations import RecordedTrial, add_trial, begin_evaluation
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.export import app
 from threadmill.errors import BadModelFolder
@@ -89,6 +90,19 @@ def test_conditions_that_nothing_meets_are_named(world: Path):
     done = export(world, "sft", "--where", "agent=nobody", "--json")
     assert (done.exit_code, json.loads(done.stdout)["rows"]) == (0, 0)
     assert "no thread fits agent=nobody" in done.stderr
+
+
+def test_threads_of_evaluations_are_not_taken_without_a_word(tmp_path: Path):
+    db = f"sqlite:///{tmp_path / 'own.db'}"
+    letter_tokenizer().save_pretrained(tmp_path / "model")
+    with open_store(db) as store:
+        write_thread(store, "eval-1", [HumanMessage("q"), spoken("m", "q", "yes")], success=True)
+        begin_evaluation(store, "e1", suite="shop", versions={}, k=1, settings={})
+        add_trial(store, "e1", RecordedTrial("q", 0, "easy", "eval-1", True, 1.0, {}))
+    command = ["sft", "--db", db, "--out", str(tmp_path / "out"), "--tokenizer", str(tmp_path / "model")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0
+    assert "1 of the threads were played by evaluations, such as eval-1: their tasks will say nothing" in done.stderr
 
 
 def test_threads_without_labels_and_without_a_tokenizer_are_explained(tmp_path: Path):

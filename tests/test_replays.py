@@ -254,6 +254,7 @@ def test_decisions_are_a_suite_that_the_person_has_the_last_word_in(place: Store
     [
         ("agent=shop", "does not say which database"),
         ("{url}#thread=nix", r"finds 0 decisions of 0 slots \(none\)"),
+        ("postgresql://eva:secret@host/runs#agent=bank", "replay:postgresql://… holds a password"),
     ],
 )
 def test_replays_that_cannot_be_a_suite_are_refused(place: Store, name: str, words: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
@@ -144,6 +145,11 @@ def make_replay(name: str) -> ReplaySuite:
     url, _, conditions = name.partition("#")
     if "://" not in url:
         raise BadSuite(f"replay:{name} does not say which database; write replay:sqlite:///runs.db#agent=helpdesk")
+    if urlsplit(url).password:
+        raise BadSuite(
+            f"replay:{url.split('://')[0]}://… holds a password, and the names of suites are written into records; "
+            "take it out and set PGPASSWORD, or name it in ~/.pgpass"
+        )
     with open_store(url, create=False) as store:
         found = read_decisions(store, parse_where(one for one in conditions.split(",") if one)).found
     slots = sorted({decision.slot for decision in found})
