@@ -27,12 +27,12 @@ test: check
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_thread_machine.py
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/test_thread_machine.py
 
-# Properties, with examples that were never tried before; and a thousand constrained calls instead of 250.
+# Properties, with examples that were never tried before; and a thousand constrained calls instead of 150.
 fuzz: install
 	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_CALLS=1000 $(BIN)/python -m pytest tests/test_grammar.py
 	$(OFFLINE) OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 -m hypothesis
 
-# The test of many processes on one database, for a minute on each kind instead of six seconds.
+# The test of many processes on one database, for a minute on each kind instead of three seconds.
 crowd: install
 	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_CROWD_S=60 $(BIN)/python -m pytest -s tests/test_crowd.py
 

@@ -41,7 +41,7 @@ def main() -> None:
                 record |= {"thread": thread, "back": list(watched.taken_back)}
                 log.write(json.dumps(record) + "\n")
                 log.flush()
-                time.sleep(0.02)
+                time.sleep(0.1)
             shadow.drain()
 
 

@@ -24,7 +24,7 @@ from threadmill.checkpoints.store import Store
 from threadmill.nodes.models.trace import EDIT_KEY
 
 AGENT = Path(__file__).with_name("crowd_agent.py")
-SECONDS = float(os.environ.get("THREADMILL_CROWD_S", "6"))
+SECONDS = float(os.environ.get("THREADMILL_CROWD_S", "3"))
 CROWD = {"sqlite": 8, "postgresql": 32}
 CONNECTIONS = 97
 """What a PostgreSQL server of default settings has for its users."""

@@ -97,7 +97,7 @@ def valid_calls(world: World, tools: list[Any], choice: str, more: int, dice: in
 
 
 def test_calls_of_random_tools_are_all_valid(worlds: dict[str, World]):
-    wanted = int(os.environ.get("THREADMILL_CALLS", "250"))
+    wanted = int(os.environ.get("THREADMILL_CALLS", "150"))
     counted: list[int] = []
 
     def ask(tools: list[Any], dice: int) -> None:
