@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from ..errors import UnknownThread, UnknownVersion
 from .data_sets import DataSet, data_of_versions, data_sets_by_digest, sources_of, threads_of, uses_of
 from .reading import leaf_checkpoints, read_messages
-from .registry import Version, aliases_of, list_versions, resolve
+from .registry import Version, aliases_of, lineage, list_versions
 from .runs import Run, list_runs
 from .store import Store
 
@@ -40,23 +40,19 @@ def origins_of_version(store: Store, spec: str) -> Origin:
     Raises:
         UnknownSlot, UnknownVersion
     """
-    known = {version.name: version for version in list_versions(store)}
-    runs: dict[str, list[Run]] = {name: [] for name in known}
+    line = lineage(store, spec)
+    runs: dict[str, list[Run]] = {version.name: [] for version in line}
     for run in list_runs(store):
-        runs[run.version].append(run)
-    line: list[str] = []  # a version may be registered again as its own descendant, never as its ancestor
-    at: str | None = resolve(store, spec).name
-    while at is not None and at in known and at not in line:
-        line.append(at)
-        at = known[at].base
+        if run.version in runs:
+            runs[run.version].append(run)
     below: Origin | None = None
-    for name in reversed(line):
-        point = _version(store, known[name])
-        for run in reversed(runs[name]):
+    for version in reversed(line):
+        point = _version(store, version)
+        for run in reversed(runs[version.name]):
             point.leads.append(_run(store, run))
         if below is not None:
             point.leads.append(below)
-        elif weights := _first_weights(known[name], [run.settings for run in runs[name]]):
+        elif weights := _first_weights(version, [run.settings for run in runs[version.name]]):
             point.leads.append(weights)
         below = point
     assert below is not None
