@@ -32,6 +32,10 @@ class UnknownTool(ThreadmillError, KeyError):
     """A tool name that the agent does not bind."""
 
 
+class UnknownNode(ThreadmillError, KeyError):
+    """A node or an edge that a graph does not have."""
+
+
 class UnknownSlot(ThreadmillError, KeyError):
     """A slot that no agent or registry entry has."""
 
@@ -50,6 +54,10 @@ class BadName(ThreadmillError, ValueError):
 
 class UnknownSuite(ThreadmillError, KeyError):
     """A suite or agent name that is not built in and cannot be found."""
+
+
+class BadSpec(ThreadmillError, ValueError):
+    """A description of an agent that cannot be read, or of which no agent can be built."""
 
 
 class CannotServe(ThreadmillError, RuntimeError):
@@ -211,3 +219,55 @@ class MissingLibrary(ThreadmillError, ImportError):
 
 class EndpointFailed(ThreadmillError, ConnectionError):
     """A model server that cannot be reached, refuses a request or breaks off its answer."""
+
+
+class NoSuchPage(ThreadmillError, LookupError):
+    """A page of a tool's output that is not there."""
+
+
+class NoSandbox(ThreadmillError, RuntimeError):
+    """No sandbox works here, and code of a model does not run without one."""
+
+
+class BadToolSetting(ThreadmillError, ValueError):
+    """A folder, URL or limit that a tool in the box cannot be made with."""
+
+
+class BadApproval(ThreadmillError, ValueError):
+    """A rule about calls that fits no tool, asks for an argument that is not there, or cannot be read."""
+
+
+class BadBudget(ThreadmillError, ValueError):
+    """A budget of tokens that no prompt fits into."""
+
+
+class BadMemory(ThreadmillError, ValueError):
+    """Memories that cannot be looked up: there is no store, or nothing says whose they are."""
+
+
+class NoMemory(ThreadmillError, LookupError):
+    """A memory to be forgotten that is not there."""
+
+
+class CannotAttach(ThreadmillError, ValueError):
+    """A file that cannot be shown to a model."""
+
+
+class BadTool(ThreadmillError, TypeError):
+    """Something that was given as a tool and is none."""
+
+
+class BadTraits(ThreadmillError, ValueError):
+    """Something that a tool declares of itself and that no tool can have."""
+
+
+class BadIndex(ThreadmillError, ValueError):
+    """An index of documents that is missing or no index, or documents that cannot be indexed."""
+
+
+class CannotConnect(ThreadmillError, ConnectionError):
+    """A server of tools that cannot be reached, or breaks off while it says what it has."""
+
+
+class BadInput(ThreadmillError, ValueError):
+    """A file of inputs that cannot be read, or a line of it that says nothing to an agent."""

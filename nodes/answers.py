@@ -9,22 +9,31 @@ from pydantic import AfterValidator, WithJsonSchema
 from ..errors import BadAnswer
 from .calls import Call, schema_complaint
 from .models.trace import EDIT_KEY
+from .repair import REPAIRED_KEY
 
 CHOICES = ("approve", "edit", "reject", "respond")
 """Run the call · run it with other arguments · don't run it and say why · answer in the tool's place."""
 
 
-def ask_about(call: Call, why: str, who: str = "human") -> dict[str, Any]:
-    """The question to ``who`` whether ``call`` may run, for the payload of the interrupt."""
+def ask_about(
+    call: Call, question_id: str, why: str, who: str = "human", choices: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The question to ``who`` whether ``call`` may run, for the payload of the interrupt; ``choices`` empty: all."""
     proposed = call["call"]
     return {
-        "id": proposed["id"],
+        "id": question_id,
         "tool": proposed["name"],
         "args": proposed["args"],
         "why": why,
         "who": who,
-        "choices": list(CHOICES),
+        "choices": list(choices or CHOICES),
     }
+
+
+def question_ids(calls: Sequence[Call]) -> list[str]:
+    """The id of the question about each of ``calls``: the call's own, or its place if the model gave one id twice."""
+    own = [call["call"]["id"] for call in calls]
+    return [call["id"] if one is None or own.count(one) > 1 else one for call, one in zip(calls, own, strict=True)]
 
 
 def answer_type(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> Any:
@@ -128,11 +137,9 @@ def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[st
 
     The id and the trace stay: what was sampled is still what was sampled. ``answer`` is signed.
     """
-    proposal = {
-        "content": message.content,
-        "tool_calls": message.tool_calls,
-        "invalid_tool_calls": message.invalid_tool_calls,
-    }
+    made = {"tool_calls": message.tool_calls, "invalid_tool_calls": message.invalid_tool_calls}
+    repaired = message.response_metadata.get(REPAIRED_KEY, {})
+    proposal = {"content": message.content, **repaired.get("proposal", made)}
     edit = {"by": answer["by"], "at": answer["at"], "proposal": proposal}
     raw = {key: value for key, value in message.additional_kwargs.items() if key != "tool_calls"}
     return message.model_copy(

@@ -1,8 +1,9 @@
 """Which proposed calls can run: the tool is known and the arguments fit its JSON Schema."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 from jsonschema import Draft202012Validator
 from langchain_core.messages import AIMessage, ToolCall
@@ -12,7 +13,36 @@ from pydantic import TypeAdapter
 Check = Callable[[Any], str]
 """From arguments: what is wrong with them, or nothing."""
 
-Kind = Literal["result", "invalid", "unknown_tool", "rejected", "responded", "failed", "timeout"]
+Kind = Literal[
+    # A tool was run.
+    "result",
+    "failed",
+    "timeout",
+    # It made no sense.
+    "invalid",
+    "unknown_tool",
+    "looping",
+    "duplicate",
+    # It may not be run: by a rule, by the limits, by a person.
+    "forbidden",
+    "over_budget",
+    "stopped",
+    "rejected",
+    # Somebody else has answered: a person, or act itself.
+    "responded",
+    "page",
+    "dry_run",
+]
+"""What became of a call."""
+
+RAN = frozenset({"result", "failed", "timeout"})
+"""Kinds of calls that a tool was run for."""
+
+NOT_RUN = frozenset(get_args(Kind)) - RAN
+"""Kinds of calls that no tool was run for."""
+
+ANSWERED = frozenset({"responded", "page", "dry_run"})
+"""Kinds of calls that no tool was run for, and that are no error all the same."""
 
 
 class Call(TypedDict):
@@ -61,6 +91,45 @@ def make_check(schema: Mapping[str, Any]) -> Check:
         return "; ".join(findings[:3])
 
     return complaint
+
+
+_LONGEST = 1000
+
+
+def expected(schema: Mapping[str, Any], args: Any) -> str:
+    """The parts of ``schema`` that ``args`` do not fit, to be put behind a complaint; empty if nothing can be shown.
+
+    >>> schema = {"properties": {"amount": {"type": "integer", "title": "Amount"}}, "required": ["amount"]}
+    >>> expected(schema, {"amount": "five"})
+    '; expected amount: {"type": "integer"}'
+    """
+    known: Mapping[str, Any] = schema.get("properties", {})
+    given = args if isinstance(args, dict) else {}
+    wrong = [str(error.path[0]) for error in Draft202012Validator(schema).iter_errors(args) if error.path]
+    missing = [name for name in schema.get("required", ()) if name not in given]
+    parts = [
+        f"{name}: {json.dumps(_shown(resolved(schema, known[name])), ensure_ascii=False)}"
+        for name in dict.fromkeys([*wrong, *missing])
+        if name in known
+    ]
+    if known and any(name not in known for name in given):
+        parts.append(f"no other arguments than {', '.join(known)}")
+    return f"; expected {', '.join(parts)}"[:_LONGEST] if parts else ""
+
+
+def resolved(root: Mapping[str, Any], schema: Any) -> Any:
+    """``schema``, or what it refers to within ``root``."""
+    ref = schema.get("$ref") if isinstance(schema, Mapping) else None
+    if not isinstance(ref, str) or not ref.startswith("#/"):
+        return schema
+    found: Any = root
+    for part in ref[2:].split("/"):
+        found = found.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(found, Mapping) else {}
+    return {**found, **{key: about for key, about in schema.items() if key != "$ref"}}
+
+
+def _shown(schema: Any) -> Any:
+    return {key: about for key, about in schema.items() if key != "title"} if isinstance(schema, Mapping) else schema
 
 
 _PLAIN_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool}
@@ -130,10 +199,10 @@ def _judge(call: ToolCall, checks: Mapping[str, Check]) -> tuple[Kind, str]:
 
 
 def _no_such_tool(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known)
-    if near:
+    alike = get_close_matches(name.casefold(), dict.fromkeys(one.casefold() for one in known))
+    if near := [one for folded in alike for one in known if one.casefold() == folded]:
         return f"there is no tool {name!r}; did you mean {' or '.join(near)}?"
-    return f"there is no tool {name!r}; there are {', '.join(known)}"
+    return f"there is no tool {name!r}; there are {', '.join(known) or 'none'}"
 
 
 def _answer_id(message: AIMessage, before: Sequence[Call]) -> str:

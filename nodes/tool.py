@@ -4,77 +4,105 @@ A failing tool is an observation, never a crash of the run. What tools return is
 have written: it goes into ``ToolMessage``s and nowhere else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, ToolException
-from langgraph.errors import GraphBubbleUp
-from langgraph.runtime import Runtime
+from langchain_core.tools import BaseTool
+from langgraph.runtime import Runtime, get_runtime
 
-from .calls import Call, Kind
-from .time_limit import OutOfTime, within
+from ..errors import BadConfig
+from .calls import ANSWERED, Call
+from .progress import Reporter
+from .step import Request, Step
+from .tool_output import written
+from .tool_run import Observed, Ready, Run, ready, said
 
 RECORD = "__threadmill_record"
 """The key in ``config["configurable"]`` of a function that gives a call's recorded answer when a thread is replayed."""
 
+_ANSWERED = ("responded", "page", "dry_run")
+"""The kinds of calls that somebody else than the tool has answered well."""
 
-def make_tool(tools: Sequence[BaseTool], timeout_s: float | None = 30) -> Callable[..., dict[str, Any]]:
-    """Build a node that turns one call into one ``ToolMessage``.
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def make_tool(
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    timeout_s: float | None = 30,
+    *,
+    mark: bool = False,
+    max_chars: int | None = None,
+) -> Callable[..., dict[str, Any]]:
+    """Build a node that turns one call into one ``ToolMessage``; what each tool declares of itself goes before.
 
     The tool finds ``idempotency_key`` in ``config["configurable"]``: the same when a call is run again after
-    a crash, another for every other call. A tool still at work after ``timeout_s`` seconds is left
-    behind, not stopped: its thread ends when it ends. None waits for ever, without a thread.
+    a crash or tried again, another for every other call. A tool still at work after ``timeout_s`` seconds is left
+    behind, not stopped: its thread ends when it ends; a coroutine is cancelled. None waits for ever, without a thread.
+    The model sees at most ``max_chars`` characters of an output at first. With ``mark`` the output of tools that are
+    not trusted is marked as data.
+
+    Raises:
+        BadConfig: a limit is none.
     """
-    tools_by_name = {tool.name: tool for tool in tools}
+    if max_chars is not None and not (isinstance(max_chars, int) and max_chars >= 1):
+        raise BadConfig(f"max_chars is {max_chars!r}; give a whole number from 1 on, or None for all")
+    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
+        raise BadConfig(f"timeout_s is {timeout_s!r}; give seconds above 0, or None to wait for ever")
+    tools_by_name = {one.tool.name: one for one in (ready(tool, timeout_s) for tool in tools)}
 
-    def tool(call: Call, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+    def tool(
+        call: Call, config: RunnableConfig, runtime: Runtime[Any] | None = None
+    ) -> Generator[Request, Any, dict[str, Any]]:
         begun = perf_counter()
-        recorded = config.get("configurable", {}).get(RECORD)
-        if recorded is not None and call["kind"] == "result":
-            return {"messages": [recorded(call)]}
-        if call["kind"] == "result":
-            answer, kind = _run(tools_by_name[call["call"]["name"]], call, _keyed(config, runtime), timeout_s)
-        else:
-            answer, kind = _message(call, call["text"], error=call["kind"] != "responded"), call["kind"]
-        notes = {**answer.additional_kwargs, "duration_s": round(perf_counter() - begun, 6), "kind": kind}
-        notes |= {key: decided for key, decided in call.items() if key in ("by", "at")}
-        return {"messages": [answer.model_copy(update={"id": call["id"], "additional_kwargs": notes})]}
+        if (known := _known(call, config, begun)) is not None:
+            return known
+        runtime = runtime or get_runtime()
+        one, config = tools_by_name[call["call"]["name"]], _keyed(config, runtime)
+        with Reporter(call["call"], runtime.stream_writer) as reporter:
+            observed = yield Run(one, call["call"], config, runtime)
+            return told(call, one, observed, config, begun, reporter)
 
-    return tool
+    def told(
+        call: Call, one: Ready, observed: Observed, config: RunnableConfig, begun: float, reporter: Reporter
+    ) -> dict[str, Any]:
+        untrusted = mark and not one.traits.trusted and not observed.ours
+        key = config.get("configurable", {}).get("idempotency_key") or call["id"]
+        limit = max_chars if one.traits.max_chars is None else one.traits.max_chars
+        fields = written(observed.message, call["id"], limit, key if untrusted else None)
+        if observed.attempts > 1:
+            fields["additional_kwargs"] = {**fields["additional_kwargs"], "attempts": observed.attempts}
+        answer = _answer(call, observed.message, observed.kind, begun, fields)
+        reporter.tell("finished", kind=observed.kind, duration_s=answer.additional_kwargs["duration_s"])
+        return {"messages": [answer]}
 
-
-def _run(tool: BaseTool, call: Call, config: RunnableConfig, timeout_s: float | None) -> tuple[ToolMessage, Kind]:
-    try:
-        if timeout_s is None:
-            result = tool.invoke({**call["call"], "type": "tool_call"}, config)
-        else:
-            result = within(timeout_s, lambda: tool.invoke({**call["call"], "type": "tool_call"}, config))
-    except GraphBubbleUp:  # an interrupt of the tool's own
-        raise
-    except OutOfTime:
-        return _message(call, f"{tool.name} gave no result within {timeout_s:g} s", error=True), "timeout"
-    except ToolException as refusal:
-        return _message(call, str(refusal), error=True), "failed"
-    except Exception as error:
-        return _message(call, f"{type(error).__name__}: {error}", error=True), "failed"
-    if not isinstance(result, ToolMessage):
-        return _message(
-            call, f"{tool.name} returned a {type(result).__name__}, which is no result", error=True
-        ), "failed"
-    return result, "failed" if result.status == "error" else "result"
+    return Step(tool)
 
 
-def _message(call: Call, text: str, *, error: bool) -> ToolMessage:
-    return ToolMessage(
-        content=text,
-        tool_call_id=call["call"]["id"] or "",
-        name=call["call"]["name"],
-        status="error" if error else "success",
-    )
+def _known(call: Call, config: RunnableConfig, begun: float) -> dict[str, Any] | None:
+    """The answer to a call that is not to be run: what act decided, or what was recorded."""
+    if call["kind"] != "result":
+        text = said(call["call"], call["text"], error=call["kind"] not in ANSWERED)
+        return {"messages": [_answer(call, text, call["kind"], begun)]}
+    recorded = config.get("configurable", {}).get(RECORD)
+    return None if recorded is None else {"messages": [recorded(call)]}
+
+
+def _answer(
+    call: Call, message: ToolMessage, kind: str, begun: float, fields: Mapping[str, Any] = _NOTHING
+) -> ToolMessage:
+    """``message`` with ``fields`` as the answer to ``call`` and to no other, with what is to be noted about it."""
+    proposed = call["call"]
+    notes = {**fields.get("additional_kwargs", message.additional_kwargs)}
+    notes["duration_s"] = round(perf_counter() - begun, 6)
+    notes["kind"] = kind
+    notes |= {key: decided for key, decided in call.items() if key in ("by", "at")}
+    update = {"id": call["id"], "tool_call_id": proposed["id"] or "", "name": proposed["name"]}
+    return message.model_copy(update={**fields, **update, "additional_kwargs": notes})
 
 
 def _keyed(config: RunnableConfig, runtime: Runtime[Any]) -> RunnableConfig:

@@ -149,7 +149,7 @@ def start_call(
         room = max(context - settings.max_new_tokens, context // 2)
         raise ContextOverflow(
             f"the prompt has {seen} tokens, {seen + 1 - context} more than {voice.loaded.version} can read and still "
-            f"answer with a context of {context}; let observe keep what is read within a budget of {room} tokens, "
+            f"answer with a context of {context}; let observe trim what is read with Budget(tokens={room}), "
             "start a new thread, or use a model with a longer context"
         )
     constraint, notes = None, ()

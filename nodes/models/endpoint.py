@@ -116,6 +116,24 @@ class EndpointChatModel(TellingChatModel):
         """The versions that can answer, oldest first."""
         return self._versions.held
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and answer may have together; None if the server does not tell, or is away."""
+        try:
+            return self._server.context(self.model)
+        except self._server.openai.OpenAIError:
+            return None
+
+    def count_tokens(self, messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> int | None:
+        """Tokens of the prompt that ``messages`` make with ``tools``; None if there is no tokenizer here to count.
+
+        Raises:
+            CannotRender: the template refuses these messages.
+        """
+        if self._renderer is None:
+            return None
+        return len(self._renderer.prompt(messages, [convert_to_openai_tool(tool) for tool in tools]).full_ids)
+
     def take(self, version: str, source: str) -> None:
         """Let the adapter in the folder ``source``, a path on the server, answer new calls as ``version``.
 

@@ -215,9 +215,15 @@ class LocalChatModel(TellingChatModel):
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None, **kwargs: Any
     ) -> int:
         """Tokens of the prompt that ``messages`` make; 0 for none."""
-        if not messages:
-            return 0
-        formatted = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return self.count_tokens(messages, tools or ()) if messages else 0
+
+    def count_tokens(self, messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> int:
+        """Tokens of the prompt that ``messages`` make with ``tools``.
+
+        Raises:
+            CannotRender: the template refuses these messages.
+        """
+        formatted = [convert_to_openai_tool(tool) for tool in tools]
         return len(self.voice.renderer.prompt(messages, formatted).full_ids)
 
     def _start(

@@ -20,7 +20,7 @@ from .template import ChatTemplate
 
 MOST = 4096
 """Frames that are remembered."""
-_TAG = re.compile(r"<[/|]?\\w|\\[/?[A-Z]|\N{FULLWIDTH VERTICAL LINE}")
+_TAG = re.compile(r"<[/|]?\w|\[/?[A-Z]|\N{FULLWIDTH VERTICAL LINE}")
 """What a template might take for a mark of its own, and not for text."""
 
 _NEW: Any = object()

@@ -15,6 +15,8 @@ from .answer_text import EMPTY_THOUGHT, AnswerText, beyond, cut_answer
 from .template import ChatTemplate
 
 Tools = Sequence[dict[str, Any]] | None
+RESULT = "<tool_response>"
+"""With which a question is no question to Qwen's templates: no window can begin there."""
 
 
 class Piece(NamedTuple):
@@ -87,6 +89,8 @@ def cut_exactly(template: ChatTemplate, messages: Sequence[BaseMessage], tools: 
 
 def cut_by_windows(template: ChatTemplate, messages: Sequence[BaseMessage], tools: Tools) -> list[Cut] | None:
     """The same rows with work that grows as the conversation does; None if this template needs the whole past."""
+    if any(isinstance(message, HumanMessage) and message.text.startswith(RESULT) for message in messages):
+        return None
     rows: list[Cut] = []
     previous = None
     try:

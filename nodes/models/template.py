@@ -19,6 +19,8 @@ GUARD = "\ufdd0"
 """Stands in rendered text where a special token would begin that somebody only spelled: tokens never reach over it.
 Unicode has set this character aside for use inside programs; where a text holds it nevertheless, it stands twice."""
 
+_LIKE_A_MARKER = re.compile(r"</?[^\s<>]+>|\[/?[A-Z_]+\]")
+"""Added tokens such as ``<tool_response>`` and ``[/TOOL_RESULTS]``, which not every tokenizer calls special."""
 _LONE_GUARD = re.compile(f"(?<!{GUARD}){GUARD}(?!{GUARD})")
 
 
@@ -63,7 +65,7 @@ class ChatTemplate:
             )
         try:
             return self.tokenizer.apply_chat_template(
-                self._guarded(self.family.write(messages)),
+                [self._guarded(said) for said in self.family.write(messages)],
                 tools=list(tools) if tools else None,
                 chat_template=self.family.template,
                 tokenize=False,
@@ -173,21 +175,40 @@ class ChatTemplate:
         return re.compile("|".join(re.escape(token) for token in reversed(tokens)) or "(?!)")
 
     @cached_property
-    def _begins_special(self) -> re.Pattern[str]:
-        """The first letters of ``spelled`` tokens: quick to look for, and seldom there."""
-        first = {t[0] for t in self._special.values() if t not in self.family.markers and len(t) > 1}
-        return re.compile("|".join(map(re.escape, sorted(first))) or "(?!)")
+    def _control_tokens(self) -> list[str]:
+        added = {str(token) for token in self.tokenizer.added_tokens_decoder.values()}
+        tokens = {t for t in added if t in self.family.markers or _LIKE_A_MARKER.fullmatch(t)}
+        return sorted(tokens | {t for t in self._special.values() if len(t) > 1}, key=len, reverse=True)
 
-    def _guarded(self, said: Any) -> Any:
-        """What messages say, where text that spells a special token is kept from becoming that token."""
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        """``spelled`` tokens and the family's markers: what nobody may write but the template and the assistant."""
+        return re.compile("|".join(map(re.escape, self._control_tokens)) or "(?!)")
+
+    @cached_property
+    def _begins_control(self) -> re.Pattern[str]:
+        """The first letters of control tokens: quick to look for, and seldom there."""
+        return re.compile("|".join(map(re.escape, sorted({t[0] for t in self._control_tokens}))) or "(?!)")
+
+    def _guarded(self, message: Any) -> Any:
+        """What ``message`` says, where text that spells a control token is kept from becoming that token.
+
+        The assistant alone says the family's markers: in data and in questions they are text like any other.
+        """
+        return self._kept_apart(message, self.spelled if message.get("role") == "assistant" else self._control)
+
+    def _kept_apart(self, said: Any, control: re.Pattern[str]) -> Any:
         if isinstance(said, str):
-            if GUARD not in said and not self._begins_special.search(said):
+            if GUARD not in said and not self._begins_control.search(said):
                 return said
             said = said.replace(GUARD, GUARD * 2)
-            return self.spelled.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
+            return control.sub(lambda found: found[0][0] + GUARD + found[0][1:], said)
         if isinstance(said, dict):
-            return {self._guarded(key): self._guarded(value) for key, value in said.items()}
-        return [self._guarded(value) for value in said] if isinstance(said, list) else said
+            return {
+                self._kept_apart(key, control): value if key == "role" else self._kept_apart(value, control)
+                for key, value in said.items()
+            }
+        return [self._kept_apart(value, control) for value in said] if isinstance(said, list) else said
 
     def _end_after(self, message: AIMessage, said: str) -> str:
         """The first special token behind ``said`` in an answer that is none of the family's markers."""

@@ -63,7 +63,7 @@ class IdsTurn:
         if min(room) < 1:
             raise ContextOverflow(
                 f"the prompt has {seen} tokens, but the server reads at most {context} with its answer; let observe "
-                "keep the context inside a budget, start a new thread, or use a model with a longer context"
+                "trim what is read with Budget(tokens=…), start a new thread, or use a model with a longer context"
             )
         ends = [self._renderer.tokenizer.convert_tokens_to_ids(end) for end in self._renderer.ends_of_turn]
         return ids_request(

@@ -99,8 +99,8 @@ class Server:
             return EndpointFailed(f"{self.url} is too busy ({status}: {words}){tried}; ask less at a time")
         if status in (400, 413, 422) and any(sign in f"{words} {_code(error)}".lower() for sign in _TOO_LONG):
             return ContextOverflow(
-                f"{self.url} says: {words}; start a new thread, remove messages, let observe keep the context inside "
-                "a budget, or ask for fewer new tokens"
+                f"{self.url} says: {words}; start a new thread, remove messages, let observe trim what is read with "
+                "Budget(tokens=…), or ask for fewer new tokens"
             )
         if status in (401, 403):
             return EndpointFailed(f"{self.url} refuses the key ({words}); set THREADMILL_ENDPOINT_KEY or pass api_key")
