@@ -24,10 +24,12 @@ def merge_messages(state: Sequence[AnyMessage], writes: Sequence[Any]) -> list[A
     it. Removing an unknown id does nothing: replaying must never fail on what once succeeded.
     A message without an id gets one made from its place and text, the same on every replay.
     """
-    merged: dict[str, Any] = {}
     typed = not state or isinstance(state[0], BaseMessage)
-    for message in state if typed else _as_messages(list(state)):
-        merged[_id(message, len(merged))] = message
+    merged: dict[Any, Any] = {message.id: message for message in state} if typed else {None: None}
+    if None in merged:
+        merged = {}
+        for message in state if typed else _as_messages(list(state)):
+            merged[_id(message, len(merged))] = message
     for write in writes:
         for message in _as_messages(write):
             if isinstance(message, RemoveMessage):
@@ -69,6 +71,13 @@ class MessagesChannel(DeltaChannel[Any]):
     slowly. Here all snapshots of a thread together are about nine times its last one, and loading
     replays about an eighth of the messages at most.
     """
+
+    def copy(self) -> "MessagesChannel":
+        """As LangGraph makes one for every conditional edge, but its type is not looked at again."""
+        new = MessagesChannel.__new__(MessagesChannel)
+        new.key, new.typ, new.reducer = self.key, self.typ, self.reducer
+        new.value = self.value[:] if isinstance(self.value, list) else self.value
+        return new
 
     @property
     def snapshot_frequency(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]

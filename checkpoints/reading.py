@@ -94,7 +94,7 @@ def read_messages(store: Store, thread: str, checkpoint: str | None = None, *, n
 
 
 def read_questions(store: Store, thread: str, checkpoint: str | None = None) -> list[dict[str, Any]]:
-    """What ``thread`` asks a human at ``checkpoint`` (default: now); empty if it is not paused there.
+    """What ``thread`` asks a human at ``checkpoint`` (default: now), in order; empty if it is not paused there.
 
     Raises:
         UnknownThread
@@ -106,7 +106,8 @@ def read_questions(store: Store, thread: str, checkpoint: str | None = None) -> 
     messages = messages_at(store.reader, found)
     last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
     open_ones = [pause for pause in pauses_at(found.pending_writes or [], last) if pause.answer is None]
-    return [question for pause in open_ones for question in questions_of(pause)]
+    in_order = sorted(open_ones, key=lambda pause: pause.id)  # that of an ``Outcome``, however the tasks ended
+    return [question for pause in in_order for question in questions_of(pause)]
 
 
 def checkpoint_tree(store: Store, thread: str, *, namespace: str = "") -> list[CheckpointNode]:

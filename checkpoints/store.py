@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from ..errors import BadDatabase
 from .lease import open_leases
+from .memories import Memories
 from .migrations import upgrade
 from .read_only import (
     connect,
@@ -37,7 +38,7 @@ POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 class Store:
     """An open database. Use it in ``with`` or ``async with``, or ``close`` it.
 
-    ``saver`` is a LangGraph checkpointer for sync and async graphs alike.
+    ``saver`` is a LangGraph checkpointer and ``memories`` a LangGraph store, for sync and async graphs alike.
     """
 
     def __init__(self, url: str, name: str, engine: Engine, saver: ThreadSaver, reader: SerializerProtocol) -> None:
@@ -53,6 +54,7 @@ class Store:
         """For looking: types that are not on the allow-list come as their plain content."""
         self.reader = copy(saver)
         self.reader.serde = maybe_add_typed_methods(reader)
+        self.memories = Memories(engine, name, saver)
         self.has_labels = not saver.read_only or has_our_labels(engine)
         self.has_data_sets = self.has_labels and inspect(engine).has_table("data_set_threads")
 
@@ -64,6 +66,7 @@ class Store:
     def close(self) -> None:
         """Give up held leases and close all connections."""
         self.leases.close()
+        self.memories.close()
         self.saver.close()
         self.engine.dispose()
 

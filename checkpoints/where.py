@@ -18,12 +18,12 @@ from .tables import LabelRow
 from .threads import agent_of, as_utc, reward_within, versions_by_thread, wears_label
 
 FORMS = (
-    "agent=NAME, node=NAME, version=NAME, task=PATTERN, thread=PATTERN, label=KIND or KIND=VALUE, reward>=N, "
-    "reward<=N, reward=N, since=TIME, until=TIME, tag=NAME or KEY:VALUE"
+    "agent=NAME, node=NAME, slot=NAME, version=NAME, task=PATTERN, thread=PATTERN, label=KIND or KIND=VALUE, "
+    "reward>=N, reward<=N, reward=N, since=TIME, until=TIME, tag=NAME or KEY:VALUE"
 )
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|=)\s*(.*?)\s*", re.DOTALL)
 _ONE = ("agent", "version", "task", "thread", "since", "until")
-_SEVERAL = {"node": "nodes", "label": "labels", "tag": "tags"}
+_SEVERAL = {"node": "nodes", "slot": "slots", "label": "labels", "tag": "tags"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Where:
     agent: str | None = None
     nodes: tuple[str, ...] = ()
     """Only the turns of these nodes are meant; which threads are, they do not say."""
+    slots: tuple[str, ...] = ()
+    """Only the turns of these slots are meant, beside those of ``nodes``; it tells agents in one thread apart."""
     version: str | None = None
     """Spoke anywhere in the thread."""
     task: str | None = None
@@ -50,6 +52,11 @@ class Where:
     other entry of the metadata."""
     among: frozenset[str] | None = None
     """Only these threads, by their ids."""
+
+    @property
+    def writers(self) -> frozenset[str] | None:
+        """Nodes and slots whose turns are meant; None is all."""
+        return frozenset((*self.nodes, *self.slots)) or None
 
     def to_dict(self) -> dict[str, Any]:
         """What it asks, JSON-safe; of ``among`` how many there are, and their digest."""
@@ -76,8 +83,8 @@ def parse_where(conditions: Iterable[str]) -> Where:
     """The conditions as people write them.
 
     >>> parse_where(["agent=helpdesk", "reward>=0.5"])
-    Where(agent='helpdesk', nodes=(), version=None, task=None, thread=None, labels=(), reward=(0.5, None), since=None, \
-until=None, tags=(), among=None)
+    Where(agent='helpdesk', nodes=(), slots=(), version=None, task=None, thread=None, labels=(), reward=(0.5, None), \
+since=None, until=None, tags=(), among=None)
 
     Raises:
         BadWhere: one is not of a form that is known.

@@ -31,14 +31,14 @@ class _Spoken(NamedTuple):
         return json.dumps([self.content, [call["id"] for call in self.calls]], default=str)
 
 
-def writers_noted(messages: Sequence[BaseMessage], metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Message of a model to its node, by what the message says of the version that spoke.
+def slots_noted(messages: Sequence[BaseMessage], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Message of a model to its slot, by what the message says of the version that spoke.
 
     A version is called ``<agent>.<node>@<number>``; others are looked up among the slots in the checkpoint's
-    ``metadata``.
+    ``metadata``, and where several have that version, the node says which it is.
 
-    >>> writers_noted([AIMessage("Hi.", id="a", response_metadata={"version": "helpdesk.think@0003"})], {})
-    {'a': 'think'}
+    >>> slots_noted([AIMessage("Hi.", id="a", response_metadata={"version": "helpdesk.think@0003"})], {})
+    {'a': 'helpdesk.think'}
     """
     slots = metadata.get("versions")
     named = slots if isinstance(slots, Mapping) else {}
@@ -51,9 +51,20 @@ def writers_noted(messages: Sequence[BaseMessage], metadata: Mapping[str, Any]) 
         version = (trace.get("version") if isinstance(trace, Mapping) else None) or noted.get("version")
         slot, at, _ = version.partition("@") if isinstance(version, str) else ("", "", "")
         fitting = [slot] if at else [name for name, live in named.items() if live == version]
+        if len(fitting) > 1:
+            fitting = [name for name in fitting if name.rpartition(".")[2] == noted.get("node")]
         if len(fitting) == 1 and "." in fitting[0]:
-            found[message.id] = fitting[0].rpartition(".")[2]
+            found[message.id] = fitting[0]
     return found
+
+
+def writers_noted(messages: Sequence[BaseMessage], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Message of a model to its node, which is the last part of its slot's name.
+
+    >>> writers_noted([AIMessage("Hi.", id="a", response_metadata={"version": "helpdesk.think@0003"})], {})
+    {'a': 'think'}
+    """
+    return {message: slot.rpartition(".")[2] for message, slot in slots_noted(messages, metadata).items()}
 
 
 def writers_logged(store: Store, log: Iterable[Write], messages: Sequence[BaseMessage]) -> dict[str, str]:

@@ -1,46 +1,85 @@
 """The ReAct agent: observe → think → act → tool → observe …, until think proposes no call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
-from itertools import takewhile
 from json import dumps
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
 from ..nodes.act import Ask, make_act
+from ..nodes.approval import Approval
 from ..nodes.calls import args_schema
+from ..nodes.limits import Limits, begins_run, is_over
 from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
+from ..nodes.pages import make_more
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
+from ..nodes.traits import as_tools
 from .question import Question
 from .state import AgentState
+
+if TYPE_CHECKING:
+    from ..nodes.budget import Budget
+    from ..nodes.memory import Memory
 
 
 def build_react(
     slot: Slot,
-    tools: Sequence[BaseTool],
+    tools: Sequence[BaseTool | Callable[..., Any]],
     *,
     ask: Ask | None = None,
     system: str = "",
     name: str = "agent",
     max_calls: int = 12,
     timeout_s: float | None = 30,
+    approval: Approval | None = None,
+    limits: Limits | None = None,
+    budget: "Budget | None" = None,
+    memory: "Memory | None" = None,
+    fallbacks: Sequence[Slot] = (),
+    retries: int = 0,
+    tool_choice: str | None = None,
+    first: Literal["plan", "reflect"] | None = None,
+    response_schema: Mapping[str, Any] | None = None,
+    mark: bool = False,
+    max_chars: int | None = None,
+    dry_run: bool = False,
+    others: Sequence[Slot] = (),
 ) -> StateGraph[AgentState]:
     """The agent's graph, uncompiled: the caller chooses the saver.
 
     ``ask(tool, args)`` says why a person must decide about a call (or ``Asked``: why, and who), or None. A run
-    (one user turn) ends after ``max_calls`` model calls even if the model would go on.
+    (one user turn) ends after ``max_calls`` model calls even if the model would go on. All else is switched off unless
+    it is given: ``budget`` and ``memory`` are those of ``make_observe``; ``fallbacks``, ``retries``, ``tool_choice``,
+    ``first`` and ``response_schema`` of ``make_think``; ``approval``, ``limits`` and ``dry_run`` of ``make_act``;
+    ``mark`` and ``max_chars`` (with which the model gets the tool ``more``) of ``make_tool``.
+    ``others`` are slots of agents inside of this one: a run stays on their versions, too.
     """
-    about = {"agent": name, "settings": _digest(tools, system, max_calls)}
+    own = as_tools(tools)
+    if max_chars is not None:
+        own.append(make_more())
+    look = {"budget": budget, "memory": memory}
+    speak = {
+        "fallbacks": fallbacks,
+        "retries": retries,
+        "tool_choice": tool_choice,
+        "first": first,
+        "response_schema": response_schema,
+    }
+    decide = {"approval": approval, "limits": limits, "dry_run": dry_run}
+    show = {"mark": mark, "max_chars": max_chars}
+    switched = {name: value for name, value in (look | speak | decide | show).items() if value}
+    about = {"agent": name, "settings": _digest(own, system, max_calls, switched)}
     graph = StateGraph(AgentState)
-    graph.add_node("observe", make_observe([slot]), metadata=about)
-    graph.add_node("think", make_think(slot, tools, system))
-    graph.add_node("act", make_act(tools, ask))
-    graph.add_node("tool", make_tool(tools, timeout_s), input_schema=AgentState)
+    graph.add_node("observe", make_observe([slot, *fallbacks, *others], **look), metadata=about)
+    graph.add_node("think", make_think(slot, own, system, **speak))
+    graph.add_node("act", make_act(own, ask, **decide))
+    graph.add_node("tool", make_tool(own, timeout_s, **show), input_schema=AgentState)
 
     graph.add_edge(START, "observe")
     graph.add_conditional_edges("observe", Question(may_think(max_calls)), {True: "think", False: END})
@@ -56,15 +95,28 @@ def wants_call(state: Mapping[str, Any]) -> bool:
 
 
 def may_think(max_calls: int) -> Callable[[Mapping[str, Any]], bool]:
-    """A predicate: has this run made fewer than ``max_calls`` model calls so far?"""
+    """A predicate: has this run made fewer than ``max_calls`` model calls so far, and was not stopped by its limits?"""
 
     def may_think_again(state: Mapping[str, Any]) -> bool:
-        run = takewhile(lambda message: not isinstance(message, HumanMessage), reversed(state["messages"]))
-        return sum(isinstance(message, AIMessage) for message in run) < max_calls
+        calls, messages = 0, state["messages"]
+        for message in reversed(messages):
+            if isinstance(message, HumanMessage) and begins_run(message):
+                break
+            calls += isinstance(message, AIMessage)
+        return calls < max_calls and not is_over(messages)
 
     return may_think_again
 
 
-def _digest(tools: Sequence[BaseTool], system: str, max_calls: int) -> str:
+def _digest(tools: Sequence[BaseTool], system: str, max_calls: int, switched: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of the settings; what is not switched on does not count."""
     described: list[Any] = [[tool.name, tool.description, args_schema(tool)] for tool in tools]
-    return sha256(dumps([described, system, max_calls], sort_keys=True).encode()).hexdigest()[:12]
+    settings = [described, system, max_calls, *([dict(switched)] if switched else [])]
+    return sha256(dumps(settings, sort_keys=True, default=_plainly).encode()).hexdigest()[:12]
+
+
+def _plainly(setting: Any) -> Any:
+    """A record by its fields, a slot or a function by its name."""
+    if is_dataclass(setting):
+        return {one.name: getattr(setting, one.name) for one in fields(setting)}
+    return getattr(setting, "name", None) or getattr(setting, "__qualname__", None) or type(setting).__name__

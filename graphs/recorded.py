@@ -22,16 +22,14 @@ from ..checkpoints.branching import branch_at, checkpoint_of, ids_beside, whole_
 from ..checkpoints.rows import place_of
 from ..checkpoints.saver import ThreadSaver
 from ..errors import CannotTravel
-from ..nodes.calls import Call
+from ..nodes.calls import NOT_RUN, Call
 from ..nodes.tool import RECORD
 from .divergence import first_divergence
 from .run import Agent, _config, _outcome
 from .travel import Replay, _at, _saver, messages_of, module_of, recorded_path, speaking
 
-OUR_NODES = "threadmill.nodes."
+OUR_NODES = ("threadmill.nodes.", "threadmill.graphs.")
 MISSING = "not in the record"
-NOT_RUN = {"invalid", "unknown_tool", "rejected", "responded"}
-"""What a ``ToolMessage`` is noted to be when no tool said it."""
 
 
 def replay_recorded(
@@ -179,7 +177,19 @@ def _is_ours(graph: Agent, node: str) -> bool:
     return module_of(graph, node).startswith(OUR_NODES)
 
 
+def _has_results_of_its_own(graph: Agent, node: str) -> bool:
+    """Whether ``node`` is a subgraph whose messages never become the thread's."""
+    inside = graph.builder.nodes[node].runnable
+    return isinstance(inside, CompiledStateGraph) and "messages" not in inside.output_channels
+
+
 def _refuse_nodes_that_may_act(graph: Agent, pure: Sequence[str]) -> None:
+    apart = [name for name in graph.builder.nodes if name not in pure and _has_results_of_its_own(graph, name)]
+    if apart:
+        raise CannotTravel(
+            f"node {', '.join(map(repr, apart))} holds conversations of its own, and what tools said there is not in "
+            "the thread's messages; replay live"
+        )
     strange = [name for name in graph.builder.nodes if name not in pure and not _is_ours(graph, name)]
     if strange:
         raise CannotTravel(

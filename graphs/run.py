@@ -19,7 +19,7 @@ from langgraph.graph import START
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, StateSnapshot
 
-from ..errors import NotPaused, StillPaused, StoreFull, UnknownThread
+from ..errors import BadConfig, NotPaused, StillPaused, StoreFull, UnknownThread
 from ..nodes.answers import check_answers
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
@@ -41,14 +41,15 @@ class Outcome:
 def run_thread(
     graph: Agent,
     thread: str,
-    text: str,
+    text: str | HumanMessage,
     *,
     metadata: Mapping[str, Any] | None = None,
     configurable: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Give a new or finished thread the next user turn and run it until it ends or asks.
 
-    What the model raises passes through; the thread keeps every finished step and can be continued.
+    ``text`` may be a message with files, as ``attach`` makes it. What the model raises passes through; the thread
+    keeps every finished step and can be continued.
 
     Raises:
         StillPaused: the thread waits for an answer, or stopped where a new turn would push aside what it has done.
@@ -93,7 +94,7 @@ def continue_thread(graph: Agent, thread: str) -> Outcome:
 async def arun_thread(
     graph: Agent,
     thread: str,
-    text: str,
+    text: str | HumanMessage,
     *,
     metadata: Mapping[str, Any] | None = None,
     configurable: Mapping[str, Any] | None = None,
@@ -143,7 +144,11 @@ def driving(graph: Agent, thread: str) -> AbstractContextManager[None]:
 
     Raises:
         ThreadBusy: on entering, if somebody else drives the thread.
+        BadConfig: the graph is not compiled, or has no saver.
     """
+    if not getattr(graph, "checkpointer", None):
+        what = "has no saver" if hasattr(graph, "checkpointer") else "is not compiled"
+        raise BadConfig(f"the graph {what}; give graph.compile(checkpointer=store.saver), or InMemorySaver() to try it")
     leases = getattr(graph.checkpointer, "leases", None)
     return nullcontext() if leases is None else leases.hold(thread)
 
@@ -152,15 +157,18 @@ def _new_turn(
     graph: Agent,
     thread: str,
     before: StateSnapshot,
-    text: str,
+    text: str | HumanMessage,
     metadata: Mapping[str, Any] | None,
     configurable: Mapping[str, Any] | None,
 ) -> tuple[Any, RunnableConfig]:
     if before.interrupts:
         raise StillPaused(_waiting(thread, _questions(before.interrupts)))
-    if any(task.result is not None or task.name in _NOT_PUSHED_ASIDE for task in before.tasks):
-        raise StillPaused(f"thread {thread!r} stopped half-way; continue it first (continue_thread)")
-    message = HumanMessage(text, id=str(uuid4()))
+    if _calls_are_open(before) or any(
+        task.result is not None or task.state or task.name in _NOT_PUSHED_ASIDE for task in before.tasks
+    ):
+        raise StillPaused(f"thread {thread!r} stopped half-way; continue it first ({_how_to_continue(thread)})")
+    said = text if isinstance(text, HumanMessage) else HumanMessage(text)
+    message = said.model_copy(update={"id": said.id or str(uuid4())})
     return {"messages": [message]}, _config(graph, thread, before, metadata, configurable)
 
 
@@ -169,13 +177,38 @@ def _answered(
 ) -> tuple[Any, RunnableConfig]:
     asked = before.interrupts
     if not asked and before.tasks:
-        raise NotPaused(f"thread {thread!r} asks nothing: its run stopped half-way; continue it (continue_thread)")
+        how = _how_to_continue(thread)
+        raise NotPaused(f"thread {thread!r} asks nothing: its run stopped half-way; continue it ({how})")
     if not asked:
         raise NotPaused(f"thread {thread!r} asks nothing; give it a new turn with `threadmill run`")
-    check_answers(_questions(asked), answers, asked[0].response_schema)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     signed = [{"by": "human", "at": now, **answer} for answer in answers]
-    return Command(resume={"answers": signed}), _config(graph, thread, before)
+    if len(asked) == 1:
+        check_answers(_questions(asked), answers, asked[0].response_schema)
+        return Command(resume={"answers": signed}), _config(graph, thread, before)
+    parts = _parts(asked, signed)
+    for one in asked:
+        check_answers(_questions([one]), parts[one.id], one.response_schema)
+    resume = {interrupt: {"answers": part} for interrupt, part in parts.items()}
+    return Command(resume=resume), _config(graph, thread, before)
+
+
+def _parts(asked: Sequence[Interrupt], answers: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """To each of several tasks that ask, such as steps at work at the same time, the answers to its own questions.
+
+    Two conversations may have a call of the same id: those are answered in the order in which they stand.
+    """
+    parts: dict[str, list[Mapping[str, Any]]] = {one.id: [] for one in asked}
+    left = list(answers)
+    for one in sorted(asked, key=_place):
+        for question in _questions([one]):
+            found = next((answer for answer in left if answer.get("id") == question["id"]), None)
+            if found is not None:
+                parts[one.id].append(found)
+                left.remove(found)
+    if left:
+        parts[asked[0].id] += left  # refused there by name
+    return parts
 
 
 def _go(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
@@ -224,7 +257,13 @@ def _outcome(
 
 
 def _questions(interrupts: Sequence[Interrupt]) -> tuple[dict[str, Any], ...]:
-    return tuple(question for asked in interrupts for question in asked.value["questions"])
+    ours = [one for one in interrupts if isinstance(one.value, Mapping) and "questions" in one.value]
+    return tuple(question for asked in sorted(ours, key=_place) for question in asked.value["questions"])
+
+
+def _place(asked: Interrupt) -> str:
+    """The same order however the tasks ended that ask."""
+    return asked.id
 
 
 def _waiting(thread: str, questions: Sequence[Mapping[str, Any]]) -> str:
@@ -236,12 +275,22 @@ def _waiting(thread: str, questions: Sequence[Mapping[str, Any]]) -> str:
     return f"thread {thread!r} waits for an answer: {asked}; try `threadmill threads approve {thread}`"
 
 
+def _how_to_continue(thread: str) -> str:
+    return f"`threadmill threads continue {thread}`, or continue_thread"
+
+
+def _calls_are_open(before: StateSnapshot) -> bool:
+    """Did the run stop between a message with calls and their results, in whichever node answers them?"""
+    last = (before.values.get("messages") or [None])[-1] if before.tasks else None
+    return isinstance(last, AIMessage) and bool(last.tool_calls)
+
+
 def _named(thread: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread}}
 
 
 _NOT_PUSHED_ASIDE = {START, "act", "tool"}
-"""Steps that a new turn must not take the place of, even unfinished: an accepted turn, proposed calls.
+"""Steps that a new turn must not take the place of, even unfinished: an accepted turn, proposed calls, a subgraph.
 
 Nor that of any finished step that a crash kept from being saved as a checkpoint. LangGraph drops the writes of pending
 tasks when it gets new input, and its ``next`` leaves finished tasks out: ``tasks`` has them all.

@@ -164,8 +164,8 @@ def speaking(graph: Agent, before: StateSnapshot, versions: Mapping[str, str] | 
 def module_of(graph: Agent, node: str) -> str:
     """The module of the function that ``node`` is; empty if it is none."""
     spec = graph.builder.nodes.get(node)
-    function = getattr(spec and spec.runnable, "func", None) or getattr(spec and spec.runnable, "afunc", None)
-    return getattr(function, "__module__", "") or ""
+    made = (getattr(spec and spec.runnable, name, None) for name in ("func", "afunc", "story"))
+    return getattr(next(filter(None, made), None), "__module__", "") or ""
 
 
 def _at(graph: Agent, thread: str, checkpoint: str) -> StateSnapshot:

@@ -26,7 +26,7 @@ def upgrade(engine: Engine, *, also: Callable[[], None] | None = None) -> None:
     with engine.connect() as connection:
         if revision(connection) == HEAD and also is None:
             return
-    with engine.connect() as connection, _alone(connection):
+    with engine.connect() as connection, alone(connection):
         if also is not None:
             also()
         there = revision(connection)
@@ -58,7 +58,8 @@ def _alembic(connection: Connection) -> None:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def alone(connection: Connection) -> Iterator[None]:
+    """Nobody else sets up this database meanwhile; on SQLite all is one transaction, which the caller commits."""
     if connection.dialect.name == "sqlite":
         connection.rollback()
         connection.exec_driver_sql("BEGIN IMMEDIATE")
