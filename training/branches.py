@@ -4,7 +4,7 @@ A label on a checkpoint speaks for the branches that pass through it, a label on
 every branch that has none of its own, but not for recorded replays: nobody has seen how they would have ended.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,11 +16,13 @@ from ..checkpoints.importers.record import CANNED_KEY
 from ..checkpoints.labels import Label, labels_of
 from ..checkpoints.store import Store
 from ..checkpoints.where import Head
+from ..checkpoints.writers import slots_noted
 from ..errors import BadCheckpoint, CannotRender, ThreadmillError
 from ..nodes.bound_tools import system_at, tools_at
 from ..nodes.models.families.chat import reasoning_of
-from ..nodes.models.trace import EDIT_KEY
+from ..nodes.models.trace import EDIT_KEY, TRACE_KEY
 from .trajectory import Proposal, Span, Trajectory, read_traces
+from .views import View, views_of
 
 if TYPE_CHECKING:
     from ..nodes.models.render import Renderer
@@ -54,6 +56,8 @@ class Branch:
     """The schemas of the tools that the model had, as OpenAI writes them; empty if nobody noted them."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Message of a model to the node that wrote it, where that is known."""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """Message of a model to the slot that answered, where that is known."""
     labels: tuple[Label, ...] = ()
     """All labels of the thread."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -137,18 +141,51 @@ def _branches(
     if found.error is not None:
         raise found.error
     whole = [leaf for leaf in found.leaves if not leaf.namespace]
+    handed_on = _handed_on(found.leaves)
     branches = []
     for leaf in whole:
         own = [label for label in labels if label.checkpoint] if leaf.metadata.get("replay") == "recorded" else labels
         outcome = read_outcome(own, leaf.path, only_leaf=len(whole) == 1)
-        branches.append(replace(_branch(found.thread, leaf, task, labels, renderer, outcome, unnoted), path=leaf.path))
-    spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)}
+        branch = _branch(found.thread, leaf, task, labels, renderer, outcome, unnoted)
+        branches.append(replace(_without_turns(branch, handed_on) if handed_on else branch, path=leaf.path))
+    spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)} - handed_on
     # In front, because the last branch is taken for the thread's trial of its task.
     outcome = read_outcome(labels, [])
     return [
         _branch(found.thread, leaf, task, labels, renderer, outcome, unnoted)
         for leaf in _spoken_apart(found.leaves, spoken)
     ] + branches
+
+
+def _handed_on(leaves: Sequence[Leaf]) -> set[str | None]:
+    """Answers of subgraphs that the thread's own messages repeat without their tokens and after other messages.
+
+    What the model saw stands in the subgraph's conversation alone.
+    """
+    if all(not leaf.namespace for leaf in leaves):
+        return set()
+    inside: dict[str | None, set[int]] = {}
+    repeated: dict[str | None, set[int]] = {}
+    for leaf in leaves:
+        before = 0
+        for message in leaf.messages:
+            if leaf.namespace and isinstance(message, AIMessage):
+                inside.setdefault(message.id, set()).add(before)
+            elif isinstance(message, AIMessage) and TRACE_KEY not in message.response_metadata:
+                repeated.setdefault(message.id, set()).add(before)
+            before = hash((before, message.id))
+    return {message for message, places in repeated.items() if message in inside and not places & inside[message]}
+
+
+def _without_turns(branch: Branch, messages: Set[str | None]) -> Branch:
+    """``branch`` with these turns made given, as if a tool had said them."""
+    kept = (_without(trajectory, messages) for trajectory in branch.trajectories)
+    return replace(branch, trajectories=tuple(one for one in kept if any(span.origin != "given" for span in one.spans)))
+
+
+def _without(trajectory: Trajectory, messages: Set[str | None]) -> Trajectory:
+    spans = tuple(Span("given", span.tokens) if span.message in messages else span for span in trajectory.spans)
+    return Trajectory(spans, tuple(one for one in trajectory.proposals if one.span.message not in messages))
 
 
 def _spoken_apart(leaves: Sequence[Leaf], spoken: set[str | None]) -> Iterator[Leaf]:
@@ -189,6 +226,7 @@ def _branch(
         outcome,
         tools=tuple(tools),
         nodes=leaf.writers,
+        slots=slots_noted(messages, leaf.metadata),
         labels=tuple(labels),
         metadata=leaf.metadata,
         forgotten=tuple(recorded.forgotten),
@@ -221,29 +259,30 @@ def render_trajectory(
 ) -> tuple[Trajectory, ...]:
     """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
-    Their prompts hold the system prompt that was noted last, and ``tools``, None for those noted last. Their spans
-    carry no logprobs: nobody recorded any. There are several where the template rewrites what was said before. Answers
-    that no model wrote are given.
+    Their prompts hold what the model saw, and ``tools``, None for those noted last. Their spans carry no logprobs:
+    nobody recorded any. There are several where the template rewrites what was said before, and where the context was
+    trimmed or the system prompt changed. Answers that no model wrote are given.
 
     Raises:
         CannotRender: the template refuses these messages.
     """
     tools = tools_at(messages) if tools is None else tools
-    if system := system_at(messages):
-        messages = [SystemMessage(system), *messages]
-    rows = renderer.training_rows(messages, tools)
-    return tuple(_rendered(messages, tools, row, renderer) for row in rows if row.turns)
+    return tuple(
+        _rendered(view, tools, row, renderer)
+        for view in views_of(messages)
+        for row in renderer.training_rows(view.messages, tools)
+        if any(view.messages[turn.message].id in view.answers for turn in row.turns)
+    )
 
 
-def _rendered(
-    messages: Sequence[BaseMessage], tools: list[dict[str, Any]], row: "Rendered", renderer: "Renderer"
-) -> Trajectory:
+def _rendered(view: View, tools: list[dict[str, Any]], row: "Rendered", renderer: "Renderer") -> Trajectory:
+    messages = view.messages
     spans: list[Span] = []
     proposals: list[Proposal] = []
     at = 0
     for turn in row.turns:
         message = messages[turn.message]
-        if message.response_metadata.get(CANNED_KEY) or _says_nothing(message):
+        if message.id not in view.answers or message.response_metadata.get(CANNED_KEY) or _says_nothing(message):
             continue  # given, up to the next turn
         edited = EDIT_KEY in message.response_metadata
         spans.append(Span("given", row.ids[at : turn.low]))

@@ -19,10 +19,11 @@ from langchain_core.messages import AnyMessage
 from langgraph.graph import StateGraph
 
 from ..errors import BadSuite
+from ..graphs.loading import load_module
 from ..nodes.models.slot import Slot
 from .answer_checks import Check, make_check
 from .evaluation.identity import code_of
-from .suites import Judged, load_module
+from .suites import Judged
 
 SHOWN = 5
 """So many wrong lines are named."""

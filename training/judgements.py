@@ -12,7 +12,7 @@ from ..checkpoints.labels import Label
 from ..nodes.models.trace import EDIT_KEY
 from .branch_labels import message_labels, read_label, read_thumb
 from .branches import Branch
-from .pairing.sources import is_invalid, is_refused, turns_with_results
+from .pairing.sources import is_invalid, is_refused, repaired_turns, turns_with_results
 
 Judged = Literal["outcome", "label", "human_edit", "rejection", "invalid"]
 
@@ -43,13 +43,14 @@ def judge_branch(branch: Branch, min_reward: float | None) -> Judgement | None:
 def judge_turns(branch: Branch, min_reward: float | None) -> dict[str, Judgement]:
     """Message to the judgement on that turn alone; turns without one are missing."""
     found: dict[str, Judgement] = {}
+    mended = repaired_turns(branch)
     for message, results in turns_with_results(branch.messages):
         name = message.id or ""
         if is_refused(results):
             found[name] = Judgement(False, "rejection", "a person refused its call")
         elif EDIT_KEY in message.response_metadata:
             found[name] = Judgement(True, "human_edit", "a human wrote it in the model's place")
-        elif is_invalid(message, results):
+        elif is_invalid(message, results) or message.id in mended:
             found[name] = Judgement(False, "invalid", "its call could not be run as proposed")
     labelled = {name: _by_labels(labels, min_reward) for name, labels in message_labels(branch).items()}
     return found | {name: judgement for name, judgement in labelled.items() if judgement is not None}

@@ -5,9 +5,12 @@ back to the version before. Every serving process does so by itself; nothing els
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+
+from langchain_core.messages import HumanMessage
 
 from ..checkpoints.canaries import Canary, end_canary, running_canary
 from ..checkpoints.guards import guard_of
@@ -25,6 +28,7 @@ from ..errors import (
     UnknownThread,
 )
 from ..graphs.run import Agent, Outcome, answer_thread, continue_thread, run_thread
+from ..graphs.streamed import Event, stream_answers, stream_on, stream_thread
 from .failure_bound import LAST, Bound, log_evidence
 
 Judge = Callable[[Outcome], str]
@@ -71,7 +75,7 @@ class Watched:
     taken_back: list[str] = field(default_factory=list)
     """What this object undid, in sentences."""
 
-    def run(self, thread: str, text: str, **settings: Any) -> Outcome:
+    def run(self, thread: str, text: str | HumanMessage, **settings: Any) -> Outcome:
         """As ``run_thread``; what it raises passes through."""
         return self._noted(thread, lambda: run_thread(self.graph, thread, text, **settings))
 
@@ -82,6 +86,31 @@ class Watched:
     def go_on(self, thread: str) -> Outcome:
         """As ``continue_thread``; what it raises passes through."""
         return self._noted(thread, lambda: continue_thread(self.graph, thread))
+
+    def stream(self, thread: str, text: str | HumanMessage, **settings: Any) -> Generator[Event]:
+        """As ``stream_thread``; what it raises passes through."""
+        return self._told(thread, lambda: stream_thread(self.graph, thread, text, **settings))
+
+    def stream_answers(self, thread: str, answers: Sequence[Mapping[str, Any]], **settings: Any) -> Generator[Event]:
+        """As ``stream_answers`` of ``graphs.streamed``; what it raises passes through."""
+        return self._told(thread, lambda: stream_answers(self.graph, thread, answers, **settings))
+
+    def stream_on(self, thread: str, **settings: Any) -> Generator[Event]:
+        """As ``stream_on`` of ``graphs.streamed``; what it raises passes through."""
+        return self._told(thread, lambda: stream_on(self.graph, thread, **settings))
+
+    def _told(self, thread: str, go: Callable[[], Generator[Event]]) -> Generator[Event]:
+        """What ``go`` tells, its end noted; a run that somebody stopped has not ended."""
+        try:
+            outcome = yield from _last(go())
+        except NOT_OF_THE_MODEL:
+            raise
+        except Exception as error:
+            self._note(thread, None, f"{type(error).__name__}: {error}")
+            raise
+        if outcome.status == "done":
+            self._note(thread, outcome.versions, self._judged(outcome))
+        yield outcome
 
     def _noted(self, thread: str, go: Callable[[], Outcome]) -> Outcome:
         try:
@@ -116,6 +145,16 @@ class Watched:
     def _versions(self, thread: str) -> dict[str, str]:
         state = self.graph.get_state({"configurable": {"thread_id": thread}})
         return dict(state.values.get("versions", {}))
+
+
+def _last(events: Generator[Event]) -> Generator[Event, None, Outcome]:
+    """All ``events`` but the last, which is returned."""
+    with closing(events):
+        for event in events:
+            if isinstance(event, Outcome):
+                return event
+            yield event
+    raise AssertionError("a run ends with its outcome")
 
 
 def take_back(store: Store, slot: str) -> list[str]:

@@ -11,22 +11,23 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from ..checkpoints.importers.record import CANNED_KEY
 from ..checkpoints.labels import labels_of
 from ..checkpoints.reading import read_messages
 from ..checkpoints.store import Store
 from ..checkpoints.where import Head, Where, find_heads
-from ..checkpoints.writers import writers_noted
+from ..checkpoints.writers import slots_noted, writers_noted
 from ..errors import ThreadmillError
-from ..nodes.bound_tools import system_at, tools_at
+from ..nodes.bound_tools import tools_at
 from ..nodes.calls import make_check
 from ..nodes.models.slot import Slot
 from ..nodes.models.trace import EDIT_KEY
 from .branches import read_outcome
 from .credit.think_calls import Episode, read_episode
 from .pairing.sources import REJECTED, kind_of, turns_with_results
+from .views import prompt_before
 
 Kind = Literal["same", "same_tool", "other_tool", "both_answer", "calls_instead", "answers_instead", "invalid"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -98,10 +99,11 @@ class Decisions:
 def read_decisions(store: Store, where: Where, *, nodes: Set[str] | None = None) -> Decisions:
     """Every model call on the newest branches of the threads of ``where``, thread by thread.
 
-    ``nodes`` (or those of ``where``) are whose calls are meant; None is all. Answers that no model wrote are none.
+    ``nodes`` (or those of ``where``) are whose calls are meant, or slots; None is all. Answers that no model wrote are
+    none.
     """
     heads = find_heads(store, where)
-    chosen = frozenset(where.nodes) or nodes
+    chosen = where.writers or nodes
     found: list[Decision] = []
     left_out: Counter[str] = Counter()
     for head in heads:
@@ -216,18 +218,17 @@ def _decisions(store: Store, head: Head, episode: Episode, nodes: Set[str] | Non
     refused = {message.id: _refused(message, results) for message, results in turns_with_results(episode.messages)}
     for call in episode.calls:
         message = said[call.message]
-        if message.response_metadata.get(CANNED_KEY) or not (nodes is None or _node_of(message) in nodes):
+        if message.response_metadata.get(CANNED_KEY) or not (nodes is None or _is_of(message, nodes)):
             continue
         before = _in_front(store, head.thread, call.checkpoint, call.history)
         known = [*before, message]
-        system = system_at(known)
         edit = message.response_metadata.get(EDIT_KEY)
         yield Decision(
             thread=head.thread,
             slot=f"{head.agent or 'agent'}.{_node_of(message) or 'think'}",
             checkpoint=call.checkpoint,
             message=call.message,
-            prompt=(*([SystemMessage(system)] if system else []), *before),
+            prompt=prompt_before(before, message),
             tools=tuple(tools_at(known)),
             proposed=message.model_copy(update=edit["proposal"]) if edit else message,
             decided="edited" if edit else "rejected" if refused[message.id] else None,
@@ -250,6 +251,10 @@ def _in_front(
 ) -> Sequence[BaseMessage]:
     """What stood in the state where the model was asked; what was cut from its context is not among it."""
     return history if checkpoint is None else read_messages(store, thread, checkpoint)
+
+
+def _is_of(message: AIMessage, nodes: Set[str]) -> bool:
+    return _node_of(message) in nodes or slots_noted([message], {}).get(str(message.id)) in nodes
 
 
 def _node_of(message: AIMessage) -> str | None:

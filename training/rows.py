@@ -2,7 +2,8 @@
 
 Pure. Where branches of a thread share a beginning, it is trained in the first row that has it and
 masked in the others, so that every eligible token is trained exactly once. With chosen nodes only their
-turns are trained; those of other nodes are context, and so are turns with a call that a person refused.
+turns are trained; those of other nodes are context, and so are turns with a call that a person refused or that act
+had to put right.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 
 from .branches import Branch
 from .chosen_nodes import only_nodes, turns_of_unknown_nodes
-from .pairing.sources import is_refused, turns_with_results
+from .pairing.sources import is_refused, repaired_turns, turns_with_results
 from .taken import Taken, TakenInMemory, span_keys
 from .trajectory import Span, Trajectory
 
@@ -20,6 +21,7 @@ IGNORED = -100
 """The label of a token that is not trained."""
 NO_NODE = "turns whose node is not known"
 REFUSED = "turns with a call that a person refused"
+REPAIRED = "turns with a call that had to be put right"
 FORGOTTEN = "turns whose beginning was taken out of the thread"
 
 
@@ -41,29 +43,34 @@ class SftRows:
         forgotten: set[tuple[str, str | None]] = set()
         known: set[tuple[str, str | None]] = set()
         avoided: set[tuple[str, str | None]] = set()
+        repaired: set[tuple[str, str | None]] = set()
         for branch in branches:
             refused = {message.id for message, results in turns_with_results(branch.messages) if is_refused(results)}
+            mended = repaired_turns(branch) - refused
             avoided |= {(branch.thread, message) for message in refused}
+            repaired |= {(branch.thread, message) for message in mended}
             forgotten |= {(branch.thread, message) for message in branch.forgotten}
             known |= {(branch.thread, span.message) for one in branch.trajectories for span in one.spans}
             if not branch.trajectories and not branch.forgotten:
                 self.left_out["no message of a model"] += 1
             if self.nodes is not None:
-                unknown |= {(branch.thread, message) for message in turns_of_unknown_nodes(branch)}
+                unknown |= {(branch.thread, message) for message in turns_of_unknown_nodes(branch, self.nodes)}
             for trajectory in only_nodes(branch, self.nodes).trajectories:
-                row = self._row(branch, trajectory, refused)
+                row = self._row(branch, trajectory, refused | mended)
                 if row is not None:
                     yield row
         if unknown:
             self.left_out[NO_NODE] += len(unknown)
         if avoided:
             self.left_out[REFUSED] += len(avoided)
+        if repaired:
+            self.left_out[REPAIRED] += len(repaired)
         if forgotten - known:
             self.left_out[FORGOTTEN] += len(forgotten - known)
 
-    def _row(self, branch: Branch, trajectory: Trajectory, refused: Set[str | None]) -> dict[str, Any] | None:
+    def _row(self, branch: Branch, trajectory: Trajectory, avoided: Set[str | None]) -> dict[str, Any] | None:
         keys = [
-            None if span.message in refused or not span.tokens else key
+            None if span.message in avoided or not span.tokens else key
             for span, key in zip(trajectory.spans, span_keys(branch, trajectory.spans), strict=True)
         ]
         if not any(keys):

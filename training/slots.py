@@ -96,15 +96,18 @@ def open_slot(
     name: str,
     spec: str | None = None,
     *,
+    first: str = "seed",
     temperature: float = 1.0,
     max_new_tokens: int | None = None,
+    text: bool = False,
     **local: Any,
 ) -> Slot:
     """The slot ``name`` with the model that ``spec`` names; None means the alias ``live``.
 
-    As long as nothing is live, the seed policy answers. In a slot that follows an alias, a pinned thread has its own
-    version; one opened on a version, a folder or an address stays there for all threads. ``max_new_tokens`` None is
-    128 for a model in this process, and what the server allows elsewhere. ``local`` are settings of
+    As long as nothing is live, the model of the SPEC ``first`` answers. In a slot that follows an alias, a pinned
+    thread has its own version; one opened on a version, a folder or an address stays there for all threads.
+    ``max_new_tokens`` None is 128 for a model in this process, and what the server allows elsewhere. With ``text``
+    every model calls tools in text (ReAct) and not in a form of its own. ``local`` are settings of
     ``LocalChatModel.from_folder``, such as ``constrained=True``, ``family="react-text"`` or ``device``.
 
     Raises:
@@ -117,7 +120,7 @@ def open_slot(
         if local:
             given = ", ".join(local)
             raise BadModelSpec(f"{given} can be set for a model in this process only, and {chosen!r} is elsewhere")
-        return Slot(name, lambda: chosen, lambda _: _elsewhere(read, chosen, temperature, max_new_tokens))
+        return Slot(name, lambda: chosen, lambda _: _elsewhere(read, chosen, temperature, max_new_tokens, text=text))
     is_alias = read.kind == "version" and not chosen.rpartition("@")[2].isdecimal()
     fixed = chosen if read.kind == "folder" else "" if spec is None else resolve(store, chosen).name
 
@@ -129,24 +132,40 @@ def open_slot(
         except (UnknownSlot, UnknownVersion):
             if spec is not None:
                 raise
-            return "seed"  # nothing was promoted yet
+            return first  # nothing was promoted yet
 
-    settings = {"temperature": temperature, "max_new_tokens": max_new_tokens or 128, **local}
+    style = {"family": "react-text"} if text else {}
+    settings = {"temperature": temperature, "max_new_tokens": max_new_tokens or 128, **style, **local}
     versions = LocalVersions(lambda version: model_folder(store, version), version_now, settings)
+    begins = read_spec(first)
+
+    def load(version: str) -> BaseChatModel:
+        if spec is None and version == first and begins.kind in ("endpoint", "provider"):
+            return _elsewhere(begins, first, temperature, max_new_tokens, text=text)
+        return versions.load(version)
+
     return Slot(
         name,
         version_now,
-        versions.load,
+        load,
         assign=assign_from(store, chosen.partition("@")[0]) if is_alias else None,
         alias=chosen if is_alias else None,
         release=versions.release,
     )
 
 
-def _elsewhere(spec: Spec, version: str, temperature: float, max_new_tokens: int | None) -> BaseChatModel:
+def _elsewhere(
+    spec: Spec, version: str, temperature: float, max_new_tokens: int | None, *, text: bool
+) -> BaseChatModel:
     if spec.kind == "provider":
-        return _of_provider(spec, temperature, max_new_tokens)
-    return _at_endpoint(spec, version, temperature, max_new_tokens)
+        model = _of_provider(spec, temperature, max_new_tokens)
+    else:
+        model = _at_endpoint(spec, version, temperature, max_new_tokens)
+    if not text:
+        return model
+    from ..nodes.models.react_chat import ReactChatModel
+
+    return ReactChatModel(inner=model)
 
 
 def _at_endpoint(spec: Spec, version: str, temperature: float, max_new_tokens: int | None) -> BaseChatModel:

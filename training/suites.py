@@ -4,23 +4,21 @@ Whoever plays tasks (rollouts, GRPO, evaluation, forks) knows a suite by this pr
 """
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any, Protocol
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph import StateGraph
 
 from ..errors import UnknownSuite
+from ..graphs.loading import load_module
 from ..nodes.models.slot import Slot
 
 BUILT_IN = {
     "helpdesk": "threadmill.training.worlds.helpdesk.suite:make_suite",
+    "injection": "threadmill.training.worlds.injection.suite:make_suite",
     "reasoning": "threadmill.training.worlds.reasoning.suite:make_suite",
 }
 """Name to ``module:function``; the function is called without arguments."""
@@ -168,28 +166,3 @@ def last_words(messages: Sequence[AnyMessage]) -> str:
     if last is None or last.type != "ai" or last.tool_calls or last.invalid_tool_calls:
         return ""
     return last.text
-
-
-def load_module(source: str) -> Any:
-    """The module named ``source``, or the one in a file whose name ends in ``.py``; it may import its neighbours.
-
-    Raises:
-        ImportError, OSError: there is none.
-    """
-    if not source.endswith(".py"):
-        sys.path.insert(0, str(Path.cwd()))
-        return import_module(source)
-    file = Path(source).absolute()
-    spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.exists():
-        raise ImportError(f"there is no file {file}")
-    module = module_from_spec(spec)
-    sys.modules[file.stem] = module
-    sys.path.insert(0, str(file.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever somebody's code does while it is read
-        line = extract_tb(error.__traceback__)[-1]
-        at = "" if isinstance(error, SyntaxError) else f" ({line.filename}, line {line.lineno})"
-        raise ImportError(f"{type(error).__name__}: {error}{at}") from error
-    return module

@@ -16,8 +16,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from ...checkpoints.importers.record import CANNED_KEY
 from ...errors import CannotWrite
 from ...nodes.bound_tools import SYSTEM_KEY, TOOLS_KEY, system_at
+from ...nodes.context import start_of
 from ...nodes.models.families.chat import reasoning_of
 from ..branches import Branch
+from ..chosen_nodes import is_turn_of
 
 NO_MODEL, REFUSED, OTHER_NODE, UNASKED = (
     "an answer that no model gave",
@@ -99,7 +101,7 @@ def _said(message: BaseMessage, branch: Branch, nodes: Set[str] | None) -> Said:
         return Said("user", text, message.id, name=message.name or "")
     if isinstance(message, ToolMessage):
         kind = message.additional_kwargs.get("kind")
-        untrained = REFUSED if kind == "rejected" else ""
+        untrained = REFUSED if kind in ("rejected", "forbidden") else ""
         failed = message.status == "error"
         return Said("tool", text, message.id, call=message.tool_call_id, failed=failed, untrained=untrained)
     if not isinstance(message, AIMessage):
@@ -121,7 +123,7 @@ def _said(message: BaseMessage, branch: Branch, nodes: Set[str] | None) -> Said:
         untrained = NO_MODEL
     elif message is branch.messages[0]:
         untrained = UNASKED
-    elif nodes is not None and branch.nodes.get(message.id or "") not in nodes:
+    elif nodes is not None and not is_turn_of(branch, message.id, nodes):
         untrained = OTHER_NODE
     return Said("assistant", text, message.id, thoughts=_thoughts(message), calls=calls, untrained=untrained)
 
@@ -192,7 +194,11 @@ def _numbered(said: Sequence[Said]) -> list[Said]:
 
 
 def _tools(branch: Branch, trained: Set[str | None]) -> tuple[Mapping[str, Any], ...]:
-    """What the trained answers had; the first note holds for what was said before it."""
+    """What the trained answers had; the first note holds for what was said before it.
+
+    Raises:
+        CannotWrite: they did not all have the same, or had not seen what was said before.
+    """
     first = next((m.response_metadata for m in branch.messages if TOOLS_KEY in m.response_metadata), {})
     tools: Sequence[Mapping[str, Any]] = first.get(TOOLS_KEY, branch.tools)
     first = next((m.response_metadata for m in branch.messages if SYSTEM_KEY in m.response_metadata), {})
@@ -203,6 +209,8 @@ def _tools(branch: Branch, trained: Set[str | None]) -> tuple[Mapping[str, Any],
         system = message.response_metadata.get(SYSTEM_KEY, system)
         if message.id in trained and (tools, system) not in had:
             had.append((tools, system))
+    if any(start_of(message) for message in branch.messages if message.id in trained):
+        raise CannotWrite("the context was trimmed on the way")
     if len(had) > 1:
         raise CannotWrite("the tools or the system prompt changed on the way")
     functions = [tool.get("function") for tool in (had[0][0] if had else tools)]

@@ -14,9 +14,11 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from ...errors import CannotTravel
-from ...graphs.recorded import NOT_RUN, OUR_NODES
+from ...graphs.recorded import OUR_NODES
 from ...graphs.run import Agent
 from ...graphs.travel import module_of
+from ...nodes.calls import NOT_RUN
+from ...nodes.tool_output import told_by_tool
 
 TOOL = "threadmill.nodes.tool"
 ToolNode = Callable[..., dict[str, Any]]
@@ -59,11 +61,7 @@ def restore_world(
     Raises:
         CannotTravel: a result differs, or a call cannot be run again; ``thread`` names the thread in the message.
     """
-    nodes = [
-        spec.runnable.func  # pyright: ignore[reportAttributeAccessIssue]
-        for name, spec in graph.builder.nodes.items()
-        if module_of(graph, name) == TOOL
-    ]
+    nodes: list[Any] = [spec.runnable for name, spec in graph.builder.nodes.items() if module_of(graph, name) == TOOL]
     proposed: dict[str, ToolCall] = {}
     done = 0
     for message in history:
@@ -101,7 +99,7 @@ def _compare(thread: str, call: ToolCall, recorded: ToolMessage, again: ToolMess
         raise CannotTravel(
             f"thread {thread!r} cannot be restored: {call['name']} ran out of time, and nobody knows what it had done"
         )
-    if recorded.content != again.content or (kinds[0] is not None and kinds[0] != kinds[1]):
+    if told_by_tool(recorded) != told_by_tool(again) or (kinds[0] is not None and kinds[0] != kinds[1]):
         raise CannotTravel(
             f"thread {thread!r} cannot be restored: {call['name']}({call['args']}) gave {_short(recorded.content)} "
             f"then and gives {_short(again.content)} now; forks say nothing about its steps, so assign the outcome"

@@ -10,8 +10,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from ...nodes.calls import RAN
 from ..rewards.finished import Needed
-from ..rewards.made import MALFORMED, RAN, WORKED, Made
+from ..rewards.made import MALFORMED, WORKED, Made
 
 FAILED = frozenset({"failed", "timeout"})
 NO_NAME = "(no name)"
@@ -104,7 +105,9 @@ def find_repeated(calls: Sequence[Made], messages: Sequence[BaseMessage]) -> lis
     seen: set[tuple[int, str, str]] = set()
     repeated = []
     for place, call in enumerate(calls):
-        if call.answer is None or call.became == "timeout":
+        if call.became in ("looping", "duplicate"):
+            repeated.append(place)
+        if call.answer is None or call.became == "timeout" or place in repeated:
             continue
         mark = (epochs[call.turn], call_key(call.name, call.args), call.answer.text)
         if mark in seen:

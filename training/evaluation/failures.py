@@ -23,7 +23,7 @@ KINDS = {
     "invalid_json": "a call could not be read",
     "wrong_schema": "a call's arguments did not fit the tool's schema",
     "unknown_tool": "a call named a tool that the agent does not have",
-    "refused_call": "a person refused or changed a call",
+    "refused_call": "a person refused or changed a call, or a rule refused it",
     "error_not_recovered": "a tool failed or took too long, and the same tool did not work later",
     "repeated_call": "the same call was made again, and the answer was the same",
     "should_have_asked": "something was missing, and the agent did not ask for it",
@@ -108,7 +108,9 @@ def _slips(finished: Finished, calls: Sequence[Made], *, success: bool) -> Itera
             yield "wrong_schema" if call.args else "invalid_json", call, None, said
         elif call.became == "unknown_tool":
             yield "unknown_tool", call, None, call.answer.text if call.answer else f"there is no tool {call.name!r}"
-        elif call.became in ("rejected", "edited"):
+        elif call.became == "stopped":
+            yield "out_of_budget", call, None, call.answer.text if call.answer else KINDS["out_of_budget"]
+        elif call.became in ("rejected", "edited", "forbidden"):
             yield "refused_call", call, None, f"{call_key(call.name, call.args)} was {call.became}"
     for place in find_unrecovered(calls, success=success)[1]:
         if calls[place].became not in MALFORMED:

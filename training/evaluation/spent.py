@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from ...nodes.calls import RAN
 from ...nodes.models.trace import TRACE_KEY, read_trace
-from ..rewards.made import RAN, Made, spoken
+from ..rewards.made import Made, spoken
 from .calls_measured import seconds_of
 from .prices import MILLION, Prices
 

@@ -34,7 +34,8 @@ class Wishes(TypedDict, total=False):
     """What every export can be told."""
 
     where: Where | Sequence[str]
-    """Which threads, as in ``["agent=shop", "reward>=0.5"]``; ``node=NAME`` trains the turns of that node alone."""
+    """Which threads, as in ``["agent=shop", "reward>=0.5"]``; ``node=NAME`` trains the turns of that node alone,
+    ``slot=NAME`` those of that slot."""
     selection: Selection
     """Which of their rows, in which mix, and how they are split."""
     redactor: Redactor
@@ -72,7 +73,7 @@ def export_sft(
     recipe = Recipe(
         kind="sft",
         where=where,
-        maker=lambda _: sft_maker(_nodes(where)),
+        maker=lambda _: sft_maker(where.writers),
         selection=wishes.get("selection", GOOD),
         renderer=open_renderer(tokenizer, family, template),
     )
@@ -107,7 +108,7 @@ def export_pairs(
         kind="pairs",
         where=where,
         maker=lambda _: pair_maker(
-            _nodes(where),
+            where.writers,
             continuation=continuation,
             max_pairs_per_task=max_pairs_per_task,
             min_reward_gap=min_reward_gap,
@@ -142,7 +143,7 @@ def export_kto(
     recipe = Recipe(
         kind="kto",
         where=where,
-        maker=lambda journal: kto_maker(_nodes(where), min_reward, journal.taken),
+        maker=lambda journal: kto_maker(where.writers, min_reward, journal.taken),
         selection=wishes.get("selection", EVERYTHING),
         renderer=open_renderer(tokenizer, family, template),
         settings={"min_reward": min_reward},
@@ -168,7 +169,7 @@ def export_groups(
     recipe = Recipe(
         kind="groups",
         where=where,
-        maker=lambda _: group_maker(_nodes(where), selection.max_tokens),
+        maker=lambda _: group_maker(where.writers, selection.max_tokens),
         selection=selection,
         renderer=open_renderer(tokenizer, family, template),
         together=True,
@@ -194,7 +195,7 @@ def export_chats(
     recipe = Recipe(
         kind=chat,
         where=where,
-        maker=lambda _: chat_maker(chat, _nodes(where), thinking),
+        maker=lambda _: chat_maker(chat, where.writers, thinking),
         selection=wishes.get("selection", GOOD),
         settings={"thinking": thinking},
     )
@@ -241,10 +242,6 @@ def _with_template(tokenizer: Any, file: Path) -> Any:
 def _where(wishes: Wishes) -> Where:
     where = wishes.get("where", ())
     return where if isinstance(where, Where) else parse_where(where)
-
-
-def _nodes(where: Where) -> frozenset[str] | None:
-    return frozenset(where.nodes) or None
 
 
 def _stores(store: Store | Sequence[Store]) -> list[Store]:

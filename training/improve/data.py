@@ -65,7 +65,7 @@ def export_data(
     folder: Path,
     *,
     agent: str,
-    nodes: Sequence[str],
+    slots: Sequence[str],
     threads: Iterable[str],
     tokenizer: str,
     held_out: tuple[str, ...],
@@ -73,7 +73,7 @@ def export_data(
     progress: Progress,
 ) -> dict[str, dict[str, Any]]:
     """Write the data sets ``folder/sft`` and ``folder/pairs``; kind to what its manifest says in short."""
-    where = Where(agent=agent, nodes=tuple(nodes), among=frozenset(threads))
+    where = Where(agent=agent, slots=tuple(slots), among=frozenset(threads))
     exporters = {
         "sft": (export_sft, Selection(success_only=True, suites=held_out)),
         "pairs": (export_pairs, Selection(suites=held_out)),

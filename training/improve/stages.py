@@ -62,7 +62,7 @@ def export(work: Work, round: Round, stage: Stage) -> Told:
             work.store,
             data,
             agent=work.config.agent,
-            nodes=work.nodes,
+            slots=work.slots,
             threads=[head.thread for head in heads],
             tokenizer=work.base_folder,
             held_out=held_out,

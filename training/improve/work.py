@@ -42,10 +42,10 @@ class Work:
         return str(SEED_POLICY) if self.base is None else verified_folder(self.store, self.base.name)
 
     @property
-    def nodes(self) -> tuple[str, ...]:
-        """Whose turns are trained: of an agent with several slots those of this one's node, else all."""
+    def slots(self) -> tuple[str, ...]:
+        """Whose turns are trained: of an agent with several slots those of this one, else all."""
         several = self.suite is not None and len(self.suite.slots) > 1
-        return (self.slot.partition(".")[2],) if several else ()
+        return (self.slot,) if several else ()
 
 
 def open_work(store: Store, config: ImproveConfig, policy: GatePolicy, folder: Path) -> Work:

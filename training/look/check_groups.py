@@ -26,6 +26,8 @@ class GroupCheck:
         if not isinstance(reward, int | float) or not isfinite(reward):
             what = f"its reward is {reward!r}, and advantages need a number"
             yield Finding("bad-reward", "error", what, "give every trial a reward, or leave it out")
+        if row.get("part"):  # behind a trim, a trial has its own past
+            return
         tokens = sequences[0]
         first = tokens.trained.index(True) if any(tokens.trained) else len(tokens.ids)
         digest = blake2b(repr(tokens.ids[:first]).encode(), digest_size=8).digest()

@@ -37,10 +37,18 @@ def _messages(row: Mapping[str, Any]) -> list[BaseMessage]:
     messages = row.get("messages")
     if not isinstance(messages, list) or not all(isinstance(m, Mapping) and "role" in m for m in messages):
         return []
+    if any(_is_anthropic(message.get("content")) for message in messages):
+        return []
     try:
         return convert_to_messages([dict(message) for message in messages])
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise CannotRender(f"these are no messages as OpenAI writes them: {error!r}") from error
+
+
+def _is_anthropic(content: Any) -> bool:
+    """Does a message hold calls or their results as blocks of its content?"""
+    blocks = content if isinstance(content, list) else []
+    return any(isinstance(block, Mapping) and block.get("type") in ("tool_use", "tool_result") for block in blocks)
 
 
 def _tools(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 from ...nodes.models.trace import TRACE_KEY
 from ..branch_labels import is_recorded_replay
 from ..branches import Branch
+from ..chosen_nodes import is_turn_of
 from ..credit.step_labels import is_continuation
 from ..recipes.recorded_groups import is_narrowed
 from ..taken import TakenInMemory, span_keys
@@ -112,8 +113,7 @@ class Usable:
         return {
             message.id: place
             for place, message in enumerate(branch.messages)
-            if isinstance(message, AIMessage)
-            and (self.nodes is None or branch.nodes.get(str(message.id)) in self.nodes)
+            if isinstance(message, AIMessage) and (self.nodes is None or is_turn_of(branch, message.id, self.nodes))
         }
 
     def _episode(self, branch: Branch, reward: float, spoken: dict[str | None, int]) -> Recorded | str:

@@ -46,8 +46,7 @@ def screen_threads(
         BadEvaluation: no thread can be used, ``where`` chooses by outcome, or the candidate has other tokens.
     """
     _refuse_outcomes(where)
-    nodes = where.nodes or node_of(candidate)
-    usable = Usable(frozenset(nodes) or None)
+    usable = Usable(where.writers or frozenset(node_of(candidate)) or None)
     folder = model_folder(store, candidate)
     episodes: list[Recorded] = []
     for read in stream_branches(store, find_heads(store, where), renderer=None):

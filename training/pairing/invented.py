@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage
 from ..branches import Branch
 from ..trajectory import Span
 from ..turns import Segment, split_turns
-from .sources import Comparison, is_invalid, is_refused, turns_with_results
+from .sources import Comparison, is_invalid, is_run, repaired_turns, turns_with_results
 
 RESULT_FORMS = re.compile(
     r"""(?: ^[ \t]*Observation(?:[ ]?\d+)?:             # ReAct as text
@@ -95,6 +95,7 @@ def _inventing(branch: Branch) -> set[str]:
 
 def _calling(branch: Branch) -> set[str]:
     """Messages whose calls were all run, or answered in the tool's place."""
+    mended = repaired_turns(branch)
     return {
         message.id
         for message, results in turns_with_results(branch.messages)
@@ -102,5 +103,6 @@ def _calling(branch: Branch) -> set[str]:
         and message.tool_calls
         and not is_invalid(message, results)
         and {call["id"] for call in message.tool_calls} <= {result.tool_call_id for result in results}
-        and not is_refused(results)
+        and is_run(results)
+        and message.id not in mended
     }

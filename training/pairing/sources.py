@@ -10,6 +10,8 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from ...nodes.calls import ANSWERED, NOT_RUN
+from ...nodes.repair import repaired_calls
 from ..branches import Branch
 from ..trajectory import Span
 from ..turns import turn_at
@@ -21,6 +23,8 @@ INVALID = {"invalid", "unknown_tool"}
 """Kinds of tool messages that answer a call which could not be run as proposed."""
 REJECTED = "rejected"
 """The kind of a tool message in place of a call that a person refused."""
+REFUSED = {REJECTED, "forbidden"}
+"""The same, and where a rule that a person wrote refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,13 @@ def repairs(branches: Sequence[Branch]) -> Iterator[Comparison | Refusal]:
 def find_repairs(branch: Branch) -> list[tuple[str, str]]:
     """Ids of messages with an invalid call and of the AI message after each, whose calls are all valid.
 
-    A call that a person refused repairs nothing.
+    A call that a person refused repairs nothing, nor does one that was not run or had to be put right itself.
     """
     found = []
+    mended = repaired_turns(branch)
     for (bad, bad_results), (good, good_results) in pairwise(turns_with_results(branch.messages)):
-        repaired = bool(good.tool_calls) and not is_refused(good_results) and not is_invalid(good, good_results)
-        if is_invalid(bad, bad_results) and repaired:
+        repaired = bool(good.tool_calls) and is_run(good_results) and not is_invalid(good, good_results)
+        if is_invalid(bad, bad_results) and repaired and good.id not in mended:
             found.append((bad.id or "", good.id or ""))
     return found
 
@@ -110,8 +115,23 @@ def is_invalid(message: AIMessage, results: Sequence[ToolMessage]) -> bool:
 
 
 def is_refused(results: Sequence[ToolMessage]) -> bool:
-    """Did a person refuse a call?"""
-    return any(kind_of(result) == REJECTED for result in results)
+    """Did a person refuse a call, or a person's rule?"""
+    return any(kind_of(result) in REFUSED for result in results)
+
+
+def is_run(results: Sequence[ToolMessage]) -> bool:
+    """Was every call run, or answered in the tool's place? What other agents' tools say is taken for a result."""
+    return all(kind_of(result) not in NOT_RUN - ANSWERED for result in results)
+
+
+def repaired_turns(branch: Branch) -> set[str | None]:
+    """Messages in which the model sampled a call that had to be put right, so that its tokens are no example.
+
+    A message without recorded tokens is rendered as it stands, with the call put right.
+    """
+    if branch.tokens != "recorded":
+        return set()
+    return {message.id for message in branch.messages if repaired_calls(message)}
 
 
 def kind_of(result: ToolMessage) -> str | None:

@@ -9,13 +9,13 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from ...checkpoints.importers.record import CANNED_KEY
 from ...nodes.calls import Kind
 from ...nodes.models.trace import EDIT_KEY
+from ...nodes.repair import repaired_calls
 from ..pairing.sources import kind_of, turns_with_results
 
 Became = Kind | Literal["edited", "unanswered"]
 """As the tool node notes it; ``edited``: a human put other arguments in; ``unanswered``: nothing came back."""
 
 WORKED = frozenset({"result", "responded"})
-RAN = frozenset({"result", "failed", "timeout"})
 MALFORMED = frozenset({"invalid", "unknown_tool"})
 
 
@@ -36,6 +36,8 @@ class Made:
     """Id of the model's message."""
     answer: ToolMessage | None = None
     """What came back."""
+    repaired: bool = False
+    """Whether it had to be put right before it could be run; name and arguments are those that were run."""
 
 
 def spoken(messages: Sequence[BaseMessage]) -> list[AIMessage]:
@@ -71,13 +73,17 @@ def _of(message: AIMessage, results: Sequence[ToolMessage], turn: int) -> Iterat
     waiting = list(results)
     proposed = message.response_metadata.get(EDIT_KEY, {}).get("proposal", {}).get("tool_calls", message.tool_calls)
     ids = [call.get("id") or f"{message.id}:{place}" for place, call in enumerate(message.tool_calls)]
+    mended = repaired_calls(message)
+    if mended:
+        proposed = [*proposed, *message.tool_calls[len(proposed) :]]
     for place, call in enumerate(proposed):
         id_ = ids[place] if place < len(ids) else call.get("id") or ""
         result = _take(waiting, id_)
         standing = message.tool_calls[place] if place < len(message.tool_calls) else None
         edited = standing is None or (standing["name"], standing["args"]) != (call["name"], call["args"])
         became: Became = "edited" if edited else _became(result)
-        yield Made(call["name"], call["args"], became, turn, id_, _decided_by(result), message.id, result)
+        about = became, turn, id_, _decided_by(result), message.id, result
+        yield Made(call["name"], call["args"], *about, repaired=id_ in mended)
     for place, broken in enumerate(message.invalid_tool_calls, len(message.tool_calls)):
         id_ = broken.get("id") or f"{message.id}:{place}"
         result = _take(waiting, id_)

@@ -9,8 +9,9 @@ from typing import ClassVar
 from langchain_core.messages import BaseMessage
 from pydantic import ConfigDict
 
+from ...nodes.calls import RAN
 from .finished import Finished
-from .made import RAN, Made, made_calls
+from .made import Made, made_calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ def fitting(calls: Sequence[Made], episode: Finished) -> list[bool]:
     functions = [tool["function"] for tool in episode.tools if "function" in tool]
     checks = {function["name"]: make_check(function.get("parameters") or {}) for function in functions}
     return [
-        call.became not in MALFORMED and (not checks or (call.name in checks and not checks[call.name](call.args)))
+        call.became not in MALFORMED
+        and not call.repaired
+        and (not checks or (call.name in checks and not checks[call.name](call.args)))
         for call in calls
     ]
 

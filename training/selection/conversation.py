@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from ...checkpoints.importers.record import CANNED_KEY
 
 Ending = Literal["done", "error", "not run", "answered", "unknown"]
-"""The call gave a result · was run or read in vain · a person refused it · a person answered in the tool's place ·
-the thread does not say."""
+"""The call gave a result · was run or read in vain · a person or a rule refused it, or it was rehearsed · a person
+answered in the tool's place · the thread does not say."""
 
 ERRORS = frozenset({"failed", "invalid", "unknown_tool", "timeout"})
 """Kinds of tool messages that tell the model of an error."""
@@ -84,7 +84,7 @@ def _call(name: str, result: ToolMessage | None) -> Call:
     if result is None:
         return Call(name, "unknown")
     kind = result.additional_kwargs.get("kind")
-    if kind == "rejected":
+    if kind in ("rejected", "forbidden", "dry_run"):
         return Call(name, "not run")
     if kind == "responded":
         return Call(name, "answered")

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from ...errors import BadRedaction
 from ...nodes.bound_tools import TOOLS_KEY
 from ...nodes.models.trace import EDIT_KEY
+from ...nodes.repair import REPAIRED_KEY
 from ..branches import Branch
 from ..trajectory import Trajectory
 from .redactor import Redactor
@@ -73,7 +74,7 @@ def _kept(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in metadata.items()
-        if key in (EDIT_KEY, TOOLS_KEY) or value is None or isinstance(value, str | int | float | bool)
+        if key in (EDIT_KEY, REPAIRED_KEY, TOOLS_KEY) or value is None or isinstance(value, str | int | float | bool)
     }
 
 

@@ -49,10 +49,11 @@ def check(task: Task, end: EndState, answer: str) -> Outcome:
     )
     conditions.append(("nothing else changed", kept and set(paid) <= set(task.refunds)))
     for fact in task.answer:
-        conditions.append((f"the answer says {fact!r}", _says(answer, fact)))
+        conditions.append((f"the answer says {fact!r}", says(answer, fact)))
     failed = tuple(words for words, met in conditions if not met)
     return Outcome(len(conditions) - len(failed), len(conditions), failed)
 
 
-def _says(answer: str, fact: str) -> bool:
+def says(answer: str, fact: str) -> bool:
+    """Does ``fact`` stand in ``answer``, as whole words, case ignored?"""
     return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", answer, re.IGNORECASE) is not None

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException, tool
 from pydantic import Field
 
+from ....nodes.traits import with_traits
 from .database import opened
 
 Amount = Annotated[int, Field(gt=0)]
@@ -101,13 +102,13 @@ def calculator(expression: str) -> str:
 
 
 TOOLS: tuple[BaseTool, ...] = (
-    find_orders,
-    get_order,
+    with_traits(find_orders, acts=False),
+    with_traits(get_order, acts=False),
     cancel_order,
     refund,
     change_address,
-    search_policy,
-    calculator,
+    with_traits(search_policy, acts=False),
+    with_traits(calculator, acts=False),
 )
 
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

@@ -1,0 +1,1 @@
+"""Prompt injection: the helpdesk's own data turn against it, and nothing may happen that nobody approved."""
