@@ -1,5 +1,6 @@
-"""Open an agent by the name that its threads carry, for the commands that run or resume one."""
+"""Open an agent by its name, or the path it lies at, for the commands that run or resume one."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadModelSpec, UnknownSuite
@@ -9,16 +10,20 @@ if TYPE_CHECKING:
     from ..nodes.models.slot import Slot
 
 AGENTS = ("helpdesk",)
+AGENT_AT = "agent_at"
+"""Key in a thread's metadata: the name or path that the command found its agent by."""
 
 
-def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
-    """The compiled graph of ``agent``, its saver the store's, its slot following ``model`` (or ``live``).
+def open_agent(store: "Store", agent: str, *, model: str | Sequence[str] | None = None) -> Any:
+    """The compiled graph of ``agent``, its saver the store's.
 
-    Built-in agents are found by their name, others in the ``langgraph.json`` of the current folder.
+    Built-in agents and those that ``langgraph.json`` here or an installed package names are found by their name,
+    others by path: ``shop.toml``, ``agents.py:build``, ``package.module:build``. ``model`` (a SPEC, or ``plan=SPEC``
+    for one of several slots) answers for this command; without it what is live, or what the agent's own file names.
 
     Raises:
         UnknownSuite: no agent of this name is found, or it is empty, as of a thread that names none.
-        BadModelSpec: ``model`` is given for an agent that is not built in and brings its own.
+        BadModelSpec: no model is named for a slot, or one is for an agent that brings its own.
     """
     if not agent:
         raise UnknownSuite(
@@ -26,41 +31,46 @@ def open_agent(store: "Store", agent: str, *, model: str | None = None) -> Any:
             '{"metadata": {"agent": NAME}} and name them in langgraph.json, or go on from Python with '
             "threadmill.graphs.travel.fork_thread or threadmill.graphs.run.continue_thread"
         )
-    if agent not in AGENTS:
-        from .own_agents import open_own_agent, own_agents
+    if agent in AGENTS:
+        from ..training.worlds.helpdesk.agent import build_helpdesk
+        from ..training.worlds.helpdesk.prompt import SLOT
 
-        own = own_agents()
-        if agent not in own:
-            raise UnknownSuite(
-                f"no agent {agent!r} is built in (there is {', '.join(AGENTS)}) or named in langgraph.json here "
-                f"({', '.join(own) or 'no such file'}); name it there, as in "
-                f'{{"graphs": {{"{agent}": "./file.py:graph"}}}}, '
-                "or resume its threads from Python with threadmill.graphs.run.answer_thread"
-            )
-        if model is not None and "@" not in model:
-            raise BadModelSpec(
-                f"agent {agent!r} brings its own models; name a version of one of its slots, not {model!r}"
-            )
-        return open_own_agent(store, agent, own[agent])
-    from ..training.worlds.helpdesk.agent import build_helpdesk
-    from ..training.worlds.helpdesk.prompt import SLOT
+        return build_helpdesk(_slot_of_helpdesk(store, SLOT, model)).compile(checkpointer=store.saver, name=agent)
+    return _open_own(store, agent, model)[0]
 
-    slot = make_slot(store, SLOT, model)
-    return build_helpdesk(slot).compile(checkpointer=store.saver, name=agent)
+
+def agent_to_open(metadata: Mapping[str, Any]) -> str:
+    """What to give ``open_agent`` for a thread with ``metadata``: how its agent was found, or else its name.
+
+    A file that has moved is no place any more, if ``langgraph.json`` says where the agent is now.
+    """
+    from pathlib import Path
+
+    from ..checkpoints.threads import agent_of
+    from .own_agents import own_agents
+
+    name = agent_of(metadata)
+    at = str(metadata.get(AGENT_AT) or name)
+    file = at if at.endswith(".toml") else at.rpartition(":")[0]
+    moved = file.endswith((".py", ".toml")) and not Path(file).exists()
+    return name if moved and name in own_agents() else at
 
 
 def versions_of_model(store: "Store", agent: str, model: str | None) -> dict[str, str] | None:
     """Slot to version for the model SPEC ``model`` of an agent; None if no model is named."""
     if model is None:
         return None
-    if agent not in AGENTS:
-        from ..checkpoints.registry import resolve
+    if agent in AGENTS:
+        from ..training.worlds.helpdesk.prompt import SLOT
 
-        version = resolve(store, model)
-        return {version.slot: version.name}
-    from ..training.worlds.helpdesk.prompt import SLOT
+        return {SLOT: make_slot(store, SLOT, model).version_now()}
+    versions = _open_own(store, agent, model)[1].versions()
+    if versions:
+        return versions
+    from ..checkpoints.registry import resolve
 
-    return {SLOT: make_slot(store, SLOT, model).version_now()}
+    version = resolve(store, model)
+    return {version.slot: version.name}
 
 
 def make_slot(store: "Store", name: str, spec: str | None = None) -> "Slot":
@@ -68,3 +78,44 @@ def make_slot(store: "Store", name: str, spec: str | None = None) -> "Slot":
     from ..training.slots import open_slot
 
     return open_slot(store, name, spec)
+
+
+def _slot_of_helpdesk(store: "Store", name: str, model: str | Sequence[str] | None) -> "Slot":
+    from .own_slots import OwnSlots, read_models
+
+    slots = OwnSlots(store, read_models(model), {"think": "seed"})
+    slot = slots.open(name)
+    slots.check()
+    return slot
+
+
+def _open_own(store: "Store", agent: str, model: str | Sequence[str] | None) -> Any:
+    from ..graphs.spec import AgentSpec
+    from ..graphs.spec_tools import specs_in
+    from .own_agents import build_found, compiled, find_agent, load_agent, own_agents, plugged_agents
+    from .own_slots import OwnSlots, read_models
+
+    found = find_agent(agent)
+    if found is None:
+        raise UnknownSuite(
+            f"no agent {agent!r} is built in (there is {', '.join(AGENTS)}) or named in langgraph.json here "
+            f"({', '.join(own_agents()) or 'no such file'}) or by a package "
+            f"({', '.join(plugged_agents()) or 'none does'}); name it there, as in "
+            f'{{"graphs": {{"{agent}": "./file.py:graph"}}}}, give its path (file.py:build, shop.toml), '
+            "or resume its threads from Python with threadmill.graphs.run.answer_thread"
+        )
+    loaded = load_agent(found)
+    specs = specs_in(loaded) if isinstance(loaded, AgentSpec) else []
+    first = {f"{one.name}.{node}": named for one in specs for node, named in one.first_models.items()}
+    text = {one.name for one in specs if one.style == "text"}
+    slots = OwnSlots(store, read_models(model), first, text=text)
+    graph = build_found(found, loaded, slots.open)
+    if slots.opened:
+        slots.check()
+    elif any("@" not in spec for spec in slots.models.values()):
+        raise BadModelSpec(
+            f"agent {agent!r} brings its own models; name a version of one of its slots, not "
+            f"{', '.join(slots.models.values())!r}, or let it be "
+            "built by a function with a parameter `slot`"
+        )
+    return compiled(store, graph, specs[0].name if specs else found.name), slots

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .lost_world import refuse_lost_world
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
 
 if TYPE_CHECKING:
@@ -166,14 +167,14 @@ def _answer_all(
 def _resume(thread: str, answers: Any, model: str | None, db: str, as_json: bool) -> None:
     from ..checkpoints.reading import latest_metadata, read_questions
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import agent_of
     from ..training.live import Watched
-    from .agents import open_agent
+    from .agents import agent_to_open, open_agent
 
     with open_store(db, create=False) as store:
         metadata = latest_metadata(store, thread)
+        refuse_lost_world(store, thread)
         given = answers(read_questions(store, thread))
-        agent = open_agent(store, agent_of(metadata), model=model)
+        agent = open_agent(store, agent_to_open(metadata), model=model)
         watched = Watched(store, agent)
         outcome = watched.answer(thread, given)
     for said in watched.taken_back:

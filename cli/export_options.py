@@ -28,8 +28,8 @@ class Export:
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only threads with e.g. agent=NAME, task=PATTERN, thread=PATTERN, node=NAME, version=NAME, "
-            "label=KIND=VALUE, reward>=N, since=TIME, tag=NAME; repeatable."
+            help="Only threads with e.g. agent=NAME, task=PATTERN, thread=PATTERN, node=NAME, slot=NAME, "
+            "version=NAME, label=KIND=VALUE, reward>=N, since=TIME, tag=NAME; repeatable."
         ),
     ] = None
     format: Annotated[str, typer.Option(help="jsonl, parquet, or datasets.")] = "jsonl"

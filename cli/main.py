@@ -6,12 +6,16 @@ import typer
 
 from ..errors import ThreadmillError
 from . import (
+    agents_list,
+    batch,
     canary,
+    chat,
     credit,
     evaluate,
     export,
     gate,
     improve,
+    memories,
     models,
     quickstart,
     replays,
@@ -33,8 +37,12 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart_command)
 app.command("run")(run.run_command)
+app.command("chat")(chat.chat_command)
+app.command("batch")(batch.batch_command)
+app.command("agents")(agents_list.agents_command)
 app.command("rollout")(rollout.rollout_command)
 app.add_typer(threads.app, name="threads")
+app.add_typer(memories.app, name="memories")
 app.add_typer(export.app, name="export")
 app.add_typer(train.app, name="train")
 app.add_typer(credit.app, name="credit")

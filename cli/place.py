@@ -1,5 +1,6 @@
 """What many commands share: the options that name a database, a thread, a model, and who acts."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,7 +10,29 @@ Database = Annotated[str, typer.Option("--db", envvar="THREADMILL_DB", help="Whe
 ThreadId = Annotated[str, typer.Argument(help="The thread's id.")]
 By = Annotated[str | None, typer.Option(help="Who acts (default: the user of this machine).")]
 Model = Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="What the run is told, such as user=ann; kept for later turns."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+NOT_SET = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
+"""Where a run is: LangGraph's, and said by other options."""
+
+
+def read_values(given: Sequence[str] | None) -> dict[str, str]:
+    """Name to value, out of ``--set user=ann``; for ``config["configurable"]``.
+
+    >>> read_values(["user=ann@shop.org", "team=a=b"])
+    {'user': 'ann@shop.org', 'team': 'a=b'}
+    """
+    values: dict[str, str] = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        if not name.isidentifier() or name.startswith("__") or name in NOT_SET or not value:
+            raise typer.BadParameter(f"{text!r} is no KEY=VALUE, such as user=ann", param_hint="--set")
+        values[name] = value
+    return values
 
 
 def user() -> str:

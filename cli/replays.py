@@ -29,8 +29,8 @@ def replays_command(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only threads with e.g. agent=NAME, version=NAME, task=PATTERN, reward>=N, since=TIME; node=NAME says "
-            "whose decisions; repeatable."
+            help="Only threads with e.g. agent=NAME, version=NAME, task=PATTERN, reward>=N, since=TIME; node=NAME "
+            "or slot=NAME says whose decisions; repeatable."
         ),
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, help="0 asks for the candidate's first choice.")] = 0.0,

@@ -1,19 +1,31 @@
-"""``threadmill run``: one user turn of a built-in agent, on a new thread or on one that exists."""
+"""``threadmill run``: one user turn of an agent, on a new thread or on one that exists."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .place import DEFAULT_DB, Database
+from .lost_world import refuse_lost_world
+from .place import DEFAULT_DB, Database, Values, read_values
+
+if TYPE_CHECKING:
+    from ..checkpoints.store import Store
 
 
 def run_command(
-    agent: Annotated[str, typer.Argument(help="helpdesk, or one that langgraph.json here names.")],
+    agent: Annotated[str, typer.Argument(help="A name (see `threadmill agents`), or shop.toml, or agents.py:build.")],
     text: Annotated[str, typer.Argument(help="What the user says.")],
     thread: Annotated[str | None, typer.Option(help="The thread to go on with (default: a new one).")] = None,
-    model: Annotated[str | None, typer.Option(help="Model SPEC (default: the slot's live version).")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model SPEC, or plan=SPEC for one slot (default: what is live).")
+    ] = None,
+    attach: Annotated[
+        list[Path] | None, typer.Option(help="A file that goes with what the user says: an image, PDF or text.")
+    ] = None,
     world: Annotated[int, typer.Option(help="Seed of the shop that a new thread works on.")] = 0,
+    values: Values = None,
     db: Database = DEFAULT_DB,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -23,30 +35,22 @@ def run_command(
     """
     from uuid import uuid4
 
-    from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
-    from ..errors import UnknownThread
+    from ..nodes.attachments import attach as with_files
     from ..training.live import Watched
-    from ..training.rollout import worlds_folder
-    from ..training.worlds.helpdesk.database import make_world, write_world
-    from .agents import AGENTS, open_agent
+    from .agents import open_agent
 
+    told = read_values(values)
     with open_store(db) as store:
         graph = open_agent(store, agent, model=model)
-        name = thread or f"{agent}-{uuid4().hex[:8]}"
-        configurable = None
-        try:
-            latest_metadata(store, name)
-        except UnknownThread:
-            if agent in AGENTS:
-                path = worlds_folder(store) / f"{name}.db"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_world(make_world("train", world), path)
-                configurable = {"world": str(path)}
+        name = thread or f"{graph.name}-{uuid4().hex[:8]}"
         watched = Watched(store, graph)
-        outcome = watched.run(name, text, configurable=configurable)
-    for said in watched.taken_back:
-        typer.echo(said, err=True)
+        said = with_files(text, attach) if attach else text
+        outcome = watched.run(name, said, **beginning(store, agent, name, world, told))
+    for undone in watched.taken_back:
+        typer.echo(undone, err=True)
+    from .timeline import visible
+
     if as_json:
         record = {
             "thread": outcome.thread,
@@ -59,8 +63,42 @@ def run_command(
         return
     typer.echo(f"thread {outcome.thread} · {outcome.status} · {', '.join(outcome.versions.values())}")
     if outcome.status == "paused":
+        of_user = [question for question in outcome.questions if question.get("who") == "user"]
         for question in outcome.questions:
-            typer.echo(f"asks: {question['tool']} {json.dumps(question['args'])} ({question['why']})")
-        typer.echo(f"answer with: threadmill threads approve|edit|reject {outcome.thread} --db {db}")
+            what = f"{question['tool']} {json.dumps(question['args'])} ({question['why']})"
+            typer.echo(visible(f"asks: {question['args'].get('question', what) if question in of_user else what}"))
+        if len(of_user) == len(outcome.questions) == 1:
+            typer.echo(f'answer with: threadmill threads respond {outcome.thread} --text "…"{_at(db)}')
+        else:
+            choices = "|".join(dict.fromkeys(choice for one in outcome.questions for choice in one["choices"]))
+            typer.echo(f"answer with: threadmill threads {choices} {outcome.thread}{_at(db)}")
     else:
-        typer.echo(outcome.answer or "(no answer)")
+        typer.echo(visible(outcome.answer or f"(no answer; see threadmill threads show {outcome.thread}{_at(db)})"))
+
+
+def beginning(
+    store: "Store", agent: str, thread: str, world: int, told: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Settings for the next turn of ``thread``: what it is ``told``, and how its agent or shop is found again."""
+    from ..checkpoints.reading import latest_metadata
+    from ..errors import UnknownThread
+    from .agents import AGENT_AT, AGENTS
+
+    if agent not in AGENTS:
+        return {"metadata": {AGENT_AT: agent}, "configurable": {**(told or {})}}
+    try:
+        latest_metadata(store, thread)
+    except UnknownThread:
+        from ..training.rollout import worlds_folder
+        from ..training.worlds.helpdesk.database import make_world, write_world
+
+        path = worlds_folder(store) / f"{thread}.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_world(make_world("train", world), path)
+        return {"configurable": {"world": str(path), **(told or {})}}
+    refuse_lost_world(store, thread)
+    return {"configurable": {**(told or {})}}
+
+
+def _at(db: str) -> str:
+    return "" if db == DEFAULT_DB else f" --db {db}"

@@ -26,7 +26,7 @@ def screen_command(
         list[str] | None,
         typer.Option(
             help="Only threads with e.g. agent=NAME, version=NAME, task=PATTERN, thread=PATTERN, since=TIME; node=NAME "
-            "says whose turns; repeatable."
+            "or slot=NAME says whose turns; repeatable."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,

@@ -11,6 +11,11 @@ from .keep import read_status, read_time
 from .place import DEFAULT_DB, AsJson, Database, ThreadId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
     from ..checkpoints.threads import ThreadSummary
 
 app = typer.Typer(
@@ -63,22 +68,14 @@ def list_command(
         typer.echo(json.dumps({"threads": records}, default=str))
         return
     from rich.console import Console
-    from rich.table import Table
 
     from .timeline import question_line, visible
 
-    table = Table()
-    for column in ("thread", "agent", "task", "status", "turns", "versions", "labels", "updated"):
-        table.add_column(column, overflow="fold", no_wrap=column not in ("task", "versions", "labels"))
-    for thread in threads:
-        labels = ", ".join(f"{label.kind} {_short(label.value)}" for label in thread.labels)
-        row = (thread.thread, thread.agent, thread.task or "", thread.status, str(thread.turns))
-        table.add_row(*row, ", ".join(thread.versions), labels, thread.updated_at[:19])
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
     if threads:
-        console.print(table)
+        console.print(_table(threads, console))
     else:
         typer.echo("no thread is like that; `threadmill threads list` shows all", err=True)
     for thread, questions in asks.items():
@@ -249,6 +246,36 @@ for command in (label.label, travel.fork, travel.replay, keep.copy, keep.delete,
 app.command("continue")(travel.continue_command)
 app.command("export-file")(keep.export_file)
 app.command("import-file")(keep.import_file)
+
+
+def _table(threads: "Sequence[ThreadSummary]", console: "Console") -> "Table":
+    """As many columns as there is room for; ids are kept whole."""
+    from rich.table import Table
+
+    left_out: list[str] = []
+    for dropped in ("", "task", "versions", "labels", "agent"):
+        left_out += [dropped] if dropped else []
+        table = Table(caption=f"no room for {', '.join(left_out)}; --json has all" if left_out else None)
+        shown = [name for name in COLUMNS if name not in left_out]
+        for name in shown:
+            table.add_column(name, overflow="fold", no_wrap=name not in ("task", "versions", "labels"))
+        for thread in threads:
+            table.add_row(*(COLUMNS[name](thread) for name in shown))
+        if console.measure(table, options=console.options.update(width=10_000)).minimum <= console.width:
+            break
+    return table
+
+
+COLUMNS: "dict[str, Callable[[ThreadSummary], str]]" = {
+    "thread": lambda one: one.thread,
+    "agent": lambda one: one.agent,
+    "task": lambda one: one.task or "",
+    "status": lambda one: one.status,
+    "turns": lambda one: str(one.turns),
+    "versions": lambda one: ", ".join(one.versions),
+    "labels": lambda one: ", ".join(f"{label.kind} {_short(label.value)}" for label in one.labels),
+    "updated": lambda one: one.updated_at[:16].replace("T", " "),
+}
 
 
 def _short(value: float | str) -> str:

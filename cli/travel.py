@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .answer import read_json, tell_outcome
+from .lost_world import refuse_lost_world
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ def fork(
     """
     from ..checkpoints.reading import find_checkpoint, latest_metadata, read_messages
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import agent_of
     from ..graphs.run import continue_thread
     from ..graphs.travel import fork_thread
-    from .agents import open_agent
+    from .agents import agent_to_open, open_agent
 
     if (text is not None or args is not None) != (message is not None):
         raise typer.BadParameter("--message goes with --text or --args", param_hint="--message")
@@ -46,7 +46,9 @@ def fork(
     laid_over = read_json(args, "--args") if args is not None else None
     with open_store(db, create=False) as store:
         checkpoint = find_checkpoint(store, thread, at)
-        agent = open_agent(store, agent_of(latest_metadata(store, thread)), model=model)
+        if run:
+            refuse_lost_world(store, thread)
+        agent = open_agent(store, agent_to_open(latest_metadata(store, thread)), model=model)
         changed = None
         if message is not None:
             changed = _changed(thread, read_messages(store, thread, checkpoint), message, text, laid_over)
@@ -88,14 +90,15 @@ def replay(
 
     from ..checkpoints.reading import find_checkpoint, latest_metadata
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import agent_of
     from ..graphs.recorded import replay_recorded
     from ..graphs.travel import replay_thread
-    from .agents import open_agent, versions_of_model
+    from .agents import agent_to_open, open_agent, versions_of_model
 
     with open_store(db, create=False) as store:
         checkpoint = find_checkpoint(store, thread, at)
-        name = agent_of(latest_metadata(store, thread))
+        if not recorded:
+            refuse_lost_world(store, thread)
+        name = agent_to_open(latest_metadata(store, thread))
         agent = open_agent(store, name, model=model)
         versions = versions_of_model(store, name, model)
         go = replay_recorded if recorded else replay_thread
@@ -134,12 +137,12 @@ def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAU
     """
     from ..checkpoints.reading import latest_metadata
     from ..checkpoints.store import open_store
-    from ..checkpoints.threads import agent_of
     from ..graphs.run import continue_thread
-    from .agents import open_agent
+    from .agents import agent_to_open, open_agent
 
     with open_store(db, create=False) as store:
-        agent = open_agent(store, agent_of(latest_metadata(store, thread)), model=model)
+        refuse_lost_world(store, thread)
+        agent = open_agent(store, agent_to_open(latest_metadata(store, thread)), model=model)
         outcome = continue_thread(agent, thread)
     tell_outcome(outcome, as_json)
 
