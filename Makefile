@@ -2,18 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*.py' -o -name '*.jinja' -o -name '*.mako' -o -name '*.safetensors' | LC_ALL=C sort)
-# The editable install links file by file, so it is repeated when the list of files changes.
+# The editable install links file by file, so it is repeated when the list of files changes. A pip from before 2025
+# takes twice the time for it, and so does compiling what nobody imports.
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: install check test fuzz crowd docs bench quickstart seed-policy clean
+.PHONY: install check test lives fuzz crowd docs bench quickstart seed-policy clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -c 'import sys; sys.exit("Threadmill needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@rm -f .venv/.installed-*
 	@touch $@
 
@@ -22,13 +24,19 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-# The random lives of threads have processes of their own: among two thousand other tests they take five times as long.
-test: check
+# The random lives of threads have a process of their own: among thousands of other tests they take five times as long.
+# They run beside the static checks, which take one core.
+test: install
+	$(MAKE) --no-print-directory --jobs 2 check lives
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_thread_machine.py
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/test_thread_machine.py
 
-# Properties, with examples that were never tried before; and a thousand constrained calls instead of 150.
+lives: install
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_thread_machine.py
+
+# Properties, with examples that were never tried before; a thousand constrained calls instead of 150; every death instead of
+# every second to seventh.
 fuzz: install
+	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_DEATHS=all $(BIN)/python -m pytest tests/test_crash.py
 	$(OFFLINE) OMP_NUM_THREADS=1 THREADMILL_CALLS=1000 $(BIN)/python -m pytest tests/test_grammar.py
 	$(OFFLINE) OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -n 2 -m hypothesis
 

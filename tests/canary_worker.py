@@ -1,12 +1,15 @@
-"""A process that serves a slot: new threads one after the other, under watch, until it is told to stop.
+"""Processes that serve a slot: new threads one after the other, under watch, until they are told to stop.
 
-``python canary_worker.py URL NAME FOLDER``: writes a line of JSON for every run into FOLDER/NAME.jsonl and ends when
-FOLDER/stop is there.
+``python canary_worker.py URL FOLDER NAME NAME``: imports everything once and forks a process for each name, which
+writes a line of JSON for every run into FOLDER/NAME.jsonl and ends when FOLDER/stop is there. Exits with 0 if all did.
 """
 
 import json
+import os
 import sys
 import time
+import traceback
+from importlib import import_module
 from pathlib import Path
 
 from langchain_core.tools import tool
@@ -23,8 +26,7 @@ def look(what: str) -> str:
     return what
 
 
-def main() -> None:
-    url, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+def serve(url: str, name: str, folder: Path) -> None:
     with open_store(url) as store, (folder / f"{name}.jsonl").open("w") as log:
         slot = open_slot(store, "desk.think", max_new_tokens=4)
         graph = build_react(slot, [look], name="desk", max_calls=1).compile(checkpointer=store.saver)
@@ -41,8 +43,28 @@ def main() -> None:
                 record |= {"thread": thread, "back": list(watched.taken_back)}
                 log.write(json.dumps(record) + "\n")
                 log.flush()
-                time.sleep(0.1)
+                time.sleep(0.25)
             shadow.drain()
+
+
+def main() -> None:
+    import_module("threadmill.nodes.models.local")
+    import_module("transformers.models.llama.modeling_llama")
+    url, folder, *names = sys.argv[1:]
+    pids = []
+    for name in names:
+        pids.append(os.fork())
+        if not pids[-1]:
+            code = 1
+            try:
+                serve(url, name, Path(folder))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
 
 
 if __name__ == "__main__":

@@ -311,7 +311,7 @@ def wait_for(is_so: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
     until = time.monotonic() + seconds
     while not (found := is_so()):
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
+        time.sleep(0.3)
     return found
 
 
@@ -329,7 +329,7 @@ def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, 
         )
         promote(store, SLOT, good, because="first")
         program = Path(__file__).with_name("canary_worker.py")
-        workers = [subprocess.Popen([sys.executable, program, url, name, tmp_path]) for name in ("a", "b")]
+        workers = subprocess.Popen([sys.executable, program, url, tmp_path, "a", "b"])
         try:
             wait_for(lambda: {one.thread[0] for one in outcomes_of(store, SLOT, good)} == {"a", "b"}, "both to answer")
             canary = start_canary(store, bad, share=0.5, bound=BOUND, because="try")
@@ -347,10 +347,10 @@ def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, 
             wait_for(lambda: len(outcomes_of(store, SLOT, good)) > seen or seen == 200, "both to go on")
         finally:
             (tmp_path / "stop").touch()
-            ends = [worker.wait(60) for worker in workers]
+            end = workers.wait(60)
         records = [json.loads(line) for name in "ab" for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         assert all(one["error"] is None for one in proposals_of(store, shadow))
-    assert ends == [0, 0]
+    assert end == 0
     wrong = Counter((record["versions"][SLOT], record["error"] is None) for record in records)
     assert wrong.keys() == {(good, True), (bad, False)}  # who stayed on the good one never failed
     undone = {said.split(":")[0] for record in records for said in record["back"]}

@@ -3,16 +3,14 @@
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_here import threadmill
 from langchain_core.messages import AIMessage
 from threadmill.checkpoints.registry import register_version
 from threadmill.checkpoints.store import open_store
-from threadmill.cli.main import main
 from threadmill.graphs import run_thread
 from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
@@ -23,19 +21,6 @@ from threadmill.training.worlds.helpdesk.database import make_world, read_end_st
 
 WORLD = make_world("train", 3)
 ORDER = next(order for order in WORLD.orders if order.amount > 110)
-
-
-def threadmill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in this process: another one would import its libraries anew for every line."""
-    out, err = StringIO(), StringIO()
-    code: Any = 0
-    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["threadmill", *arguments])
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
 
 
 def printed(*arguments: str) -> Any:

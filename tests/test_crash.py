@@ -1,6 +1,7 @@
 """Processes die by SIGKILL at every step of a thread; what the next ones make of it is what would have been."""
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -22,6 +23,8 @@ KILLED, LIVED = -9, 0
 CHECKPOINTS, WRITES = 20, 24
 """What an uninterrupted run saves."""
 STAGES = ["entered", "booked", "committed"]
+EVERY_DEATH = os.environ.get("THREADMILL_DEATHS") == "all"
+"""As `make fuzz` has it; else every second to seventh."""
 
 SAID = [
     ("human", "Pay the rent and the team.", []),
@@ -142,7 +145,8 @@ def test_a_death_around_any_checkpoint_or_write_changes_nothing(
     deaths = [{when: "put", "n": n} for n in range(1, CHECKPOINTS + 1) for when in ("before", "after")]
     deaths += [{"after": "put_writes", "n": n} for n in range(1, WRITES + 1)]
     jobs = [{"thread": as_name(how), "deaths": [how], "is_async": is_async} for how in deaths]
-    jobs = jobs[:: 3 if is_async or url.startswith("postgresql") else 1]
+    every = 1 if EVERY_DEATH else 7 if url.startswith("postgresql") else 3 if is_async else 2
+    jobs = jobs[is_async::every]
     work_off(*jobs)
     with open_store(url) as store:
         whole = ended(store, tmp_path, "whole")
@@ -164,6 +168,7 @@ def test_a_death_among_calls_runs_only_the_unfinished_ones_again(work_off: WorkO
     plans = [{"rent": stage} for stage in STAGES]
     plans += [dict(zip(["ann", "bob", "cem"], stages, strict=True)) for stages in product(STAGES, repeat=3)]
     plans += [dict(zip(["tax", "fee", "toll"], stages, strict=True)) for stages in permutations(STAGES)]
+    plans = plans[:: 1 if EVERY_DEATH else 4 if url.startswith("postgresql") else 2]
     jobs = [{"thread": as_name(plan), "deaths": [{"stages": plan}]} for plan in plans]
     work_off(*jobs)
     with open_store(url) as store:
@@ -183,7 +188,7 @@ def test_who_takes_over_may_die_too(work_off: WorkOff, url: str, tmp_path: Path)
         {"thread": "never gets far", "deaths": [{"before": "put", "n": 1}] * 4},
         {"thread": "one step each", "deaths": [{"after": "put", "n": 1}] * CHECKPOINTS},
     ]
-    jobs = jobs[:: 3 if url.startswith("postgresql") else 1]
+    jobs = jobs[:: 1 if EVERY_DEATH else 3 if url.startswith("postgresql") else 1]
     work_off(*jobs)
     with open_store(url) as store:
         whole = ended(store, tmp_path, "whole")

@@ -274,7 +274,7 @@ def test_studio_learns_what_the_agent_takes_and_how_it_looks(helpdesk: SyncLangG
     (assistant,) = helpdesk.assistants.search(graph_id="helpdesk")
     schemas = helpdesk.assistants.get_schemas(assistant["assistant_id"])
     drawn = helpdesk.assistants.get_graph(assistant["assistant_id"])
-    assert list((schemas["input_schema"] or {})["properties"]) == ["messages", "versions"]
+    assert list((schemas["input_schema"] or {})["properties"]) == ["messages", "versions", "context"]
     assert [node["id"] for node in drawn["nodes"]] == ["__start__", "observe", "think", "act", "tool", "__end__"]
 
 

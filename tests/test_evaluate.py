@@ -120,7 +120,7 @@ def test_the_picture_needs_no_curves(tmp_path: Path):
 def test_an_unknown_suite_is_named_with_those_that_exist():
     result = CliRunner().invoke(command(), ["shop", "--model", "seed"])
     assert isinstance(result.exception, UnknownSuite)
-    assert str(result.exception).startswith("no suite 'shop'; built in: helpdesk, reasoning")
+    assert str(result.exception).startswith("no suite 'shop'; built in: helpdesk, injection, reasoning")
 
 
 def command() -> typer.Typer:

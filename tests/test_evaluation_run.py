@@ -235,7 +235,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(tmp_path: Path, tiny_folde
         try:
             while len(spoken(suite)) < 4 or len(trials_of(store, list_evaluations(store)[0].id)) < 3:
                 assert worker.poll() is None
-                time.sleep(0.02)
+                time.sleep(0.25)
         finally:
             worker.send_signal(signal.SIGKILL)
             worker.wait()

@@ -132,7 +132,7 @@ def test_recorded_spans_joined_are_what_the_model_saw(tiny_tokenizer: Any, turns
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(tiny_model: Any, tiny_tokenizer: Any) -> None:
     model = LocalChatModel.from_model(tiny_model, tiny_tokenizer, version="t@0001")
     with pytest.raises(
-        ContextOverflow, match=r"has 417 tokens, 162 more than t@0001 can read .* observe .* a budget of 128 tokens"
+        ContextOverflow, match=r"has 417 tokens, 162 more than t@0001 can read .* observe .* Budget\(tokens=128\)"
     ):
         model.invoke("x" * 400)
 

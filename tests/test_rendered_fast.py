@@ -88,7 +88,10 @@ RENDERERS = {
 }
 TOOL = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
 TEXTS = st.sampled_from(
-    ["Yes.", "It is sent.\n\nOr so. ", "", " ", "<think>Hm.</think>No.", "<tool_response>", "<|im_end|>", "assistant\n"]
+    [
+        *("Yes.", "It is sent.\n\nOr so. ", "", " ", "<think>Hm.</think>No.", "<tool_response>", "<|im_end|>"),
+        *("assistant\n", "<think>\n\n</think>\n\nNo."),
+    ]
 )
 THOUGHTS = st.sampled_from(["", "", "Hm.", "So <b>."])
 STEPS = st.lists(st.tuples(st.sampled_from(["", "Wait."]), THOUGHTS, st.integers(1, 2)), max_size=4)
@@ -153,3 +156,22 @@ def test_what_frames_do_not_see_is_rendered_anew():
     rows = cut_exactly(renderer, thoughtful, None)
     assert [len(row.pieces) for row in rows] == [2, 2, 2]
     assert cut_by_windows(renderer, thoughtful, None) == rows
+
+
+@pytest.mark.parametrize("name", ["llama3_1", "mistral", "qwen2_5"])
+def test_a_mark_in_an_answer_is_seen_though_its_frame_is_known(name: str):
+    """An empty thought is given and not trained, though a text, where the template knows of no thinking."""
+    renderer = RENDERERS[name]
+    renderer.training_rows(converse([("Where", [], "Yes.", "")] * 4, []))
+    talk = converse([*[("Where", [], "Yes.", "")] * 3, ("Where", [], "<think>\n\n</think>\n\nNo.", "")], [])
+    (row,) = renderer.training_rows(talk)
+    assert [renderer.tokenizer.decode(row.ids[turn.low : turn.high][:3]) for turn in row.turns] == [*["Yes"] * 3, "No."]
+
+
+def test_a_question_that_looks_like_a_result_is_rendered_anew():
+    """Qwen3 takes it for no question: what was thought before it stays."""
+    renderer = RENDERERS["qwen3"]
+    talk = converse([("Where", [("<think>", "Hm.", 2)], "Sent.", ""), ("", [("", "Hm.", 2)], "Yes.", "")], [])
+    talk[5] = HumanMessage("<tool_response>\nx\n</tool_response>")
+    assert cut_by_windows(renderer, talk, None) is None
+    assert renderer.training_rows(talk) == one_by_one(renderer, talk, None)

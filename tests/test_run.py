@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from pydantic import ValidationError
-from threadmill.errors import BadAnswer, NotPaused, StillPaused, StoreFull, UnknownThread
+from threadmill.errors import BadAnswer, BadConfig, NotPaused, StillPaused, StoreFull, UnknownThread
 from threadmill.graphs import answer_thread, build_react, continue_thread, read_outcome, run_thread
 from threadmill.graphs.run import graph_digest
 from threadmill.nodes import ScriptedModel, Slot
@@ -230,3 +230,11 @@ def test_the_library_can_be_imported_without_a_model_library():
     script = "import sys, threadmill.graphs.run, threadmill.graphs.react; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"
+
+
+def test_a_graph_that_cannot_keep_threads_says_what_is_missing() -> None:
+    graph = build_react(Slot.fixed("bank.think", ScriptedModel(lambda messages: AIMessage("Hi.")), "v"), [])
+    with pytest.raises(BadConfig, match=r"the graph is not compiled; give graph.compile\(checkpointer=store.saver\)"):
+        run_thread(graph, "t", "Hello")  # type: ignore[arg-type]
+    with pytest.raises(BadConfig, match="the graph has no saver"):
+        run_thread(graph.compile(), "t", "Hello")

@@ -2,14 +2,12 @@
 
 import doctest
 import json
-import os
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_here import threadmill
 from endpoint_server import serving
 from threadmill.checkpoints.store import open_store
 from threadmill.errors import BadModelSpec, UnknownSlot
@@ -139,14 +137,3 @@ def command(*arguments: str) -> Any:
     done = threadmill(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def threadmill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "threadmill.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )

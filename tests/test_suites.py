@@ -21,7 +21,7 @@ def test_a_suite_in_a_file_is_opened_by_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nix", "no suite 'nix'; built in: helpdesk, reasoning; your own: file.py:make_suite"),
+        ("nix", "no suite 'nix'; built in: helpdesk, injection, reasoning; your own: file.py:make_suite"),
         ("nowhere.py:make", "the suite 'nowhere.py:make' cannot be opened: there is no file"),
         ("threadmill.training.suites:missing", r"has no attribute 'missing'; its file must define missing\(\)"),
     ],

@@ -118,7 +118,8 @@ def test_a_tool_may_ask_a_question_of_its_own():
     slot = Slot.fixed("desk.think", ScriptedModel([proposed, AIMessage("Done.")]), "v1")
     graph = build_react(slot, [book]).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
-    paused = graph.invoke({"messages": [("user", "Book.")]}, config, durability="sync")
+    given: Any = {"messages": [("user", "Book.")]}
+    paused = graph.invoke(given, config, durability="sync")
     assert [question.value for question in paused["__interrupt__"]] == ["really?"]
     done = graph.invoke(Command(resume="yes"), config, durability="sync")
     assert [message.text for message in done["messages"]][2:] == ["booked Monday: yes", "Done."]
