@@ -108,7 +108,11 @@ def build_plan_execute(
         max_chars=max_chars,
     )  # fmt: skip
     prompt = "\n\n".join(text for text in (system, planning) if text)
-    settings = settings_digest(tools, prompt, step_system, max_replans, max_faults, max_calls)
+    settings = settings_digest(tools, {
+        "system": prompt, "step_system": step_system, "max_replans": max_replans, "max_faults": max_faults,
+        "max_calls": max_calls, "timeout_s": timeout_s, "ask": ask, "approval": approval, "limits": limits,
+        "max_chars": max_chars,
+    })  # fmt: skip
     graph = StateGraph(PlanState)
     graph.add_node("observe", make_observe([planner, executor]), metadata={"agent": name, "settings": settings})
     graph.add_node("plan", make_think(planner, [PLAN_TOOL], prompt))

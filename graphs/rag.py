@@ -126,7 +126,11 @@ def build_rag(
     if max_chars is not None:
         own.append(make_more())
     prompt = "\n\n".join(text for text in (system, citing) if text)
-    settings = settings_digest(own, prompt, max_calls, on_ungrounded, max_send_backs, overlap, judge is not None)
+    settings = settings_digest(own, {
+        "system": prompt, "judge": judge, "on_ungrounded": on_ungrounded, "max_send_backs": max_send_backs,
+        "overlap": overlap, "max_calls": max_calls, "timeout_s": timeout_s, "ask": ask, "approval": approval,
+        "limits": limits, "max_chars": max_chars,
+    })  # fmt: skip
     graph = StateGraph(RagState)
     graph.add_node("observe", make_observe(slots), metadata={"agent": name, "settings": settings})
     graph.add_node("think", make_think(slot, own, prompt))

@@ -1,9 +1,6 @@
 """The ReAct agent: observe → think → act → tool → observe …, until think proposes no call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from hashlib import sha256
-from json import dumps
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -12,7 +9,6 @@ from langgraph.graph import END, START, StateGraph
 
 from ..nodes.act import Ask, make_act
 from ..nodes.approval import Approval
-from ..nodes.calls import args_schema
 from ..nodes.limits import Limits, begins_run, is_over
 from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
@@ -21,6 +17,7 @@ from ..nodes.think import make_think
 from ..nodes.tool import make_tool
 from ..nodes.traits import as_tools
 from .question import Question
+from .settings import settings_digest
 from .state import AgentState
 
 if TYPE_CHECKING:
@@ -73,8 +70,8 @@ def build_react(
     }
     decide = {"approval": approval, "limits": limits, "dry_run": dry_run}
     show = {"mark": mark, "max_chars": max_chars}
-    switched = {name: value for name, value in (look | speak | decide | show).items() if value}
-    about = {"agent": name, "settings": _digest(own, system, max_calls, switched)}
+    bounds = {"system": system, "ask": ask, "max_calls": max_calls, "timeout_s": timeout_s}
+    about = {"agent": name, "settings": settings_digest(own, bounds | look | speak | decide | show)}
     graph = StateGraph(AgentState)
     graph.add_node("observe", make_observe([slot, *fallbacks, *others], **look), metadata=about)
     graph.add_node("think", make_think(slot, own, system, **speak))
@@ -106,17 +103,3 @@ def may_think(max_calls: int) -> Callable[[Mapping[str, Any]], bool]:
         return calls < max_calls and not is_over(messages)
 
     return may_think_again
-
-
-def _digest(tools: Sequence[BaseTool], system: str, max_calls: int, switched: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of the settings; what is not switched on does not count."""
-    described: list[Any] = [[tool.name, tool.description, args_schema(tool)] for tool in tools]
-    settings = [described, system, max_calls, *([dict(switched)] if switched else [])]
-    return sha256(dumps(settings, sort_keys=True, default=_plainly).encode()).hexdigest()[:12]
-
-
-def _plainly(setting: Any) -> Any:
-    """A record by its fields, a slot or a function by its name."""
-    if is_dataclass(setting):
-        return {one.name: getattr(setting, one.name) for one in fields(setting)}
-    return getattr(setting, "name", None) or getattr(setting, "__qualname__", None) or type(setting).__name__

@@ -146,7 +146,11 @@ def build_reflexion(
         raise BadConfig(f"evaluate is {evaluate!r}; give a function of the trial's state, or the slot of a judge")
     judges = [evaluate] if isinstance(evaluate, Slot) else []
     slots = [actor, reflector, *judges]
-    settings = settings_digest(tools, system, reflecting, judging, max_trials, max_lessons, max_calls, bool(judges))
+    settings = settings_digest(tools, {
+        "system": system, "reflecting": reflecting, "judging": judging, "evaluate": evaluate, "kind_of": kind_of,
+        "max_trials": max_trials, "max_lessons": max_lessons, "max_calls": max_calls, "timeout_s": timeout_s,
+        "ask": ask, "approval": approval, "limits": limits, "max_chars": max_chars,
+    })  # fmt: skip
     trial = build_conversation(
         actor, tools, report_trial, ReflexionState, Tried,
         system=system, max_calls=max_calls, timeout_s=timeout_s, ask=ask, approval=approval, limits=limits,

@@ -132,11 +132,16 @@ def read_outcome(graph: Agent, thread: str) -> Outcome:
 
 
 def graph_digest(graph: Agent) -> str:
-    """Twelve hexadecimal digits that change with nodes, edges, tool schemas and settings of ``graph``."""
+    """Twelve hexadecimal digits that change with nodes, edges, tools and settings of ``graph``, policies among them.
+
+    A graph that is one of its nodes counts, too.
+    """
     builder = graph.builder
-    nodes = sorted((name, sorted((node.metadata or {}).items())) for name, node in builder.nodes.items())
+    noted = {name: {**(node.metadata or {}), **_inside(node)} for name, node in builder.nodes.items()}
+    nodes = sorted((name, sorted(notes.items())) for name, notes in noted.items())
     routes = sorted((source, sorted(routes)) for source, routes in builder.branches.items())
-    return sha256(dumps([nodes, sorted(builder.edges), routes]).encode()).hexdigest()[:12]
+    told = dumps([nodes, sorted(builder.edges), routes], default=lambda value: type(value).__name__)
+    return sha256(told.encode()).hexdigest()[:12]
 
 
 def driving(graph: Agent, thread: str) -> AbstractContextManager[None]:
@@ -151,6 +156,10 @@ def driving(graph: Agent, thread: str) -> AbstractContextManager[None]:
         raise BadConfig(f"the graph {what}; give graph.compile(checkpointer=store.saver), or InMemorySaver() to try it")
     leases = getattr(graph.checkpointer, "leases", None)
     return nullcontext() if leases is None else leases.hold(thread)
+
+
+def _inside(node: Any) -> dict[str, str]:
+    return {"graph": graph_digest(node.runnable)} if isinstance(node.runnable, CompiledStateGraph) else {}
 
 
 def _new_turn(

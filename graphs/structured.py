@@ -27,6 +27,7 @@ from ..nodes.tool import make_tool
 from ..nodes.traits import as_tool
 from .question import Question
 from .react import may_think, wants_call
+from .settings import settings_digest
 from .state import AgentState
 
 SENT_BACK_KEY = "sent_back"
@@ -76,7 +77,11 @@ def build_structured(
         own.append(make_more())
     decide = {"approval": approval, "limits": limits, "dry_run": dry_run}
     graph = StateGraph(StructuredState)
-    graph.add_node("observe", make_observe(slots), metadata={"agent": name})
+    settings = settings_digest(own, {
+        "system": system, "tries": tries, "answer": answer, "max_calls": max_calls, "timeout_s": timeout_s, "ask": ask,
+        "mark": mark, "max_chars": max_chars, **decide,
+    })  # fmt: skip
+    graph.add_node("observe", make_observe(slots), metadata={"agent": name, "settings": settings})
     graph.add_node("think", make_think(slot, own, system, response_schema=None if own else wanted))
     graph.add_node("act", make_act(own, ask, **decide))
     graph.add_node("tool", make_tool(own, timeout_s, mark=mark, max_chars=max_chars), input_schema=StructuredState)

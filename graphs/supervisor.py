@@ -21,6 +21,7 @@ from ..nodes.taint import words_of_people
 from ..nodes.tools.hand_off import HAND_OFF, make_hand_off
 from ..nodes.traits import with_traits
 from .react import build_react
+from .run import graph_digest
 from .state import AgentState
 
 HANDING_OVER = (
@@ -68,7 +69,8 @@ def build_supervisor(
     act = graph.nodes.pop("act")
     graph.add_node("act", make_send(act.runnable), metadata=act.metadata, destinations=("tool", *parts))
     for agent, part in parts.items():
-        graph.add_node(agent, make_hand_over(agent, part, mark=mark), input_schema=AgentState)
+        settings = {"settings": graph_digest(part)}
+        graph.add_node(agent, make_hand_over(agent, part, mark=mark), metadata=settings, input_schema=AgentState)
         graph.add_edge(agent, "observe")
     return graph
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,24 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 from pydantic import ValidationError
 from threadmill.errors import BadAnswer, BadConfig, NotPaused, StillPaused, StoreFull, UnknownThread
-from threadmill.graphs import answer_thread, build_react, continue_thread, read_outcome, run_thread
+from threadmill.graphs import (
+    AgentSpec,
+    AgentState,
+    answer_thread,
+    build_agent,
+    build_react,
+    continue_thread,
+    read_outcome,
+    run_thread,
+)
 from threadmill.graphs.run import graph_digest
-from threadmill.nodes import ScriptedModel, Slot
+from threadmill.graphs.spec import KINDS
+from threadmill.nodes import Approval, Limits, Rule, ScriptedModel, Slot
+from threadmill.nodes.traits import with_traits
 
 
 @tool
@@ -100,6 +113,40 @@ def test_the_digest_changes_with_tools_prompt_and_name(saver: SqliteSaver):
     ]
     assert len({graph_digest(graph) for graph in graphs}) == 4
     assert graph_digest(build_react(slot, [pay]).compile(checkpointer=saver)) == graph_digest(graphs[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_digest_changes_with_every_policy_of_every_kind(kind: str) -> None:
+    def digest(**policies: Any) -> str:
+        given: dict[str, Any] = {"tools": [pay], **policies}
+        spec = AgentSpec("shop", kind=kind, **given)
+        if kind == "structured":
+            spec = replace(spec, response={"type": "object"})
+        if kind == "supervisor":  # that of an agent that it leads
+            spec = AgentSpec("boss", kind=kind, agents={"shop": replace(spec, kind="react")})
+        graph = build_agent(spec, lambda name: Slot.fixed(name, ScriptedModel([]), "v1"))
+        return graph_digest(graph.compile())
+
+    changed = [
+        digest(),
+        digest(approval=Approval([Rule("pay")])),
+        digest(approval=Approval([Rule("pay", when="amount > 3")])),
+        digest(approval=Approval(taint=False)),
+        digest(limits=Limits(calls=2)),
+        digest(limits=None),
+        digest(timeout_s=7),
+        digest(max_chars=500),
+        digest(tools=[with_traits(pay, acts=False)]),
+    ]
+    assert len(set(changed)) == 9
+    assert digest() == changed[0]
+
+
+def test_whatever_a_graph_notes_of_its_nodes_has_a_digest() -> None:
+    graph = StateGraph(AgentState)
+    graph.add_node("rest", lambda state: {}, metadata={"clock": object()})
+    graph.add_edge(START, "rest")
+    assert graph_digest(graph.compile()) == graph_digest(graph.compile())
 
 
 def test_the_outcome_can_be_read_at_any_time(saver: SqliteSaver):
