@@ -143,7 +143,7 @@ def _telling_what_is_kept(out: Path) -> Iterator[None]:
         if stop.args:
             typer.echo(stop.args[0], err=True)
         typer.echo(f"kept in {out}: {', '.join(done) or 'nothing yet'}; the same command goes on from there", err=True)
-        raise
+        raise typer.Exit(130) from None  # told
 
 
 def _tell_plan(planned: "Sequence[Planned]", config: "ImproveConfig", as_json: bool) -> None:

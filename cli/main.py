@@ -65,7 +65,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as stop:
-        if stop.code == 130:
+        if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):  # and the command said nothing
             print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
         raise
 

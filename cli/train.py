@@ -78,19 +78,21 @@ def _run(method: str, recipe: "Method", settings: Any, db: str) -> "TrainingRepo
     from .progress import progress_bar
 
     _quiet_libraries()
-    with ExitStack() as stack:
-        progress = stack.enter_context(progress_bar(f"train {method}")) if _is_main_process() else None
-        try:
+    try:
+        with ExitStack() as stack:
+            progress = stack.enter_context(progress_bar(f"train {method}")) if _is_main_process() else None
             if not recipe.plays:
                 return recipe.train_function()(settings, progress=progress)
             from ..checkpoints.store import open_store
 
             store = stack.enter_context(open_store(db))
             return recipe.train_function()(settings, store, progress=progress)
-        except KeyboardInterrupt as stop:
-            if stop.args and _is_main_process():
-                typer.echo(stop.args[0], err=True)
+    except KeyboardInterrupt as stop:
+        if not stop.args:
             raise
+        if _is_main_process():
+            typer.echo(stop.args[0], err=True)
+        raise typer.Exit(130) from None  # told
 
 
 def _is_main_process() -> bool:

@@ -193,6 +193,22 @@ def test_a_wrong_name_in_a_file_is_wrong_usage(tmp_path: Path, threadmill: Any) 
     assert errors.endswith("sft.toml sets 'learning_rat', which is no setting; did you mean learning_rate?\n")
 
 
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (["step 7 is kept in out"], "step 7 is kept in out\n"),
+        ([], "stopped; what was finished is kept, start the same command again to go on\n"),
+    ],
+)
+def test_ctrl_c_is_told_once(monkeypatch: Any, threadmill: Any, told: list[str], says: str) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt(*told)
+
+    monkeypatch.setattr(sft, "train_sft", stopped)
+    code, printed, errors = threadmill("train", "sft", "--data", "data", "--out", "out")
+    assert (code, printed, errors.endswith(says), errors.count("kept")) == (130, "", True, 1)
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = """
 import sys
