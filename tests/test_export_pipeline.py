@@ -1,8 +1,6 @@
 """The way from threads to a folder: interrupted, in every format, from several databases, selected, split, redacted."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 import datasets
 import pytest
+import warm
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from letter_world import graph_of, ids, letter_tokenizer, spoken, write_thread
 from threadmill.checkpoints.copies import copy_thread
@@ -63,8 +62,8 @@ def write_trials(store: Any) -> None:
 def test_a_killed_export_goes_on_and_gives_the_same_bytes(store: Any, tmp_path: Path, kind: str, done: int):
     write_trials(store)
     TOKENIZER.save_pretrained(tmp_path / "model")
-    killed = [sys.executable, "tests/export_killed.py", store.url, str(tmp_path / "a"), str(tmp_path / "model")]
-    ended = subprocess.run([*killed, str(done), kind], cwd=Path(__file__).parent.parent, timeout=100, check=False)
+    program = Path(__file__).with_name("export_killed.py")
+    ended = warm.run(program, store.url, tmp_path / "a", tmp_path / "model", done, kind)
     assert ended.returncode == -9
     assert not (tmp_path / "a").exists()
     assert_goes_on(store, kind, tmp_path, first_seen={"sft": 3, "pairs": 6}[kind])

@@ -1,11 +1,10 @@
 """Deleting and pruning threads: nothing is left in any table, and what data sets refer to is named or kept."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from bank_agent import bank, build_bank, paying
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
@@ -181,16 +180,14 @@ with open_store(sys.argv[1]) as store, store.leases.hold("t"):
 def test_a_thread_that_another_process_drives_is_neither_deleted_nor_pruned(store: Store, url: str) -> None:
     chat(store, "t", 2)
     before = content(store)
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", HOLD, url], **pipes) as holder:
-        assert holder.stdout is not None
+    with warm.started(HOLD, url) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(ThreadBusy, match="'t' is driven by"):
             delete_thread(store, "t")
         with pytest.raises(ThreadBusy, match="'t' is driven by"):
             prune_threads(store, ["t"])
         assert {**content(store), "leases": []} == {**before, "leases": []}
-        holder.communicate("\n")
+        print(file=holder.stdin, flush=True)
     prune_threads(store, ["t"])
     assert len(checkpoint_tree(store, "t")) == 1
     delete_thread(store, "t")

@@ -1,12 +1,11 @@
 """Labels: kept in order, found for many threads, and still there after a SIGKILL."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from threadmill.checkpoints.labels import Label, add_label, add_labels, labels_of
 from threadmill.checkpoints.store import open_store
 
@@ -74,6 +73,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_labels_survive_a_sigkill(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/runs.db"
-    assert subprocess.run([sys.executable, "-c", KILLED, url], check=False).returncode == -9
+    assert warm.run(KILLED, url).returncode == -9
     with open_store(url, create=False) as store:
         assert sorted(labels_of(store)) == ["t0", "t1", "t2", "t3", "t4"]

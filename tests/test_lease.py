@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from lease_drivers import Holder, eventually, heartbeats, is_free, refusal
 from sqlalchemy import Engine, event
 from threadmill.checkpoints.lease import Leases
@@ -127,8 +126,9 @@ def test_processes_that_crowd_around_a_thread_never_drive_it_together(engine: En
     count = tmp_path / "count"
     count.write_text("0")
     url = engine.url.render_as_string(hide_password=False)
-    processes = [subprocess.Popen([sys.executable, "-c", crowd, url, count]) for _ in range(4)]
-    assert [process.wait() for process in processes] == [0, 0, 0, 0]
+    with ExitStack() as running:
+        processes = [running.enter_context(warm.started(crowd, url, count)) for _ in range(4)]
+        assert [process.wait() for process in processes] == [0, 0, 0, 0]
     assert count.read_text() == "100"
 
 
@@ -160,13 +160,11 @@ def test_a_forked_child_gives_back_nothing_of_its_parent(engine: Engine, open_at
         "        leases.close()\n"
     )
     url = engine.url.render_as_string(hide_password=False)
-    arguments = [sys.executable, "-c", forking, url]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
+    with warm.started(forking, url) as parent:
         assert parent.stdout.readline() == "held\n"
         leases = open_at(engine)
         assert f"pid {parent.pid} since" in refusal(leases)
         assert is_free(leases, "u")
-        parent.communicate("\n")
-    assert parent.returncode == 0
+        print(file=parent.stdin, flush=True)
+        assert parent.wait() == 0
     assert is_free(leases)

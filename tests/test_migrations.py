@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import warm
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -169,7 +170,7 @@ print([os.waitpid(child, 0)[1] for child in children])
 
 
 def test_eight_processes_open_a_new_database_at_once(url: str):
-    done = subprocess.run([sys.executable, "-c", CROWD, url], capture_output=True, text=True, check=True)
+    done = warm.run(CROWD, url)
     assert (done.stdout, done.stderr) == ("[0, 0, 0, 0, 0, 0, 0, 0]\n", "")
     with open_store(url) as store:
         assert sorted(labels_of(store)) == [f"t{n}" for n in range(8)]
@@ -225,9 +226,12 @@ def test_the_revision_of_an_application_in_the_same_database_is_its_own(url: str
         assert revision(connection) == HEAD
 
 
-def test_a_database_that_is_up_to_date_is_opened_without_alembic(url: str):
-    open_store(url).close()
-    look = "import sys; from threadmill.checkpoints.store import open_store; open_store(sys.argv[1]).close()"
-    look += "; print([name for name in sys.modules if name.split('.')[0] == 'alembic'])"
-    done = subprocess.run([sys.executable, "-c", look, url], capture_output=True, text=True, check=True)
+def test_a_database_that_is_up_to_date_is_opened_without_alembic(tmp_path: Path, postgres_url: str):
+    urls = [f"sqlite:///{tmp_path}/runs.db", postgres_url]
+    for url in urls:
+        open_store(url).close()
+    look = "import sys; from threadmill.checkpoints.store import open_store\n"
+    look += "for url in sys.argv[1:]: open_store(url).close()\n"
+    look += "print([name for name in sys.modules if name.split('.')[0] == 'alembic'])"
+    done = subprocess.run([sys.executable, "-c", look, *urls], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

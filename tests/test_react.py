@@ -1,10 +1,7 @@
 """The ReAct agent on a real SQLite saver: answers to questions, parallel calls, versions, crashes."""
 
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +9,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+import warm
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -254,16 +252,15 @@ WORKER = dedent("""
 
 
 def test_after_a_kill_in_the_middle_of_parallel_calls_only_the_unfinished_one_runs_again(tmp_path: Path):
-    command = [sys.executable, "-c", WORKER, str(tmp_path)]
-    child = subprocess.Popen([*command, "begin"])
-    deadline = monotonic() + 20
-    while monotonic() < deadline and stored_answers(tmp_path / "runs.db") < 2:
-        sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    with warm.started(WORKER, tmp_path, "begin") as child:
+        deadline = monotonic() + 20
+        while monotonic() < deadline and stored_answers(tmp_path / "runs.db") < 2:
+            sleep(0.02)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
     assert sorted((tmp_path / "notes").read_text().split()) == ["one", "slow", "two"]
 
-    again = subprocess.run([*command, "continue"], capture_output=True, text=True, check=True)
+    again = warm.run(WORKER, tmp_path, "continue")
     assert again.stdout == "done ['Note.', '', 'noted one', 'noted slow', 'noted two', 'Done.']\n"
     assert sorted((tmp_path / "notes").read_text().split()) == ["one", "slow", "slow", "two"]
 

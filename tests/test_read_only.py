@@ -3,8 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 
 import psycopg
 import pytest
+import warm
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.checkpoint.postgres import PostgresSaver, ShallowPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -173,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_read(tmp_path: Path):
 
     def look() -> str:
         folder.chmod(0o555)
-        done = subprocess.run([sys.executable, "-c", LOOK, str(folder)], capture_output=True, text=True, check=False)
+        done = warm.run(LOOK, folder)
         folder.chmod(0o755)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

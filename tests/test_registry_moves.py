@@ -1,12 +1,11 @@
 """Aliases: they move one at a time, against what was seen, in whole or not at all."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
+import warm
 from registry_world import SLOT, register
 from threadmill.checkpoints.changing import CHANNEL
 from threadmill.checkpoints.clean_up import collect_garbage
@@ -107,7 +106,7 @@ def test_of_processes_that_promote_at_once_one_wins_and_a_killed_one_leaves_the_
             register(store, place, 6)
             promote(store, SLOT, "0001", because="first")
     script = Path(__file__).with_name("registry_processes.py")
-    done = subprocess.run([sys.executable, script, *urls], capture_output=True, text=True, timeout=120, check=True)
+    done = warm.run(script, *urls)
     assert done.stderr == ""
     for url, place, ended in zip(urls, places, json.loads(done.stdout), strict=True):
         assert sorted(ended["race"]) == [0, 3, 3, 3, 3]

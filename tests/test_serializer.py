@@ -220,19 +220,31 @@ with open_store(sys.argv[1]) as store:
     print(agent.invoke({"money": Money(1)} if sys.argv[2] == "new" else {}, thread))
 """
 
+FORKS = """
+import os, sys
+import langgraph.graph, threadmill.checkpoints.store
+url, *hows = sys.argv[1:]
+for how in hows:
+    sys.argv[1:] = url, how
+    if not os.fork():
+        import wallet
+        sys.exit()
+    os.wait()
+"""
+
 
 def test_langgraphs_strict_mode_allows_the_types_of_the_state_in_a_new_process_too(tmp_path: Path):
     (tmp_path / "wallet.py").write_text(AGENT)
 
-    def run(how: str, strict: str) -> subprocess.CompletedProcess[str]:
+    def run(strict: str, *hows: str) -> subprocess.CompletedProcess[str]:
+        """One process after the other, forked from one that has imported LangGraph, which reads the setting then."""
         environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": strict, "THREADMILL_KEY": "00" * 32}
-        command = [sys.executable, "-c", "import wallet", f"sqlite:///{tmp_path}/runs.db", how]
+        command = [sys.executable, "-c", FORKS, f"sqlite:///{tmp_path}/runs.db", *hows]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    assert run("new", "true").stdout == "{'money': Money(amount=2)}\n"
-    again = run("again", "true")
-    assert (again.stdout, again.stderr) == ("{'money': Money(amount=3)}\n", "")
-    assert "holds a wallet.Money, which is not on the allow-list" in run("again", "false").stderr
+    done = run("true", "new", "again")
+    assert (done.stdout, done.stderr) == ("{'money': Money(amount=2)}\n{'money': Money(amount=3)}\n", "")
+    assert "holds a wallet.Money, which is not on the allow-list" in run("false", "again").stderr
 
 
 def test_an_allow_list_can_be_extended():

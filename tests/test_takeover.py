@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import warm
 from sqlalchemy import select
 from takeover_agent import TURNS, YES, build_shop
 from threadmill.checkpoints.lease import open_leases
@@ -56,11 +55,9 @@ def store(url: str, tmp_path: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def holder(url: str, folder: Path, deed: str, how: str = "sync") -> Iterator[subprocess.Popen[str]]:
+def holder(url: str, folder: Path, deed: str, how: str = "sync") -> Iterator[warm.Warm]:
     """Another process that drives thread ``t`` and is inside the tool; killed in the end."""
-    command = [sys.executable, str(AGENT), url, str(folder), deed, how, str(BEAT_EVERY_S), str(STALE_AFTER_S)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with warm.started(AGENT, url, folder, deed, how, BEAT_EVERY_S, STALE_AFTER_S) as process:
         assert process.stdout.readline() == "buying\n"
         try:
             yield process
@@ -154,7 +151,8 @@ def test_a_process_that_was_away_for_too_long_writes_nothing_any_more(url: str, 
         assert take_over(lambda: continue_thread(shop, "t")).status == "done"
         before = everything(store)
         first.send_signal(signal.SIGCONT)
-        said, _ = first.communicate("\n")
+        print(file=first.stdin, flush=True)
+        said = first.stdout.read()
         assert said.startswith("LeaseLost: thread 't' is no longer driven by this process (")
         assert f"pid {first.pid}): " in said
         assert everything(store) == before
