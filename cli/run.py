@@ -49,7 +49,7 @@ def run_command(
         outcome = watched.run(name, said, **beginning(store, agent, name, world, told))
     for undone in watched.taken_back:
         typer.echo(undone, err=True)
-    from .timeline import visible
+    from .timeline import asked_text, visible
 
     if as_json:
         record = {
@@ -65,7 +65,7 @@ def run_command(
     if outcome.status == "paused":
         of_user = [question for question in outcome.questions if question.get("who") == "user"]
         for question in outcome.questions:
-            what = f"{question['tool']} {json.dumps(question['args'])} ({question['why']})"
+            what = asked_text(question)
             typer.echo(visible(f"asks: {question['args'].get('question', what) if question in of_user else what}"))
         if len(of_user) == len(outcome.questions) == 1:
             typer.echo(f'answer with: threadmill threads respond {outcome.thread} --text "…"{_at(db)}')

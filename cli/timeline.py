@@ -159,4 +159,8 @@ def asked_text(question: dict[str, Any]) -> str:
     call = call_text({"name": question["tool"], "args": question["args"]}) if "tool" in question else ""
     why = question.get("why") or ""
     why = why if isinstance(why, str) else json.dumps(why, ensure_ascii=False, default=str)
-    return ": ".join(part for part in (question.get("who", "human"), call, why) if part)
+    who = question.get("who", "human")
+    if "inside" in question:
+        task = " ".join(question["task"].split())
+        who += f", in {question['inside']} “{task[:80]}{'…' if len(task) > 80 else ''}”"
+    return ": ".join(part for part in (who, call, why) if part)

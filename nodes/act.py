@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
 from langgraph.types import Command, Send, interrupt
 
 from ..errors import NoSuchPage
-from .answers import answer_type, apply_answer, ask_about, edited_message, question_ids, sign
+from .answers import answer_type, apply_answer, ask_about, asking_part, edited_message, question_ids, sign
 from .approval import Approval, Asked, Forbidden, Judge, make_judge
 from .calls import Call, args_schema, expected, make_check, sort_calls
 from .limits import Limits, keep_within, run_of
@@ -74,6 +75,8 @@ def make_act(
         update = {} if message is proposed else {"messages": [message]}
         if not questions:
             return _fan_out(calls, update)
+        asker = asking_part(get_config(), state["messages"])
+        questions = [{**question, **asker} for question in questions]
         given = interrupt({"questions": questions}, response_schema=answer_type(questions, schemas))
         answers = [sign(answer, clock) for answer in given["answers"]]
         return _answered(message, calls, {answer["id"]: answer for answer in answers}, update)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import AfterValidator, WithJsonSchema
 
 from ..errors import BadAnswer
@@ -28,6 +28,18 @@ def ask_about(
         "who": who,
         "choices": list(choices or CHOICES),
     }
+
+
+def asking_part(config: Mapping[str, Any], messages: Sequence[BaseMessage]) -> dict[str, str]:
+    """Which part of the agent asks, for the payload of the interrupt: a step or another agent, and what it is to do.
+
+    Empty if the thread's own conversation asks. Several steps may ask at the same time, with calls that look alike.
+    """
+    path = str(config.get("configurable", {}).get("checkpoint_ns", "")).split("|")[:-1]
+    if not path:
+        return {}
+    task = next((message.text for message in reversed(messages) if isinstance(message, HumanMessage)), "")
+    return {"inside": "/".join(part.partition(":")[0] for part in path), "task": task}
 
 
 def question_ids(calls: Sequence[Call]) -> list[str]:

@@ -174,7 +174,10 @@ def test_steps_that_ask_at_the_same_time_are_each_answered() -> None:
     graph = shop(planned(STEPS[:2]), ask=lambda tool, args: "a person decides")
     asked = run_thread(graph, "t", ASKED)
     assert [question["id"] for question in asked.questions] == ["c1", "c1"]
-    assert {question["args"]["item"] for question in asked.questions} == {"tea", "cake"}
+    assert {question["args"]["item"]: (question["inside"], question["task"]) for question in asked.questions} == {
+        "tea": ("execute", "Find the price of tea"),
+        "cake": ("execute", "Find the price of cake"),
+    }
     with pytest.raises(BadAnswer, match="no answer to 'c1'"):
         answer_thread(graph, "t", [{"id": "c1", "type": "approve"}])
     with pytest.raises(BadAnswer, match="no question has the id 'c2'"):

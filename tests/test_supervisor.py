@@ -129,7 +129,7 @@ def test_a_question_of_an_agent_pauses_the_thread_and_is_answered_as_usual(store
     graph = firm().compile(checkpointer=store.saver)
     paused = run_thread(graph, "t", "billing: Pay 500")
     assert [(q["tool"], q["args"], q["why"]) for q in paused.questions] == [("pay", {"amount": 500}, "a lot")]
-    assert [q["id"] for q in read_questions(store, "t")] == ["c1"]
+    assert [(q["id"], q["inside"], q["task"]) for q in read_questions(store, "t")] == [("c1", "billing", "Pay 500")]
     done = answer_thread(graph, "t", [{"id": "c1", "type": "edit", "args": {"amount": 60}}])
     assert (done.answer, PAID) == ("Cashier: paid 60", [60])
 
