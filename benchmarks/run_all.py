@@ -1,6 +1,7 @@
 """Run every benchmark here and write `RESULTS.md` beside them: one line for each goal, then each one's numbers.
 
-Names as arguments run only those. A benchmark that fails is named at the end, and the others are still written.
+Names as arguments run only those; of the others stays what `RESULTS.md` says. A benchmark that fails is named at the
+end, and the others are still written.
 """
 
 import json
@@ -25,33 +26,56 @@ def benchmarks() -> list[Path]:
 
 
 def run(script: Path) -> dict[str, Any]:
-    """The document of ``script``, with the seconds it took.
+    """The document of ``script``, with a sentence about the run.
 
     Raises:
         CalledProcessError: it failed; its own words were shown.
     """
     print(f"{script.stem} …", file=sys.stderr, flush=True)
-    began = perf_counter()
+    began, before = perf_counter(), os.getloadavg()[0]
     ended = subprocess.run([sys.executable, script, "--json"], stdout=subprocess.PIPE, text=True, check=True)
-    return {**json.loads(ended.stdout), "seconds": round(perf_counter() - began)}
+    load = f"load {before:.1f} when it began, {os.getloadavg()[0]:.1f} when it ended"
+    return {**json.loads(ended.stdout), "ran": f"Took {perf_counter() - began:.0f} s on {date.today()}; {load}."}
 
 
-def as_markdown(documents: Sequence[Mapping[str, Any]], about: Sequence[str]) -> str:
-    """The whole file."""
+def as_markdown(documents: Sequence[Mapping[str, Any]], about: Sequence[str], before: str = "") -> str:
+    """The whole file; ``before`` is what it was, from which the lines of benchmarks that were not run are taken."""
+    names = {script.stem for script in benchmarks()}
+    goals, sections = ({name: of[name] for name in of if name in names} for of in written(before))
+    for document in documents:
+        goals[document["name"]] = [goal_line(document["name"], result) for result in results_of(document)]
+        sections[document["name"]] = list(section(document))
     lines = ["# Benchmarks", "", "Written by `make bench`. Trust the ratios, not the milliseconds.", ""]
     lines += [f"- {line}" for line in about]
     lines += ["", "| benchmark | what | ratio | goal | met |", "|---|---|---|---|---|"]
-    for document in documents:
-        for result in results_of(document):
-            met = "yes" if result["met"] else f"no, {result['ratio'] / result['goal']:.2f} times the goal"
-            goal = f"at {'least' if result.get('better') == 'higher' else 'most'} {result['goal']:.3g}"
-            lines.append(f"| {document['name']} | {result['what']} | {result['ratio']:.3g} | {goal} | {met} |")
-    for document in documents:
-        lines += ["", f"## {document['name']}", "", f"Took {document['seconds']} s.", ""]
-        for name, records in document["detail"].items():
-            if name != "results":
-                lines += [*table(records), ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    lines += [row for name in sorted(goals) for row in goals[name]]
+    lines += [row for name in sorted(sections) for row in ["", *sections[name]]]
+    return "\n".join(lines) + "\n"
+
+
+def written(text: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The lines of each benchmark's goals and of its section, by name."""
+    top, *sections = text.split("\n## ")
+    goals: dict[str, list[str]] = {}
+    for row in top.splitlines():
+        if row.startswith("| ") and not row.startswith("| benchmark "):
+            goals.setdefault(row.split(" | ")[0].removeprefix("| "), []).append(row)
+    return goals, {one.split("\n", 1)[0]: f"## {one}".rstrip().splitlines() for one in sections}
+
+
+def goal_line(name: str, result: Mapping[str, Any]) -> str:
+    """One line of the table on top."""
+    missed = f"no, {result['ratio'] / result['goal']:.2f} times the goal" if result["goal"] else "no"
+    goal = f"at {'least' if result.get('better') == 'higher' else 'most'} {result['goal']:.3g}"
+    return f"| {name} | {result['what']} | {result['ratio']:.3g} | {goal} | {'yes' if result['met'] else missed} |"
+
+
+def section(document: Mapping[str, Any]) -> Iterable[str]:
+    """A benchmark's numbers, with what each of its tables is called."""
+    yield from (f"## {document['name']}", "", document["ran"])
+    for name, records in document["detail"].items():
+        if name != "results":
+            yield from ("", f"{name.replace('_', ' ')}:", "", *table(records))
 
 
 def results_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -85,14 +109,12 @@ def line(values: Sequence[str]) -> str:
 
 
 def machine() -> list[str]:
-    """Date, machine and libraries."""
+    """Machine and libraries."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
     return [
-        f"Date: {date.today().isoformat()}",
-        f"Machine: {processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; "
-        f"load when they ended: {load}",
+        f"Machine: {processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         f"Python {platform.python_version()}, {libraries}",
+        "When each was run, and how loaded the machine was, stands with its numbers",
     ]
 
 
@@ -115,8 +137,10 @@ def main() -> None:
             documents.append(run(script))
         except (subprocess.CalledProcessError, json.JSONDecodeError) as error:
             failed.append(f"{script.stem}: {error}")
-    (HERE / "RESULTS.md").write_text(as_markdown(documents, machine()), encoding="utf-8")
-    print("\n".join([f"wrote {HERE / 'RESULTS.md'}", *failed]), file=sys.stderr)
+    page = HERE / "RESULTS.md"
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    page.write_text(as_markdown(documents, machine(), before), encoding="utf-8")
+    print("\n".join([f"wrote {page}", *failed]), file=sys.stderr)
     sys.exit(1 if failed else 0)
 
 

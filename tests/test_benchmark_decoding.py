@@ -105,20 +105,3 @@ def test_the_shape_for_a_gpu_runs_small_on_a_cpu(run: Callable[..., dict[str, An
     assert document["goal"] == 15.0
     tokens = {record["tokens"] for record in document["detail"]["decoders_alone"]}
     assert len(tokens) == 1
-
-
-def test_the_results_say_which_way_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    run_all = importlib.import_module("run_all")
-    results = [
-        {"what": "speed", "ratio": 2.8, "goal": 3.5, "better": "higher", "met": False},
-        {"what": "bytes", "ratio": 0.01, "goal": 0.02, "met": True},
-    ]
-    text = run_all.as_markdown([{"name": "b", "seconds": 1, "detail": {"results": results}}], ["Machine: a machine"])
-    assert text.splitlines()[6:10] == [
-        "| benchmark | what | ratio | goal | met |",
-        "|---|---|---|---|---|",
-        "| b | speed | 2.8 | at least 3.5 | no, 0.80 times the goal |",
-        "| b | bytes | 0.01 | at most 0.02 | yes |",
-    ]
-    assert [path.stem for path in run_all.benchmarks() if "decod" in path.stem] == ["decoding"]
