@@ -32,8 +32,8 @@ def make_tools(spec: AgentSpec) -> list[BaseTool]:
     names = [tool.name for tool in made]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadSpec(
-            f"agent {spec.name!r} has several tools named {', '.join(twice)}; the model could not choose: rename those "
-            'of one in a function make_… of your own, tools = ["my_tools.py:make_…"]'
+            f"agent {spec.name!r} has several tools named {', '.join(twice)}; the model could not choose: call those "
+            'of one otherwise, as in { name = "sql", as = "orders", … }'
         )
     return made
 
@@ -84,8 +84,25 @@ def _agent(spec: AgentSpec, name: str, declared: Any, slot_of: Callable[[str], S
 def _make(spec: AgentSpec, declared: Any) -> Sequence[BaseTool]:
     if isinstance(declared, BaseTool) or inspect.isfunction(declared):
         return [as_tool(declared)]
-    settings = {} if isinstance(declared, str) else dict(declared)
-    name = declared if isinstance(declared, str) else str(settings.pop("name", ""))
+    if isinstance(declared, str):
+        return _found(spec, declared, {})
+    settings = dict(declared)
+    name, called = str(settings.pop("name", "")), settings.pop("as", None)
+    made = _found(spec, name, settings)
+    return made if called is None else _renamed(spec, name, made, called)
+
+
+def _renamed(spec: AgentSpec, name: str, tools: Sequence[BaseTool], called: Any) -> Sequence[BaseTool]:
+    """Copies of ``tools``: a single one is ``called`` so, the names of several begin with it."""
+    if not isinstance(called, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", called):
+        raise BadSpec(
+            f"agent {spec.name!r}: the tool {name!r} cannot be called {called!r}; give letters, digits and '_'"
+        )
+    names = [called] if len(tools) == 1 else [f"{called}_{tool.name}" for tool in tools]
+    return [tool.model_copy(update={"name": new}) for tool, new in zip(tools, names, strict=True)]
+
+
+def _found(spec: AgentSpec, name: str, settings: Mapping[str, Any]) -> Sequence[BaseTool]:
     if name in box.TOOL_MAKERS:
         try:
             made = getattr(box, box.TOOL_MAKERS[name].partition(":")[2])

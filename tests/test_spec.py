@@ -21,6 +21,7 @@ from threadmill.graphs.spec_tools import make_tools
 from threadmill.nodes import Approval, Limits, Rule, ScriptedModel, Slot
 from threadmill.nodes.budget import Budget
 from threadmill.nodes.memory import Memory
+from threadmill.nodes.traits import traits_of
 
 SHOP = '''
 name = "shop"
@@ -217,6 +218,28 @@ def test_files_that_a_tool_is_made_with_are_looked_for_beside_the_agents_own(fol
     database.close()
 
 
+def test_tools_of_the_same_kind_get_names_of_their_own(folder: Path) -> None:
+    (folder / "orders.txt").write_text("3 bells")
+    spec = read_spec_text(
+        """
+        name = "shop"
+        tools = [
+            { name = "my_tools.py:make_look", stock = "stock.txt" },
+            { name = "my_tools.py:make_look", stock = "orders.txt", as = "look_at_orders" },
+            { name = "files", folder = ".", as = "papers" },
+            { name = "my_tools.py:pay", as = "buy" },
+        ]
+        approval.rules = [{ tool = "papers_*" }]
+        """,
+        folder=str(folder),
+    )
+    made = {one.name: one for one in make_tools(spec)}
+    assert list(made) == ["look", "look_at_orders", *(n for n in made if n.startswith("papers_")), "buy"]
+    assert made["look_at_orders"].invoke({}) == "3 bells"
+    assert not traits_of(made["papers_list_files"]).acts
+    assert build_agent(spec, scripted(pays)).nodes.keys() == {"observe", "think", "act", "tool"}
+
+
 def test_settings_of_a_sandbox_stand_in_a_file_like_those_of_other_tools(folder: Path) -> None:
     missing = re.escape(str(folder / "work"))
     for declared, says in (
@@ -241,7 +264,11 @@ def test_no_password_stands_in_an_error(folder: Path) -> None:
         ({"tools": ("my_tools.py:nobody",)}, "'my_tools.py:nobody' cannot be loaded: .*no attribute 'nobody'"),
         ({"tools": ("none.py:look",)}, "'none.py:look' cannot be loaded: there is no file"),
         ({"tools": ("my_tools.py:PRICE",)}, "my_tools.py:PRICE is a int, not a tool or a function"),
-        ({"tools": ("my_tools.py:pay", "my_tools.py:pay")}, "several tools named pay"),
+        (
+            {"tools": ("my_tools.py:pay", "my_tools.py:pay")},
+            'several tools named pay.* as in { name = "sql", as = "orders"',
+        ),
+        ({"tools": ({"name": "calculator", "as": "my tool"},)}, "the tool 'calculator' cannot be called 'my tool'"),
         ({"tools": ({"name": "my_tools.py:pay", "limit": 3},)}, "my_tools.py:pay takes no settings"),
         ({"tools": ({"name": "my_tools.py:make_look", "stok": "x"},)}, r"no setting 'stok'; did you mean stock\?"),
         ({"tools": ("my_tools.py:make_look",)}, "cannot be made with no settings: make_look.* missing 1 required"),
