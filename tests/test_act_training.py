@@ -77,7 +77,7 @@ def test_a_call_that_was_put_right_ran_but_was_not_well_formed():
 def test_what_a_rule_refused_is_refused_and_what_was_stopped_in_a_loop_is_a_repetition():
     assert is_refused([answered("forbidden")])
     looping = [HumanMessage("Look."), spoken("a", [1], [10]), answered("looping", "not run")]
-    assert find_repeated(made_calls(looping), looping) == [0]
+    assert find_repeated(made_calls(looping), [looping]) == [0]
 
 
 def test_the_prompt_after_a_call_that_was_put_right_continues_what_was_sampled(tiny_tokenizer: Any):

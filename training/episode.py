@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..nodes.models.trace import EDIT_KEY, read_trace
 from .evaluation.calls_measured import FAILED, count_unneeded
 from .rewards.finished import Finished, Status
-from .rewards.made import MALFORMED, made_calls, spoken
+from .rewards.made import MALFORMED, answers_of, calls_of, spoken, worked_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Episode:
 
 def measure(finished: Finished, trial: int) -> Episode:
     """What ``finished`` amounts to; an episode without a judgement earned nothing."""
-    answers = spoken(finished.messages)
-    calls = made_calls(finished.messages)
-    traces = [trace for message in answers if (trace := read_trace(message))]
+    answers = answers_of(finished.conversations)
+    calls = calls_of(finished.conversations)
+    traces = [trace for message in spoken(finished.messages) or answers if (trace := read_trace(message))]
     reward = finished.met / finished.conditions if finished.met is not None and finished.conditions else 0.0
     return Episode(
         thread=finished.thread,
@@ -52,7 +52,7 @@ def measure(finished: Finished, trial: int) -> Episode:
         calls=len(calls),
         failed_calls=sum(call.became in FAILED for call in calls),
         invalid_calls=sum(call.became in MALFORMED for call in calls),
-        unneeded_calls=count_unneeded(calls, finished.needed) or 0,
+        unneeded_calls=count_unneeded(worked_for(calls), finished.needed) or 0,
         sampled_tokens=finished.sampled_tokens,
         edited=any(EDIT_KEY in message.response_metadata for message in answers),
         status=finished.status,

@@ -15,9 +15,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from ..checkpoints.inner import read_inner
 from ..checkpoints.labels import Label, add_labels, labels_of
-from ..checkpoints.reading import read_messages
+from ..checkpoints.reading import latest_metadata, read_messages
 from ..checkpoints.store import Store
+from ..checkpoints.writers import slots_noted
 from ..errors import ContextOverflow, LeaseLost, OutOfMemory, StoreFull, ThreadBusy, UnknownThread
 from ..graphs.run import Outcome, answer_thread, run_thread
 from ..nodes.models.slot import Slot
@@ -211,6 +213,8 @@ def _finished(
         messages = read_messages(store, thread)
     except UnknownThread:
         messages = []
+    inner = read_inner(store, thread) if messages else []
+    noted = latest_metadata(store, thread) if messages else {}
     return make_finished(
         thread,
         messages,
@@ -219,6 +223,8 @@ def _finished(
         needed=suite.needed(task),
         status=status or status_of(messages),
         approved=approved,
+        inner=inner,
+        slots=slots_noted([*messages, *(message for one in inner for message in one.messages)], noted),
     )
 
 

@@ -24,6 +24,22 @@ class ToolCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotCounts:
+    """One slot over all episodes."""
+
+    steps: int
+    """Its model calls."""
+    calls: int
+    failed: int
+    invalid: int
+    sampled_tokens: int | None
+    """None unless all of its model calls recorded them; so with ``prompt_tokens``."""
+    prompt_tokens: int | None
+    mean_ms: float | None
+    """Of the model calls whose time is known; None if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class FailureCounts:
     """One kind of failure over all episodes."""
 
@@ -53,6 +69,24 @@ def by_tool(measured: Sequence[Measured]) -> dict[str, ToolCounts]:
             mean_ms=1000 * found["seconds"] / found["timed"] if found["timed"] else None,
         )
         for tool, found in sorted(sums.items(), key=lambda item: (-item[1]["calls"], item[0]))
+    }
+
+
+def by_slot(measured: Sequence[Measured]) -> dict[str, SlotCounts]:
+    """Slot to its counts, the one that is asked most first."""
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for one in measured:
+        for slot, counts in one.slots.items():
+            for name, count in counts.items():
+                sums[slot][name] += count
+    return {
+        slot: SlotCounts(
+            **{name: int(found[name]) for name in ("steps", "calls", "failed", "invalid")},
+            sampled_tokens=int(found["sampled_tokens"]) if found["counted"] == found["steps"] else None,
+            prompt_tokens=int(found["prompt_tokens"]) if found["counted"] == found["steps"] else None,
+            mean_ms=1000 * found["seconds"] / found["timed"] if found["timed"] else None,
+        )
+        for slot, found in sorted(sums.items(), key=lambda item: (-item[1]["steps"], item[0]))
     }
 
 

@@ -96,20 +96,21 @@ def count_unneeded(calls: Sequence[Made], needed: Needed | None) -> int | None:
     return (made - Counter(call_key(name, args) for name, args in needed)).total()
 
 
-def find_repeated(calls: Sequence[Made], messages: Sequence[BaseMessage]) -> list[int]:
-    """Places of the calls that were made before, with the same answer, since the user last spoke.
+def find_repeated(calls: Sequence[Made], conversations: Sequence[Sequence[BaseMessage]]) -> list[int]:
+    """Places of the calls that were made before in their conversation, with the same answer, since the user last spoke.
 
     Equal answers show that nothing had changed in between. To try again after a time-out is no repetition.
     """
-    epochs = _user_turns(messages)
-    seen: set[tuple[int, str, str]] = set()
+    epochs = [_user_turns(messages) for messages in conversations]
+    seen: set[tuple[int, int, str, str]] = set()
     repeated = []
     for place, call in enumerate(calls):
         if call.became in ("looping", "duplicate"):
             repeated.append(place)
         if call.answer is None or call.became == "timeout" or place in repeated:
             continue
-        mark = (epochs[call.turn], call_key(call.name, call.args), call.answer.text)
+        epoch = epochs[call.conversation][call.turn]
+        mark = (call.conversation, epoch, call_key(call.name, call.args), call.answer.text)
         if mark in seen:
             repeated.append(place)
         seen.add(mark)
@@ -119,19 +120,19 @@ def find_repeated(calls: Sequence[Made], messages: Sequence[BaseMessage]) -> lis
 def find_unrecovered(calls: Sequence[Made], *, success: bool) -> tuple[list[int], list[int]]:
     """Places of the calls that did not work, and of those among them that nothing made good.
 
-    Made good: a call of the same tool worked in a later turn (of any tool, where there was none of that name), or the
-    episode succeeded.
+    Made good: a call of the same tool worked in a later turn of the conversation (of any tool, where there was none of
+    that name), or the episode succeeded.
     """
     broken = [place for place, call in enumerate(calls) if call.became in FAILED | MALFORMED]
-    last_good: dict[str, int] = {}
+    last_good: dict[tuple[int, str], int] = {}
     for call in calls:
         if call.became in WORKED:
-            last_good[call.name] = last_good[""] = call.turn
+            last_good[call.conversation, call.name] = last_good[call.conversation, ""] = call.turn
     lost = []
     for place in broken:
         call = calls[place]
         goal = "" if call.became == "unknown_tool" or not call.name else call.name
-        if not success and last_good.get(goal, -1) <= call.turn:
+        if not success and last_good.get((call.conversation, goal), -1) <= call.turn:
             lost.append(place)
     return broken, lost
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage
 
 from ..rewards.finished import Finished, Needed
-from ..rewards.made import Made, spoken
+from ..rewards.made import Made, spoken, worked_for
 from ..suites import last_words
 
 _QUESTION = re.compile("[?？؟]")
@@ -37,7 +37,7 @@ def calls_beyond(calls: Sequence[Made], needed: Needed | None) -> list[Made]:
 def measure_due(finished: Finished, calls: Sequence[Made]) -> dict[str, float | None]:
     """``clarification``, ``needless_question`` and ``refusal``; each is None where the task has another thing due."""
     asked = float(asks(finished.messages))
-    refused = float(bool(last_answer(finished)) and not calls_beyond(calls, finished.needed))
+    refused = float(bool(last_answer(finished)) and not calls_beyond(worked_for(calls), finished.needed))
     return {
         "clarification": asked if finished.due == "ask" else None,
         "needless_question": asked if finished.due == "act" else None,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..rewards.finished import Finished
-from ..rewards.made import MALFORMED, WORKED, Made
+from ..rewards.made import MALFORMED, WORKED, Made, worked_for
 from ..rewards.transcript import shorten
 from .calls_measured import NO_NAME, call_key, find_repeated, find_unrecovered, pair_calls, wrong_arguments
 from .due import asks, calls_beyond, last_answer
@@ -116,7 +116,7 @@ def _slips(finished: Finished, calls: Sequence[Made], *, success: bool) -> Itera
         if calls[place].became not in MALFORMED:
             answer = calls[place].answer
             yield "error_not_recovered", calls[place], None, answer.text if answer else calls[place].became
-    for place in find_repeated(calls, finished.messages):
+    for place in find_repeated(calls, finished.conversations):
         yield "repeated_call", calls[place], None, call_key(calls[place].name, calls[place].args)
 
 
@@ -133,6 +133,7 @@ def _reasons(finished: Finished, calls: Sequence[Made]) -> Iterator[_Found]:
         yield "should_have_asked", None, None, f"nothing was asked of {finished.text!r}"
     if finished.due == "act" and asked:
         yield "needless_question", None, None, last_answer(finished) or "the user was asked"
+    calls = worked_for(calls)
     beyond = calls_beyond(calls, finished.needed)
     if finished.due == "refuse":
         for call in beyond:

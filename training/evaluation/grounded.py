@@ -1,16 +1,16 @@
 """Which claims of an agent's answers trace to something it was told? A heuristic over text, and nothing more. Pure.
 
 A claim is a number, an id (letters and digits), a date, a time, an address (e-mail, web) or quoted words, in a message
-of the agent to the user. It is grounded if an observation, the user or the system prompt said so before. Words that
-are not quoted are no claims, and neither are numbers of list items. What the agent counted or added up by itself, and
-names, are beyond this: a sum without a calculator is not grounded.
+of the agent to the user. It is grounded if an observation (inside of the agent's nodes too), the user or the system
+prompt said so before. Words that are not quoted are no claims, and neither are numbers of list items. What the agent
+counted or added up by itself, and names, are beyond this: a sum without a calculator is not grounded.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 
 from ...checkpoints.importers.record import CANNED_KEY
 from ...graphs.values import Kind, Told, stated_in
@@ -45,6 +45,10 @@ def find_claims(finished: Finished) -> list[Claim]:
     told, claims = Told(), []
     told.add(system_at(finished.messages))
     told.add(finished.text)
+    for messages in finished.conversations[1:]:
+        for message in messages:
+            if isinstance(message, ToolMessage):
+                told.add(message.text)
     for message in finished.messages:
         if not isinstance(message, AIMessage) or message.response_metadata.get(CANNED_KEY):
             told.add(message.text)

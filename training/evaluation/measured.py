@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..rewards.finished import Finished
-from ..rewards.made import MALFORMED, made_calls, spoken
+from ..rewards.made import MALFORMED, answers_of, calls_of, worked_for
 from ..rewards.tool_calls import fitting
 from .calls_measured import (
     FAILED,
@@ -21,7 +21,8 @@ from .failures import Failure, find_failures
 from .grounded import find_claims, groundedness
 from .metrics import METRICS, Metric
 from .prices import Prices
-from .spent import cost_usd, model_seconds, tool_seconds, total, usages, waited_seconds
+from .slots_measured import count_by_slot
+from .spent import cost_usd, model_seconds, tool_seconds, total, usages, waited_in_all
 from .trajectory_match import match_trajectory
 
 __all__ = ["METRICS", "Measured", "Metric", "measure_episode"]
@@ -40,6 +41,8 @@ class Measured:
     """What quantiles are taken of, in seconds: ``model_call``, ``tool_call``, ``episode``."""
     unpriced: tuple[str, ...] = ()
     """Models that the price table does not know."""
+    slots: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Slot to what ``count_by_slot`` counts, where messages say which slot answered."""
 
     def as_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -49,6 +52,7 @@ class Measured:
             "failures": [failure.as_json() for failure in self.failures],
             "samples": {name: list(values) for name, values in self.samples.items()},
             "unpriced": list(self.unpriced),
+            "slots": {slot: dict(counts) for slot, counts in self.slots.items()},
         }
 
     @classmethod
@@ -60,38 +64,40 @@ class Measured:
             failures=tuple(Failure(**failure) for failure in stored["failures"]),
             samples={name: tuple(values) for name, values in stored["samples"].items()},
             unpriced=tuple(stored["unpriced"]),
+            slots={slot: dict(counts) for slot, counts in stored.get("slots", {}).items()},
         )
 
 
 def measure_episode(finished: Finished, *, prices: Prices | None = None) -> Measured:
     """Every measure of ``finished``; without ``prices`` nothing has a cost."""
-    messages, needed = finished.messages, finished.needed
-    calls = made_calls(messages)
+    needed = finished.needed
+    calls, answers = calls_of(finished.conversations), answers_of(finished.conversations)
+    worked = worked_for(calls)
     fits = fitting(calls, finished)
     claims = find_claims(finished)
     success, reward = _judged(finished)
-    repeated = find_repeated(calls, messages)
+    repeated = find_repeated(calls, finished.conversations)
     broken, lost = find_unrecovered(calls, success=bool(success))
-    models, tools = model_seconds(messages), tool_seconds(calls)
-    waited = waited_seconds(messages, calls)
-    used = usages(messages)
-    cost, unpriced = (None, ()) if prices is None else cost_usd(messages, prices)
+    models, tools = model_seconds(answers), tool_seconds(worked)
+    waited = waited_in_all(finished, calls)
+    used = usages(answers)
+    cost, unpriced = (None, ()) if prices is None else cost_usd(answers, prices)
     values: dict[str, float | None] = {
         "success": success,
         "reward": reward,
-        "tool_selection": tool_selection(calls, needed),
-        "argument_accuracy": argument_accuracy(calls, needed),
+        "tool_selection": tool_selection(worked, needed),
+        "argument_accuracy": argument_accuracy(worked, needed),
         "json_validity": sum(fits) / len(fits) if fits else None,
-        "steps": len(spoken(messages)),
+        "steps": len(answers),
         "calls": len(calls),
         "failed_calls": sum(call.became in FAILED for call in calls),
         "invalid_calls": sum(call.became in MALFORMED for call in calls),
-        "unneeded_calls": count_unneeded(calls, needed),
+        "unneeded_calls": count_unneeded(worked, needed),
         "repeated_calls": len(repeated),
         "recovery": 1 - len(lost) / len(broken) if broken else None,
         **measure_due(finished, calls),
         "groundedness": groundedness(claims),
-        **match_trajectory(calls, needed),
+        **match_trajectory(worked, needed),
         "sampled_tokens": sum(usage.completion for usage in used) if used else None,
         "prompt_tokens": sum(usage.prompt for usage in used) if used else None,
         "model_seconds": total(models),
@@ -99,7 +105,7 @@ def measure_episode(finished: Finished, *, prices: Prices | None = None) -> Meas
         "episode_seconds": waited,
         "cost_usd": cost,
     }
-    if not messages:  # of a crash that left nothing, nothing but that is known
+    if not finished.messages:  # of a crash that left nothing, nothing but that is known
         values = {name: value if name in ("success", "reward") else None for name, value in values.items()}
     return Measured(
         values={name: None if value is None else float(value) for name, value in values.items()},
@@ -111,6 +117,7 @@ def measure_episode(finished: Finished, *, prices: Prices | None = None) -> Meas
             "episode": () if waited is None else (waited,),
         },
         unpriced=unpriced,
+        slots=count_by_slot(finished, calls),
     )
 
 

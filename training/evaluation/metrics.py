@@ -82,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
         "steps",
         "model calls",
         "lower",
-        "Messages of the model. None where a crash left no messages.",
+        "Messages of the models, of agents and steps inside too. None where a crash left no messages.",
     ),
     Metric("calls", "calls", None, "Calls that the model proposed, unreadable ones included."),
     Metric("failed_calls", "calls", "lower", "Calls that the tool refused or that took too long."),

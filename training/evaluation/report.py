@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..statistics import Difference
-from .breakdown import FailureCounts, ToolCounts, by_failure, by_tool
+from .breakdown import FailureCounts, SlotCounts, ToolCounts, by_failure, by_slot, by_tool
 from .intervals import Interval, Paired, aggregate, aggregate_by_tier, paired
 from .run import Evaluation
 from .summary import compare
@@ -23,6 +23,8 @@ class Report:
     """Tier to the figures of its tasks alone."""
     tools: dict[str, ToolCounts]
     """The most used first."""
+    slots: dict[str, SlotCounts]
+    """The most asked first; empty where messages do not say which slot answered."""
     failures: dict[str, FailureCounts]
     """By kind, what failed most episodes first."""
     difference: Difference | None = None
@@ -80,6 +82,7 @@ def model_json(report: Report) -> dict[str, Any]:
             tier: {name: asdict(figure) for name, figure in figures.items()} for tier, figures in report.by_tier.items()
         },
         "tools": {tool: asdict(counts) for tool, counts in report.tools.items()},
+        "slots": {slot: asdict(counts) for slot, counts in report.slots.items()},
         "failures": [
             {"kind": kind, "count": counts.episodes, **counts.as_json()} for kind, counts in report.failures.items()
         ],
@@ -111,6 +114,7 @@ def _report(evaluation: Evaluation, baseline: Evaluation | None, seed: int) -> R
         figures=aggregate(evaluation.measured, tasks, seed=seed, tiers=tiers, k=evaluation.k),
         by_tier=aggregate_by_tier(evaluation.measured, tasks, seed=seed, tiers=tiers, k=evaluation.k),
         tools=by_tool(evaluation.measured),
+        slots=by_slot(evaluation.measured),
         failures=by_failure(evaluation.measured),
         difference=None if baseline is None else _difference(baseline, evaluation, seed),
         paired=None

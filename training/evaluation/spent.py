@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from ...nodes.calls import RAN
 from ...nodes.models.trace import TRACE_KEY, read_trace
-from ..rewards.made import Made, spoken
+from ..rewards.finished import Finished
+from ..rewards.made import Made, spoken, worked_for
 from .calls_measured import seconds_of
 from .prices import MILLION, Prices
 
@@ -73,6 +74,31 @@ def waited_seconds(messages: Sequence[BaseMessage], calls: Sequence[Made]) -> fl
                 return None
             longest[call.turn] = max(longest.get(call.turn, 0.0), took)
     return None if thought is None else thought + sum(longest.values())
+
+
+def waited_in_all(episode: Finished, calls: Sequence[Made]) -> float | None:
+    """``waited_seconds`` of the thread, and of what went on inside its nodes: of what ran at once, the longest."""
+    made = worked_for(calls)
+    talks = episode.conversations
+    own = [
+        waited_seconds(messages, [call for call in made if call.conversation == number])
+        if number == 0 or messages
+        else 0
+        for number, messages in enumerate(talks)
+    ]
+    if len(talks) == 1 or None in own:
+        return None if None in own else own[0]
+    at_once: dict[str, dict[str, list[int]]] = {}
+    for number, one in enumerate(episode.inner, 1):
+        around = one.namespace.rpartition("|")[0]
+        at_once.setdefault(around, {}).setdefault(one.at, []).append(number)
+
+    def whole(number: int, namespace: str) -> float:
+        groups = at_once.get(namespace, {}).values()
+        inside = (max(whole(part, episode.inner[part - 1].namespace) for part in group) for group in groups)
+        return (own[number] or 0.0) + sum(inside)
+
+    return whole(0, "")
 
 
 def total(values: Sequence[float | None]) -> float | None:

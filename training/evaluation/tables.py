@@ -50,6 +50,8 @@ def print_reports(reports: Sequence[Report], console: Console) -> None:
             console.print(f"no price for {', '.join(report.unpriced)}; name it in the price table", markup=False)
         if report.tools:
             console.print(tools_table(report))
+        if len(report.slots) > 1:
+            console.print(slots_table(report))
         if report.failures:
             console.print(failures_table(report))
 
@@ -90,6 +92,20 @@ def tools_table(report: Report) -> Table:
         table.add_row(
             Text(tool),
             *(str(count) for count in (counts.calls, counts.failed, counts.invalid, counts.repeated)),
+            "" if counts.mean_ms is None else f"{counts.mean_ms:.1f}",
+        )
+    _align_right(table)
+    return table
+
+
+def slots_table(report: Report) -> Table:
+    """What the model in each slot did and took."""
+    table = Table("slot", "steps", "calls", "failed", "invalid", "tokens", "ms a step", box=SIMPLE_HEAD)
+    for slot, counts in report.slots.items():
+        table.add_row(
+            Text(slot),
+            *(str(count) for count in (counts.steps, counts.calls, counts.failed, counts.invalid)),
+            "" if counts.sampled_tokens is None else str(counts.sampled_tokens),
             "" if counts.mean_ms is None else f"{counts.mean_ms:.1f}",
         )
     _align_right(table)

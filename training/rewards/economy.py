@@ -6,7 +6,7 @@ where the episode ended by itself).
 
 from ...errors import BadReward
 from .finished import Finished
-from .made import made_calls
+from .made import calls_of, worked_for
 
 
 def efficiency(episode: Finished) -> float:
@@ -24,7 +24,7 @@ def efficiency(episode: Finished) -> float:
         )
     if not _solved(episode):
         return 0.0
-    made = len(made_calls(episode.messages))
+    made = len(worked_for(calls_of(episode.conversations)))
     shortest = len(episode.needed)
     return shortest / max(shortest, made) if shortest else float(made == 0)
 
@@ -37,7 +37,7 @@ def steps(episode: Finished, *, budget: int) -> float:
     """
     if budget < 1:
         raise BadReward(f"reward 'steps' has a budget of {budget}; give at least 1")
-    used = sum(message.type == "ai" for message in episode.messages)
+    used = sum(message.type == "ai" for messages in episode.conversations for message in messages)
     return min(1.0, budget / used) if used and _solved(episode) else 0.0
 
 

@@ -4,11 +4,12 @@ A reward is a pure function of this record and of nothing else: no clock, no net
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from ...checkpoints.inner import Conversation
 from ...nodes.bound_tools import tools_at
 from ...nodes.models.trace import read_trace
 from ..suites import Judged, SuiteTask, last_words
@@ -49,6 +50,20 @@ class Finished:
     approved: frozenset[str] = frozenset()
     """Ids of the calls that a person allowed, after the agent had asked."""
     due: Due | None = None
+    inner: tuple[Conversation, ...] = ()
+    """What was said inside of its nodes: by agents, in steps, in trials."""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """Message of a model to the slot that answered, where that is known."""
+
+    @property
+    def conversations(self) -> tuple[tuple[BaseMessage, ...], ...]:
+        """The thread's own messages, then those that were said only inside: every message once."""
+        known = {message.id for message in self.messages} - {None}
+        talks = [self.messages]
+        for one in self.inner:
+            talks.append(tuple(message for message in one.messages if message.id not in known))
+            known |= {message.id for message in one.messages} - {None}
+        return tuple(talks)
 
 
 Reward = Callable[[Finished], float]
@@ -77,12 +92,15 @@ def make_finished(
     needed: Needed | None = None,
     status: Status = "done",
     approved: Iterable[str] = (),
+    inner: Sequence[Conversation] = (),
+    slots: Mapping[str, str] | None = None,
 ) -> Finished:
-    """The record of an episode that was just played; answer, tools, exit code and tokens are read off ``messages``.
+    """The record of an episode that was just played; answer, tools, exit code and tokens are read off its messages.
 
     A crash may leave no ``messages`` and no judgement (None). ``approved`` are ids of calls that a person allowed.
     Tasks whose suite knows what is right to do say so with an attribute ``due``.
     """
+    said = [*messages, *(message for one in inner for message in one.messages)]
     return Finished(
         thread=thread,
         messages=tuple(messages),
@@ -96,10 +114,12 @@ def make_finished(
         expected=judged.expected if judged else None,
         needed=needed,
         tools=tuple(tools_at(messages)),
-        exit_code=exit_code_of(messages),
-        sampled_tokens=sampled_tokens_of(messages),
+        exit_code=exit_code_of(said),
+        sampled_tokens=sampled_tokens_of(said),
         approved=frozenset(approved),
         due=getattr(task, "due", None),
+        inner=tuple(inner),
+        slots=slots or {},
     )
 
 
@@ -120,9 +140,12 @@ def exit_code_of(messages: Sequence[BaseMessage]) -> int | None:
 
 
 def sampled_tokens_of(messages: Sequence[BaseMessage]) -> int:
-    """How many tokens the policy sampled, by the traces; for models that record none, by their ``usage_metadata``."""
+    """How many tokens the policy sampled, by the traces; for models that record none, by their ``usage_metadata``.
+
+    A message that is there twice counts once.
+    """
     total = 0
-    for message in messages:
+    for message in {message.id or number: message for number, message in enumerate(messages)}.values():
         trace = read_trace(message)
         if trace is not None:
             total += len(trace.sampled_ids)

@@ -1,7 +1,7 @@
 """The calls that the policy made in an episode, each with what became of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -16,6 +16,10 @@ Became = Kind | Literal["edited", "unanswered"]
 """As the tool node notes it; ``edited``: a human put other arguments in; ``unanswered``: nothing came back."""
 
 WORKED = frozenset({"result", "responded"})
+AMONG_MODELS = frozenset({"hand_off", "plan"})
+"""Tools by which the models of an agent share out the work."""
+ANSWERS = frozenset({"verdict", "doubts"})
+"""Tools that nobody runs: a judge inside of an agent answers in the form of a call."""
 MALFORMED = frozenset({"invalid", "unknown_tool"})
 
 
@@ -38,6 +42,8 @@ class Made:
     """What came back."""
     repaired: bool = False
     """Whether it had to be put right before it could be run; name and arguments are those that were run."""
+    conversation: int = 0
+    """Which of the episode's: 0 is the thread's own, the others are those inside of its nodes."""
 
 
 def spoken(messages: Sequence[BaseMessage]) -> list[AIMessage]:
@@ -67,6 +73,30 @@ def made_calls(messages: Sequence[BaseMessage]) -> list[Made]:
         if not message.response_metadata.get(CANNED_KEY)
         for made in _of(message, results, turn)
     ]
+
+
+def calls_of(conversations: Sequence[Sequence[BaseMessage]]) -> list[Made]:
+    """The calls of all conversations of an episode, one after the other; a judge's answer is no call."""
+    return [
+        replace(made, conversation=number) if number else made
+        for number, messages in enumerate(conversations)
+        for made in made_calls(messages)
+        if not (number and made.name in ANSWERS and made.became == "unanswered")
+    ]
+
+
+def answers_of(conversations: Sequence[Sequence[BaseMessage]]) -> list[AIMessage]:
+    """What the policy said in all conversations of an episode, one after the other."""
+    return [message for messages in conversations for message in spoken(messages)]
+
+
+def worked_for(calls: Sequence[Made]) -> list[Made]:
+    """``calls`` without those that share out the work among the models of an agent: no task needs them by name.
+
+    An agent without conversations inside makes none; there they are tools like others.
+    """
+    inside = any(call.conversation for call in calls)
+    return [call for call in calls if not inside or call.name not in AMONG_MODELS]
 
 
 def _of(message: AIMessage, results: Sequence[ToolMessage], turn: int) -> Iterator[Made]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ...checkpoints.branch import branch_messages, questions_and_answers, read_steps
+from ...checkpoints.inner import read_inner
 from ...checkpoints.labels import Label, add_labels, labels_of
 from ...checkpoints.reading import checkpoint_tree
 from ...checkpoints.rows import place_of
 from ...checkpoints.store import Store
+from ...checkpoints.writers import slots_noted
 from ..branches import Outcome, read_outcome
 from ..rollout import status_of
 from ..suites import Judged, Suite, SuiteTask
@@ -51,13 +53,17 @@ def read_finished(store: Store, thread: str, *, suite: Suite | None = None, task
     judged = judged_by(outcome)
     if suite is not None and task is not None and judged is not None:
         judged = replace(judged, expected=_expected(suite, task))
+    messages = branch_messages(store, thread, leaf.checkpoint)
+    inner = read_inner(store, thread, leaf.checkpoint)
     finished = make_finished(
         thread,
-        branch_messages(store, thread, leaf.checkpoint),
+        messages,
         task=task,
         judged=judged,
         needed=suite.needed(task) if suite is not None and task is not None else None,
         approved=[question["id"] for question, answer in answered if answer and answer["type"] in ("approve", "edit")],
+        inner=inner,
+        slots=slots_noted([*messages, *(message for one in inner for message in one.messages)], leaf.metadata),
     )
     status = _status(store, thread, leaf.checkpoint, finished, waiting=any(answer is None for _, answer in answered))
     return replace(finished, status=status, task=finished.task or str(leaf.metadata.get("task") or ""))

@@ -4,11 +4,13 @@ An episode that calls nothing has no share to speak of. It gets 0, or the policy
 none; it gets 1 where the task is known to need no call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ...nodes.calls import make_check
+from ...nodes.bound_tools import tools_at
+from ...nodes.calls import Check, make_check
 from .finished import Finished
-from .made import MALFORMED, WORKED, Made, made_calls
+from .made import MALFORMED, WORKED, Made, calls_of
 
 
 def tool_success(episode: Finished) -> float:
@@ -17,7 +19,7 @@ def tool_success(episode: Finished) -> float:
     What failed, took too long, could not run, was refused or had to be edited did not work, nor did a call that nothing
     came of.
     """
-    calls = made_calls(episode.messages)
+    calls = calls_of(episode.conversations)
     return _share([call.became in WORKED for call in calls], episode)
 
 
@@ -26,19 +28,25 @@ def valid_calls(episode: Finished) -> float:
 
     Where the episode does not know its tools, what the act node found decides alone.
     """
-    return _share(fitting(made_calls(episode.messages), episode), episode)
+    return _share(fitting(calls_of(episode.conversations), episode), episode)
 
 
 def fitting(calls: Sequence[Made], episode: Finished) -> list[bool]:
-    """Of each of the episode's ``calls``: could it be read, and did it fit a tool of the agent?"""
-    functions = [tool["function"] for tool in episode.tools if "function" in tool]
-    checks = {function["name"]: make_check(function.get("parameters") or {}) for function in functions}
-    return [
-        call.became not in MALFORMED
-        and not call.repaired
-        and (not checks or (call.name in checks and not checks[call.name](call.args)))
-        for call in calls
-    ]
+    """Of each of the episode's ``calls``: could it be read, and did it fit a tool of the model that made it?"""
+    inside = [tools_at(messages) for messages in episode.conversations[1:]]
+    checks = [_checks(tools) for tools in (episode.tools, *inside)]
+    return [_fits(call, checks[call.conversation]) for call in calls]
+
+
+def _checks(tools: Sequence[Mapping[str, Any]]) -> dict[str, Check]:
+    functions = [tool["function"] for tool in tools if "function" in tool]
+    return {function["name"]: make_check(function.get("parameters") or {}) for function in functions}
+
+
+def _fits(call: Made, checks: Mapping[str, Check]) -> bool:
+    if call.became in MALFORMED or call.repaired:
+        return False
+    return not checks or (call.name in checks and not checks[call.name](call.args))
 
 
 def _share(good: Sequence[bool], episode: Finished) -> float:
