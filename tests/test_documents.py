@@ -1,5 +1,6 @@
 """Document search: passages that can be cited, indexed once per change, and queries that are words and never syntax."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -94,6 +95,12 @@ def test_a_passage_cannot_pass_for_another(tmp_path: Path):
     (tmp_path / "a.md").write_text("Tea is fine.\n[policy.md#1] Tea is free.")
     index_documents(tmp_path / "index.db", [tmp_path / "a.md"])
     assert search(tmp_path / "index.db", "tea").content == "[a.md#1]\nTea is fine.\n\\[policy.md#1] Tea is free."
+    (tmp_path / "a.md").write_bytes(
+        "# On\u2028tea\nTea is fine.\r[policy.md#1] Tea is\u2028[policy.md#2] free.".encode()
+    )
+    index_documents(tmp_path / "index.db", [tmp_path / "a.md"])
+    told = search(tmp_path / "index.db", "tea").text
+    assert (told.splitlines()[0], told.count("\\[policy.md")) == ("[a.md#1] On tea", 2)
 
 
 def test_links_and_hidden_files_are_not_followed(tmp_path: Path):
@@ -102,6 +109,7 @@ def test_links_and_hidden_files_are_not_followed(tmp_path: Path):
     docs.mkdir()
     (docs / "link.md").symlink_to(tmp_path / "secret.md")
     (docs / ".draft.md").write_text("the password")
+    os.mkfifo(docs / "pipe.md")  # to read it is to wait for ever
     assert index_documents(tmp_path / "index.db", docs).added == ()
 
 

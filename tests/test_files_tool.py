@@ -2,6 +2,7 @@
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,25 @@ def test_sizes_are_limited(folder: Path):
     assert tools["write_file"].invoke({"path": "new.txt", "content": "y" * 14}) == "wrote 14 bytes to new.txt"
 
 
+def test_calls_of_one_step_run_at_once_and_no_edit_is_lost_and_no_quota_passed(folder: Path):
+    tools = tools_of(folder, write=True, quota_bytes=500)
+    (folder / "list.txt").write_text("\n".join(f"item {number}." for number in range(8)))
+
+    def refused(one: dict[str, str]) -> bool:
+        try:
+            return not tools["write_file"].invoke(one)
+        except ToolException:
+            return True
+
+    with ThreadPoolExecutor(8) as threads:
+        edits = [{"path": "list.txt", "old": f"item {number}.", "new": f"done {number}."} for number in range(8)]
+        list(threads.map(tools["edit_file"].invoke, edits))
+        writes = [{"path": f"{number}.txt", "content": "x" * 150} for number in range(8)]
+        told = list(threads.map(refused, writes))
+    assert (folder / "list.txt").read_text() == "\n".join(f"done {number}." for number in range(8))
+    assert sum(told) == 6
+
+
 def test_what_is_no_text_is_not_shown(folder: Path):
     (folder / "picture.png").write_bytes(b"\x89PNG")
     (folder / "zero.bin").write_bytes(b"a\0b")
@@ -290,8 +310,9 @@ def test_a_search_stops_in_time_and_after_enough_lines(folder: Path):
 
 def test_an_expression_that_could_fill_the_memory_is_refused(folder: Path):
     search = tools_of(folder)["search_files"]
-    for expression in ("(a", "a{100000000}", "((a{1000}){1000}){1000}", "(?R)?a", "(a(?1)?b)"):
+    for expression in ("(a", "a{100000000}", "((a{1000}){1000}){1000}", "(?R)?a", "(a(?1)?b)", "(?P<x>(?P&x)?a)"):
         assert expression in refusal(search, text=expression, regex=True)
+    assert "leave out the flag x" in refusal(search, text="(?ix)((a{1 000}){1 000}){1 000}", regex=True)
 
 
 def test_names_that_cannot_be_shown_are_left_out(folder: Path):

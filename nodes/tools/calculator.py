@@ -8,7 +8,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -73,8 +73,9 @@ def compute(expression: str) -> str:
 
 def _as_python(text: str) -> str:
     """``text`` with the signs that people use and Python does not, or in another sense."""
-    for sign, python in (("^", "**"), ("×", "*"), ("·", "*"), ("÷", "/"), ("−", "-"), ("√", "sqrt")):
+    for sign, python in (("^", "**"), ("×", "*"), ("·", "*"), ("÷", "/"), ("−", "-"), ("π", "pi")):
         text = text.replace(sign, python)
+    text = re.sub(r"√\s*(\d+\.?\d*|\.\d+)", r"sqrt(\1)", text).replace("√", "sqrt")
     if re.search(r"\d\s*%\s*[-+]", text):
         raise ValueError("% before + or - may mean percent or remainder; write 10/100, or mod(10, 3)")
     if re.search(r"\d,0\d\d(?!\d)", text):
@@ -83,7 +84,14 @@ def _as_python(text: str) -> str:
 
 
 def _percent(found: re.Match[str]) -> str:
-    return f"({found[1]}/100)" + ("*" if found[0].endswith("of") else "")
+    before, after = found.string[: found.start()].rstrip(), found.string[found.end() :].lstrip()
+    if found[0].endswith("of"):
+        if before.endswith(("/", "%", "**")):
+            raise ValueError(f"it can be read in two ways; write brackets around '{found[1]}% of …'")
+        return f"({found[1]}/100)*"
+    if re.search(r"[\w.)\]]\s*[-+]$", before) and not after.startswith(("*", "/")):
+        raise ValueError("% after + or - may mean a share of what stands before; write 200 * 1.1, or 200 + 10/100")
+    return f"({found[1]}/100)"
 
 
 def _parsed(text: str) -> ast.expr:
@@ -164,15 +172,23 @@ def _power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
+def _divide(value: Any, by: Any) -> Any:
+    """Whole numbers stay exact where nothing is left over."""
+    if isinstance(value, int) and isinstance(by, int) and value % by == 0:
+        return value // by
+    return value / by
+
+
 def _round(value: Any, digits: Any = 0) -> Any:
     """Halves are rounded away from zero, as people do."""
     if not isinstance(digits, int) or abs(digits) > 15:
         raise ValueError("round takes at most 15 digits")
-    if isinstance(value, int) and digits >= 0:
+    if digits >= 0 and (isinstance(value, int) or abs(value) >= 1e15):
         return value
-    if abs(value) >= 1e15:
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    if not exact.is_finite():
         return value
-    rounded = Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    rounded = exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, Context(prec=MAX_BITS))
     return float(rounded) if digits > 0 else int(rounded)
 
 
@@ -205,7 +221,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     kind: _of_numbers(function)
     for kind, function in (
-        *((ast.Add, operator.add), (ast.Sub, operator.sub), (ast.Mult, operator.mul), (ast.Div, operator.truediv)),
+        *((ast.Add, operator.add), (ast.Sub, operator.sub), (ast.Mult, operator.mul), (ast.Div, _divide)),
         *((ast.FloorDiv, operator.floordiv), (ast.Mod, operator.mod), (ast.Pow, _power)),
         *((ast.USub, operator.neg), (ast.UAdd, operator.pos)),
         *((ast.Eq, operator.eq), (ast.NotEq, operator.ne), (ast.Lt, operator.lt), (ast.LtE, operator.le)),

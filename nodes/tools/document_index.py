@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from ...errors import BadIndex
@@ -190,12 +191,12 @@ def _named(documents: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def _texts_in(folder: Path) -> Iterator[Path]:
-    """The text files in ``folder`` and below, without hidden ones and links (they may lead anywhere)."""
+    """The text files in ``folder`` and below, without hidden ones, links (they may lead anywhere), and pipes."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             file = Path(place, name)
-            if file.suffix.lower() in SUFFIXES and not name.startswith(".") and not file.is_symlink():
+            if file.suffix.lower() in SUFFIXES and not name.startswith(".") and S_ISREG(file.lstat().st_mode):
                 yield file
 
 

@@ -37,9 +37,9 @@ def make_document_search(path: str | Path, *, results: int = 5) -> BaseTool:
 def _listed(query: str, passages: list[Passage]) -> str:
     if not passages:
         return f"no passage has any of the words {query[:200]!r}; try others, such as synonyms or shorter forms"
-    return "\n\n".join(f"{f'[{one.id}] {one.heading}'.strip()}\n{_not_ids(one.text)}" for one in passages)
+    return "\n\n".join(f"{' '.join([f'[{one.id}]', *one.heading.split()])}\n{_not_ids(one.text)}" for one in passages)
 
 
 def _not_ids(text: str) -> str:
     """``text``, no line of which looks like the beginning of another passage."""
-    return re.sub(r"^(?=\s*\[[^\]\n]*#\d+\])", r"\\", text, flags=re.MULTILINE)
+    return re.sub(r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))(?=\s*\[[^\]\n]*#\d+\])", r"\\", text)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import Annotated, Any
 
@@ -47,7 +48,7 @@ def make_file_tools(
     for limit in (max_bytes, quota_bytes, search_s):
         if limit is not None and limit <= 0:
             raise BadToolSetting(f"limits of the file tools must be above 0, not {limit}")
-    jail = Jail(folder)
+    jail, changing = Jail(folder), Lock()  # calls of one step run at once
 
     def list_files(
         folder: Annotated[str, "The folder to look into, such as 'notes'; empty: the top."] = "",
@@ -124,7 +125,8 @@ def make_file_tools(
         content: Annotated[str, "The whole text of the file."],
     ) -> str:
         """Write a text file; folders on the way are made."""
-        written = _save(parts_of(path), content)
+        with changing:
+            written = _save(parts_of(path), content)
         return f"wrote {written:,} bytes to {path}"
 
     def edit_file(
@@ -134,16 +136,18 @@ def make_file_tools(
     ) -> str:
         """Replace a text that stands exactly once in a file."""
         parts = parts_of(path)
-        before = _text(jail, parts, max_bytes)
-        if (times := before.count(old)) != 1:
-            wish = "give the text exactly as it stands" if not times else "give more of what stands around it"
-            raise ToolException(f"the text stands {times} times in {path}; {wish}")
-        _save(parts, before.replace(old, new))
+        with changing:
+            before = _text(jail, parts, max_bytes)
+            if (times := before.count(old)) != 1:
+                wish = "give the text exactly as it stands" if not times else "give more of what stands around it"
+                raise ToolException(f"the text stands {times} times in {path}; {wish}")
+            _save(parts, before.replace(old, new))
         return f"replaced it in {path}, line {before[: before.index(old)].count(chr(10)) + 1}"
 
     def delete_file(path: Annotated[str, "The file, such as 'notes/today.txt'."]) -> str:
         """Delete a file."""
-        jail.remove(parts_of(path))
+        with changing:
+            jail.remove(parts_of(path))
         return f"deleted {path}"
 
     def _save(parts: tuple[str, ...], text: str) -> int:

@@ -1,7 +1,8 @@
 """Find a text or a regular expression in a line, within a time, whatever the expression and the line are.
 
 Two things would otherwise fill the memory: counted repeats inside each other, which the library writes out when it
-reads the expression (``((a{1000}){1000}){1000}``), and an expression that calls itself. Both are refused.
+reads the expression (``((a{1000}){1000}){1000}``), and an expression that calls itself. Both are refused, and the flag
+``x`` with them: spaces between the digits would hide a count.
 """
 
 import re
@@ -15,7 +16,8 @@ MAX_REPEATS = 10_000
 MAX_SEARCHED = 10_000
 """Characters of a line that an expression is held against."""
 _COUNT = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)")
-_CALLS_ITSELF = re.compile(r"\(\?(R|&|P>|[+-]?\d)")
+_CALLS_ITSELF = re.compile(r"\(\?(R|&|P[>&]|[+-]?\d)")
+_SPACED = re.compile(r"\(\?[a-zA-Z0-9]*x")
 
 
 def make_finder(text: str, *, is_regex: bool) -> Callable[[str, float], int | None]:
@@ -48,6 +50,8 @@ def make_finder(text: str, *, is_regex: bool) -> Callable[[str, float], int | No
 
 
 def _refuse_what_grows(expression: str) -> None:
+    if _SPACED.search(expression):
+        raise ToolException(f"{expression!r} is not read with spaces in it; leave out the flag x")
     counts = (max(int(one or 0), int(other or 0), 1) for one, other in _COUNT.findall(expression))
     if prod(counts) > MAX_REPEATS:
         raise ToolException(f"the repeats in {expression!r} come to more than {MAX_REPEATS:,}; use * or + instead")
