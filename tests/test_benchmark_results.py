@@ -38,7 +38,7 @@ def test_what_was_not_run_keeps_its_lines(run_all: ModuleType) -> None:
     first = run_all.as_markdown([document("swap", 0.2), document("agents", 0.3), document("gone", 0.1)], ["one"])
     second = run_all.as_markdown([document("swap", 0.4)], ["two"], before=first)
     assert second.splitlines() == [
-        *["# Benchmarks", "", "Written by `make bench`. Trust the ratios, not the milliseconds.", "", "- two", ""],
+        *["# Benchmarks", "", run_all.ABOUT, "", "- two", ""],
         "| benchmark | what | ratio | goal | met |",
         "|---|---|---|---|---|",
         "| agents | agents | 0.3 | at most 1 | yes |",
