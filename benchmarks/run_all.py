@@ -1,7 +1,7 @@
 """Run every benchmark here and write `RESULTS.md` beside them: one line for each goal, then each one's numbers.
 
-Names as arguments run only those; of the others stays what `RESULTS.md` says. Those in ``BY_NAME`` take minutes each and
-are run only so. A benchmark that fails is named at the end, and the others are still written.
+Names as arguments run only those; of the others stays what `RESULTS.md` says. Those in ``BY_NAME`` take minutes each
+and are run only so. A benchmark that fails is named at the end, and the others are still written.
 """
 
 import json
