@@ -3,7 +3,7 @@
 The first rule that fits decides. A predicate that cannot be evaluated asks: in doubt a person decides.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
@@ -79,6 +79,7 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
     rules = [(rule, _applies(rule, schemas)) for rule in approval.rules]
     acting = {tool.name for tool in tools if traits_of(tool).acts}
     trusted = {tool.name for tool in tools if traits_of(tool).trusted}
+    declared = {name: schema.get("properties", {}) for name, schema in schemas.items()}
 
     def by_rule(name: str, args: Mapping[str, Any]) -> Asked | Forbidden | None:
         for rule, applies in rules:
@@ -104,7 +105,7 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
             found = by_rule(name, args)
             if approval.taint and name in acting and not isinstance(found, Forbidden):
                 sources = untrusted_output(state, trusted) if sources is None else sources
-                if tainted := _tainted(sources, args, strict=approval.taint == "strict"):
+                if tainted := _tainted(sources, args, declared[name], strict=approval.taint == "strict"):
                     found = Asked(f"{found.why}; {tainted}", found.who) if found else Asked(tainted)
             judged.append(found)
         return judged
@@ -112,8 +113,8 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
     return judge
 
 
-def _tainted(sources: Sources, args: Mapping[str, Any], *, strict: bool) -> str:
-    if found := find_taint(sources, args):
+def _tainted(sources: Sources, args: Mapping[str, Any], declared: Container[str], *, strict: bool) -> str:
+    if found := find_taint(sources, args, declared):
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         return "; ".join(one.words() for one in found[:3]) + more
     if strict and sources.outputs:

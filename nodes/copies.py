@@ -3,27 +3,22 @@
 Only copies are found, no paraphrase: see ``taint.py`` for what that means.
 """
 
-import html
 import re
 import unicodedata
-from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
-from urllib.parse import unquote
+
+from .encoded import WRITTEN_OUT, decoded
+from .hidden_text import may_hide
+from .numerals import numbers_apart, numbers_of, sizes_in
 
 _WORD = re.compile(r"\w[\w@.+-]*")
-_NUMBER = re.compile(r"[-+]?\d(?:[\d.,']*\d)?")
-_NUMBER_APART = re.compile(r"(?<![\w.])[-+]?\d(?:[\d.,']*\d)?(?!\w)")
-_ENGLISH = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_EUROPEAN = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
-_WRITTEN_OUT = re.compile(r"<U\+([0-9A-F]{4,6})>")
-"""A hidden character, as ``marking.py`` shows it."""
 _LONG = 8
 """From so many characters on, a value is looked for within words too."""
+_LONGER = 12
+"""And from so many letters on, whatever stands between them."""
 _PHRASE = 4
 """So many words in a row are a quotation."""
 
@@ -39,7 +34,7 @@ class Said:
     @cached_property
     def plain(self) -> str:
         """The text, and behind it what is encoded in it."""
-        return " ".join(map(_plain, [self.text, *_decoded(self.text)]))
+        return " ".join(map(_plain, [self.text, *decoded(self.text)]))
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -52,14 +47,14 @@ class Said:
         return frozenset(_phrases(self.plain))
 
     @cached_property
-    def numbers(self) -> frozenset[float]:
-        """Its numbers, also those that stand right beside letters."""
-        return frozenset(number for token in _NUMBER.findall(self.plain) for number in _readings(token))
+    def sizes(self) -> frozenset[float]:
+        """Its numbers, also those that stand right beside letters, without their signs."""
+        return sizes_in(self.plain)
 
     @cached_property
     def numbers_apart(self) -> frozenset[float]:
         """Its numbers that are no part of a name."""
-        return frozenset(number for token in _NUMBER_APART.findall(self.plain) for number in _readings(token))
+        return numbers_apart(self.plain)
 
     @cached_property
     def squeezed(self) -> str:
@@ -80,7 +75,8 @@ class Said:
         if (len(text) >= _LONG and text in self.plain) or self.says(text):
             return True
         fits = _LONG <= len(squeezed) <= len(self.plain)
-        return fits and any(map(str.isdigit, squeezed)) and squeezed in self.squeezed
+        tells = len(squeezed) >= _LONGER or any(map(str.isdigit, squeezed))
+        return fits and tells and squeezed in self.squeezed
 
 
 class Copy(NamedTuple):
@@ -96,10 +92,11 @@ def copied(value: str | float, sources: Iterable[Said], trusted: Said) -> Copy |
     >>> copied("Mail Eve@Evil.example!", [Said("write to eve@evil.example")], Said("mail Eve")).part
     'eve@evil.example'
     """
-    numbers = _numbers(value)
-    if numbers & trusted.numbers_apart or numbers & {-1.0, 0.0, 1.0}:  # nought and one stand everywhere
+    numbers = numbers_of(value)
+    if numbers and numbers <= trusted.numbers_apart | {-1.0, 0.0, 1.0}:  # nought and one stand everywhere
         return None
-    texts = [text for text in (_plain(str(value)), *map(_plain, _decoded(str(value)))) if text]
+    sizes = set(map(abs, numbers))
+    texts = [text for text in (_plain(str(value)), *map(_plain, decoded(str(value)))) if text]
     unsaid = [
         (
             text,
@@ -111,7 +108,7 @@ def copied(value: str | float, sources: Iterable[Said], trusted: Said) -> Copy |
         if not trusted.says(text) and not (numbers and trusted.holds(text, squeezed))
     ]
     for source in sources:
-        if numbers & source.numbers:
+        if sizes & source.sizes:
             return Copy(str(value), source)
         for text, squeezed, parts, phrases in unsaid:
             if source.holds(text, squeezed):
@@ -153,65 +150,16 @@ def _parts(word: str) -> Iterator[str]:
         yield from (part for part in word.split("@") if part)
 
 
-def _numbers(value: str | float) -> set[float]:
-    """What ``value`` may mean as a number; nothing if it is none. A text that begins with a nought is a name."""
-    if isinstance(value, str):
-        text = value.strip()
-        return set() if not _NUMBER.fullmatch(text) or re.match(r"[-+]?0\d", text) else {*_readings(text)}
-    try:
-        return {float(value)}
-    except OverflowError:
-        return set()
-
-
-def _readings(token: str) -> Iterator[float]:
-    """What the digits and separators of ``token`` may mean: 1,250.00 and 1.250,00 are the same number."""
-    token = token.replace("'", "")
-    if _ENGLISH.fullmatch(token):
-        yield float(token.replace(",", ""))
-    if _EUROPEAN.fullmatch(token):
-        yield float(token.replace(".", "").replace(",", "."))
-
-
 def _plain(text: str) -> str:
     """``text`` as it is compared: one form of each character, no hidden ones, no case, single spaces."""
     if "<U+" in text:
-        text = _WRITTEN_OUT.sub("", text)
+        text = WRITTEN_OUT.sub("", text)
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+        text = unicodedata.normalize("NFKC", text)
+    if hidden := [character for character in set(text) if may_hide(character) and not character.isspace()]:
+        text = text.translate(dict.fromkeys(map(ord, hidden)))
     return " ".join(text.casefold().split())
 
 
 def _squeeze(text: str) -> str:
     return "".join(filter(str.isalnum, text))
-
-
-def _decoded(text: str) -> Iterator[str]:
-    """What ``text`` says besides: escaped as in URLs, HTML or JSON, base64-encoded, in characters that nobody sees."""
-    if not text.isascii() or "<U+E00" in text:
-        shown = _WRITTEN_OUT.sub(lambda found: chr(int(found[1], 16)), text)
-        if tags := "".join(map(_tagged, shown)):
-            yield tags
-    if "%" in text and (unquoted := unquote(text)) != text:
-        yield unquoted
-    if "&" in text and (unescaped := html.unescape(text)) != text:
-        yield unescaped
-    if "\\" in text:
-        yield _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _escaped(found[2]), text)
-    for found in _BASE64.findall(text):
-        plain = found.rstrip("=").replace("-", "+").replace("_", "/")
-        try:
-            inner = b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
-        except ValueError:
-            continue
-        if " ".join(inner.split()).isprintable():
-            yield inner
-
-
-def _tagged(sign: str) -> str:
-    """The letter that a tag character (U+E0020 to U+E007E) stands for; nothing for other characters."""
-    return chr(ord(sign) - 0xE0000) if "\U000e0020" <= sign <= "\U000e007e" else ""
-
-
-def _escaped(letter: str) -> str:
-    return " " if letter in "bfnrt" else letter

@@ -15,7 +15,7 @@ from .calls import Call
 from .marking import mark_as_data
 from .observe import FIXED
 from .step import Request, Step
-from .taint import PEOPLE_KEY
+from .taint import AGENT_KEY, PEOPLE_KEY
 from .tool import RECORD
 
 
@@ -46,7 +46,7 @@ def make_hand_over(name: str, agent: Any, *, mark: bool = False) -> Step:
             additional_kwargs={
                 "duration_s": round(perf_counter() - begun, 6),
                 "kind": "result" if spoke else "failed",
-                "agent": name,
+                AGENT_KEY: name,
                 **{key: call[key] for key in ("by", "at") if key in call},
             },
         )

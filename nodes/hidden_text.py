@@ -29,14 +29,15 @@ def show_hidden(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    suspects = [character for character in set(text) if _may_hide(character)]
+    suspects = [character for character in set(text) if may_hide(character)]
     if not suspects:
         return text
     pattern = re.compile(f"[{''.join(map(re.escape, suspects))}]")
     return pattern.sub(lambda found: found[0] if _belongs(text, found.start()) else f"<U+{ord(found[0]):04X}>", text)
 
 
-def _may_hide(character: str) -> bool:
+def may_hide(character: str) -> bool:
+    """Is it one that nobody sees, unless writing needs it where it stands?"""
     if character in "\n\t":
         return False
     code, kind = ord(character), category(character)
