@@ -9,6 +9,7 @@ from langgraph.graph import END, START, StateGraph
 
 from ..nodes.act import Ask, make_act
 from ..nodes.approval import Approval
+from ..nodes.first_turn import asked_first
 from ..nodes.limits import Limits, begins_run, is_over
 from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
@@ -61,6 +62,7 @@ def build_react(
     if max_chars is not None:
         own.append(make_more())
     look = {"budget": budget, "memory": memory}
+    given = {"system": asked_first(system, first), "tools": own}
     speak = {
         "fallbacks": fallbacks,
         "retries": retries,
@@ -73,7 +75,7 @@ def build_react(
     bounds = {"system": system, "ask": ask, "max_calls": max_calls, "timeout_s": timeout_s}
     about = {"agent": name, "settings": settings_digest(own, bounds | look | speak | decide | show)}
     graph = StateGraph(AgentState)
-    graph.add_node("observe", make_observe([slot, *fallbacks, *others], **look), metadata=about)
+    graph.add_node("observe", make_observe([slot, *fallbacks, *others], **look, **given), metadata=about)
     graph.add_node("think", make_think(slot, own, system, **speak))
     graph.add_node("act", make_act(own, ask, **decide))
     graph.add_node("tool", make_tool(own, timeout_s, **show), input_schema=AgentState)

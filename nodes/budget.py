@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from ..errors import BadBudget, ContextOverflow
 from .context import Context, seen
 from .models.slot import Slot
-from .token_counts import count_prompt, surely_at_most, window_of
+from .token_counts import Besides, count_prompt, surely_at_most, window_of
 
 ANSWER = 1024
 """Tokens left for the answer of a model that does not say how long its answers get."""
@@ -50,23 +50,34 @@ def room_in(budget: Budget, model: Any) -> int | None:
     if budget.tokens is not None:
         return budget.tokens
     window = window_of(model)
-    answer = getattr(model, "max_new_tokens", None) or ANSWER
+    answer = _longest_answer(model) or ANSWER
     return None if window is None else max(window - answer, window // 2)
 
 
+def _longest_answer(model: Any) -> int | None:
+    inner = getattr(model, "inner", None)
+    return getattr(model, "max_new_tokens", None) or (inner is not None and _longest_answer(inner)) or None
+
+
 def keep_within(
-    budget: Budget, room: int, model: Any, version: str, messages: Sequence[BaseMessage], context: Context
+    budget: Budget,
+    room: int,
+    model: Any,
+    version: str,
+    messages: Sequence[BaseMessage],
+    context: Context,
+    besides: Besides,
 ) -> Context:
     """``context`` itself if the prompt has at most ``room`` tokens, else one that begins later.
 
     Raises:
-        ContextOverflow: not even the user's message and the last round fit.
+        ContextOverflow: not even the user's last message and the last round fit.
     """
-    if surely_at_most(messages, context, version) <= room:
+    if surely_at_most(messages, context, version, besides) <= room:
         return context
 
     def size(view: Mapping[str, Any]) -> int:
-        return count_prompt(model, messages, view)
+        return count_prompt(model, messages, view, besides)
 
     if (whole := size(context)) <= room:
         return context
@@ -83,7 +94,10 @@ def keep_within(
 
 
 def _later_views(shown: Sequence[BaseMessage], context: Context, keep_turns: int) -> list[list[Context]]:
-    """What could be seen instead of ``shown``, each list from most to least: turns to keep, fewer turns, rounds."""
+    """What could be seen instead of ``shown``, each list from most to least: turns to keep, fewer turns, rounds.
+
+    At last messages of the user without an answer between them, of which one may be too long, the first ones going.
+    """
     turns = _places(shown, HumanMessage)
     later = [_view(context, shown[place]) for place in turns if place]
     dropped = max(0, len(later) + 1 - keep_turns)
@@ -91,7 +105,11 @@ def _later_views(shown: Sequence[BaseMessage], context: Context, keep_turns: int
     asked = [one for one in shown[last : _after(shown, last)] if one.id]
     rounds = [place for place in _places(shown, AIMessage) if place > last]
     within = [_view(context, shown[place], asked) for place in rounds[1:]]
-    return [views for views in (later[:dropped], later[dropped:], within) if views]
+    newest = [
+        _view(context, shown[rounds[-1]], asked[gone:]) if rounds else _view(context, asked[gone])
+        for gone in range(1, len(asked))
+    ]
+    return [views for views in (later[:dropped], later[dropped:], within, newest) if views]
 
 
 def _places(messages: Sequence[BaseMessage], kind: type[BaseMessage]) -> list[int]:

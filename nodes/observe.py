@@ -4,12 +4,13 @@ With a budget it trims what the model sees of the thread, with a memory it looks
 itself keeps every message.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
 
 from ..errors import BadConfig, ContextOverflow, StillPaused
 from .models.slot import Slot
@@ -25,17 +26,25 @@ FIXED = "__threadmill_versions"
 Look = Callable[[Sequence[BaseMessage], "Context", Mapping[str, str], RunnableConfig], "Context"]
 """From messages, context and versions to the context of the next model call."""
 
+log = logging.getLogger("threadmill.observe")
+
 
 def make_observe(
-    slots: Sequence[Slot], *, budget: "Budget | None" = None, memory: "Memory | None" = None
+    slots: Sequence[Slot],
+    *,
+    budget: "Budget | None" = None,
+    memory: "Memory | None" = None,
+    system: str | None = None,
+    tools: Sequence[BaseTool] | None = None,
 ) -> Callable[..., dict[str, Any]]:
     """Build a node that writes ``versions`` when a run begins and nothing while it lasts.
 
     A run begins with a human message; a thread that never had versions (an import, say) gets them too.
     A message that comes while the calls before it wait for an answer raises ``StillPaused``: LangGraph itself would
     drop the question and go on. The ``budget`` is one of tokens of the first slot's model; whenever the prompt would
-    exceed it, and when a run begins with a ``memory``, the node writes ``context`` too. Its attribute ``slots`` says
-    whose versions it fixes.
+    exceed it, and when a run begins with a ``memory``, the node writes ``context`` too. ``system`` and ``tools`` are
+    those of think, and counted; None counts what earlier answers noted. Its attribute ``slots`` says whose versions it
+    fixes.
 
     Raises:
         BadConfig: something in ``slots`` is none.
@@ -51,20 +60,24 @@ def make_observe(
             )
     if budget is not None and budget.summarise is not None and budget.summarise not in slots:
         slots = [*slots, budget.summarise]
-    trim = None if budget is None else _make_trim(slots[0], budget)
+    trim = None if budget is None else _make_trim(slots[0], budget, system, tools)
 
     def observe(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
         messages = state.get("messages", [])
         begins = bool(messages) and isinstance(messages[-1], HumanMessage)
-        if begins and len(messages) > 1:
-            _refuse_to_pass(messages[-2])
+        if begins:
+            _refuse_to_pass(messages)
         versions = state.get("versions", {})
         update: dict[str, Any] = {}
         if begins or not all(slot.name in versions for slot in slots):
             configurable = config.get("configurable", {})
             fixed, thread = configurable.get(FIXED, {}), configurable.get("thread_id", "")
+            kept = {} if begins else versions
             versions = {
-                slot.name: fixed.get(slot.name) or slot.version_for(thread, versions.get(slot.name)) for slot in slots
+                slot.name: kept.get(slot.name)
+                or fixed.get(slot.name)
+                or slot.version_for(thread, versions.get(slot.name))
+                for slot in slots
             }
             update["versions"] = versions
         before: Context = state.get("context") or {}
@@ -81,33 +94,47 @@ def make_observe(
     return observe
 
 
-def _make_trim(slot: Slot, budget: "Budget") -> Look:
+def _make_trim(slot: Slot, budget: "Budget", system: str | None, tools: Sequence[BaseTool] | None) -> Look:
+    from .bound_tools import tool_schemas
     from .budget import keep_within, room_in
     from .context import seen
+    from .token_counts import Besides, noted_besides
 
-    @lru_cache(maxsize=16)
-    def room_for(version: str) -> int | None:
-        return room_in(budget, slot.model(version))
+    schemas = None if tools is None else tool_schemas(tools)
 
     def trim(
         messages: Sequence[BaseMessage], context: "Context", versions: Mapping[str, str], config: RunnableConfig
     ) -> "Context":
-        version = versions[slot.name]
-        if (room := room_for(version)) is None:
+        version, noted = versions[slot.name], noted_besides(messages)
+        besides = Besides(noted.system if system is None else system, noted.tools if schemas is None else schemas)
+
+        def fitting(context: "Context") -> "Context":
+            model = slot.model(version)
+            if (room := room_in(budget, model)) is None:
+                return context
+            return keep_within(budget, room, model, version, messages, context, besides)
+
+        try:
+            trimmed = view = fitting(context)
+        except ContextOverflow:
+            raise
+        except Exception as error:  # it cannot be loaded, or render these messages: think says so, or asks a fallback
+            log.warning("what %s would see is not counted: %s", version, error)
             return context
-        model = slot.model(version)
-        view = keep_within(budget, room, model, version, messages, context)
-        if view is context or (summarise := budget.summarise) is None:
+        told = context
+        if (summarise := budget.summarise) is None:
             return view
         from .summary import with_summary
 
-        kept = {message.id for message in seen(messages, view)}
-        dropped = [message for message in seen(messages, context) if message.id not in kept]
-        told = with_summary(view, summarise, versions[summarise.name], dropped, config)
         try:
-            return keep_within(budget, room, model, version, messages, told)
+            while view is not told:  # a summary takes room itself, so more may have to go
+                kept = {message.id for message in seen(messages, view)}
+                dropped = [message for message in seen(messages, told) if message.id not in kept]
+                told = with_summary(view, summarise, versions[summarise.name], dropped, config)
+                view = fitting(told)
         except ContextOverflow:
-            return {**view, "unsummarised": "the summary leaves no room for this turn"}
+            return {**trimmed, "unsummarised": "the summary leaves no room for this turn"}
+        return told
 
     return trim
 
@@ -123,7 +150,8 @@ def _remembering(
     return {**others, "memory": remembered} if remembered else others
 
 
-def _refuse_to_pass(message: BaseMessage) -> None:
+def _refuse_to_pass(messages: Sequence[BaseMessage]) -> None:
+    message = next((one for one in reversed(messages) if not isinstance(one, HumanMessage)), None)
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     if calls:
         asked = ", ".join(

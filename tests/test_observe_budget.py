@@ -7,13 +7,14 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import Field
-from threadmill.errors import BadBudget, ContextOverflow
+from threadmill.errors import BadBudget, CannotRender, ContextOverflow, StillPaused
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import ScriptedModel, Slot
-from threadmill.nodes.budget import Budget
+from threadmill.nodes.budget import Budget, room_in
 from threadmill.nodes.marking import mark_as_data, unmark
+from threadmill.nodes.models.react_chat import ReactChatModel
 from threadmill.nodes.observe import make_observe
-from threadmill.nodes.token_counts import count_prompt
+from threadmill.nodes.token_counts import count_prompt, noted_besides
 from threadmill.nodes.traits import with_traits
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -49,7 +50,7 @@ class Desk:
         slot = Slot.fixed("a.think", self.model, "v1")
         self.graph = build_react(slot, tools, **options).compile(InMemorySaver())
 
-    def ask(self, *texts: str) -> None:
+    def ask(self, *texts: str | HumanMessage) -> None:
         for text in texts:
             run_thread(self.graph, "t", text)
 
@@ -261,5 +262,112 @@ def test_a_memory_that_gave_way_is_not_counted_with_the_new_one():
     old, new = (f"What is remembered:\n{mark_as_data(words, 'k', 'memory')}" for words in ("tea " * 50, "milk"))
     noted = {"system": f"Be kind.\n\n{old}"}
     messages = [HumanMessage("q1"), AIMessage("a1", response_metadata=noted), HumanMessage("q2")]
-    assert count_prompt(WordModel(replies=[]), messages, {"memory": old}) == 2 + 3 + 11 + 50 + 4 + 3
-    assert count_prompt(WordModel(replies=[]), messages, {"memory": new}) == 2 + 3 + 11 + 1 + 4 + 3
+    besides = noted_besides(messages)
+    assert count_prompt(WordModel(replies=[]), messages, {"memory": old}, besides) == 2 + 3 + 11 + 50 + 4 + 3
+    assert count_prompt(WordModel(replies=[]), messages, {"memory": new}, besides) == 2 + 3 + 11 + 1 + 4 + 3
+
+
+def test_the_first_prompt_has_its_system_prompt_and_tools_counted():
+    desk = Desk(lambda messages: say(4, messages), budget=Budget(tokens=8), system="Be very kind.")
+    early = [HumanMessage("q1 …"), AIMessage("a1 … …"), HumanMessage("q2 …")]  # 7 words without the system prompt
+    desk.graph.invoke({"messages": early}, THREAD)
+    assert desk.saw == [["Be", "q2"]]
+    with pytest.raises(ContextOverflow, match=r"the prompt has 4 tokens .* the budget is 3"):
+        Desk(lambda messages: say(4, messages), budget=Budget(tokens=3), system="Be very kind.").ask("q1")
+    guessed = ScriptedModel(lambda messages: say(1, messages))
+    graph = build_react(Slot.fixed("a.think", guessed, "v1"), [look], budget=Budget(tokens=20)).compile(InMemorySaver())
+    with pytest.raises(ContextOverflow, match=r"the prompt has 5[0-9] tokens"):  # all but 4 are the tool's schema
+        run_thread(graph, "t", "q")
+
+
+def test_what_a_longer_summary_pushes_out_is_in_the_summary_too():
+    requests: list[str] = []
+    words = summarising(["They met. " + "… " * 10, "They met again. " + "… " * 10], requests)
+    desk = Desk(lambda messages: say(4, messages), budget=Budget(tokens=60, trim_to=0.9, summarise=words))
+    desk.ask(*[f"q{n}" for n in range(1, 14)])
+    told = [[line[6:] for line in request.splitlines() if line.startswith("user:")] for request in requests]
+    assert told == [["q1", "q2"], [f"q{n}" for n in range(3, 10)]]
+    assert desk.saw[-1] == ["What", "q10", "answer-10", "q11", "answer-11", "q12", "answer-12", "q13"]
+    assert "They met again." in desk.state["context"]["summary"]
+
+
+def test_after_a_question_that_is_too_long_a_shorter_one_can_be_asked():
+    desk = Desk(lambda messages: say(4, messages), budget=Budget(tokens=12))
+    desk.ask("q1")
+    with pytest.raises(ContextOverflow):
+        desk.ask("long " * 20)
+    desk.ask("q3")
+    assert desk.saw == [["q1"], ["q3"]]
+
+
+def test_a_model_that_cannot_be_asked_is_not_counted_and_another_one_answers():
+    class Blind(WordModel):
+        def count_tokens(self, messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> int:
+            raise CannotRender("no images")
+
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            raise CannotRender("no images")
+
+    def cannot_load(version: str) -> Any:
+        raise OSError("no such folder")
+
+    spare = Slot.fixed("a.spare", WordModel(replies=lambda messages: say(1, messages)), "s1")
+    for slot in (Slot.fixed("a.think", Blind(replies=[]), "v1"), Slot("a.think", lambda: "v1", cannot_load)):
+        graph = build_react(slot, [], fallbacks=[spare], budget=Budget(tokens=5)).compile(InMemorySaver())
+        assert run_thread(graph, "t", "A rather long question it is.").answer == "answer-1"
+
+
+def test_several_messages_do_not_pass_by_an_open_question_either():
+    slot = Slot.fixed("a.think", ScriptedModel(three_calls), "v1")
+    graph = build_react(slot, [look], ask=lambda name, args: "money").compile(InMemorySaver())
+    run_thread(graph, "t", "Where?")
+    with pytest.raises(StillPaused, match=r"waits for an answer about look\(order='A1'\)"):
+        graph.invoke({"messages": [HumanMessage("one"), HumanMessage("two")]}, THREAD)
+
+
+def test_a_slot_that_comes_along_in_the_middle_of_a_run_leaves_the_others_on_their_versions():
+    think, spare = Slot.fixed("a.think", ScriptedModel([]), "v2"), Slot.fixed("a.spare", ScriptedModel([]), "s1")
+    messages = [HumanMessage("q"), AIMessage("Hm.")]
+    update = make_observe([think, spare])({"messages": messages, "versions": {"a.think": "v1"}}, {})
+    assert update == {"versions": {"a.think": "v1", "a.spare": "s1"}}
+
+
+def counted(messages: Sequence[BaseMessage], context: Any = None) -> int:
+    """By a model without a tokenizer here."""
+    return count_prompt(None, messages, context or {}, noted_besides(messages))
+
+
+def usage(total: int) -> Any:
+    return {"input_tokens": total, "output_tokens": 0, "total_tokens": total}
+
+
+def test_memories_do_not_make_the_words_of_the_thread_cost_more():
+    memory = f"What is remembered:\n{mark_as_data('tea ' * 2000, 'k', 'memory')}"
+    noted = {"system": f"Be kind.\n\n{memory}"}
+    cost = counted([HumanMessage("q1")], {"memory": memory}) + 10
+    messages = [HumanMessage("q1"), AIMessage("a1", response_metadata=noted, usage_metadata=usage(cost))]
+    assert cost - 10 <= counted([*messages, HumanMessage("q2")], {"memory": memory}) <= cost + 20
+
+
+def test_an_answer_that_cost_nothing_tells_nothing():
+    free = [AIMessage("word " * 200, usage_metadata=usage(0)), HumanMessage("q")] * 4
+    assert counted(free) > 1000
+    desk = Desk(lambda messages: AIMessage("word " * 200, usage_metadata=usage(0)), budget=Budget(tokens=300))
+    desk.ask("q1", "q2", "q3")
+    assert list(map(len, desk.saw)) == [1, 3, 1]
+
+
+def test_files_are_counted_by_their_pages_and_not_by_their_letters():
+    pdf = {"type": "file", "base64": "x" * 200_000, "mime_type": "application/pdf", "filename": "a.pdf"}
+    image = {"type": "image", "base64": "x" * 200_000, "mime_type": "image/png"}
+    assert 9_000 < counted([HumanMessage([{"type": "text", "text": "see"}, pdf])]) < 9_010  # of 150 kB
+    assert 1_000 < counted([HumanMessage([{"type": "text", "text": "see"}, image])]) < 1_010
+    desk = Desk(lambda messages: say(1, messages), budget=Budget(tokens=9_100))
+    desk.ask(HumanMessage([pdf]))
+    assert desk.model.counted == []
+
+
+def test_the_window_of_a_model_inside_of_another_one_counts():
+    inner = WordModel(replies=[])
+    inner.context = 100
+    assert room_in(Budget(), ReactChatModel(inner=inner)) == 95
