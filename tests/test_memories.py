@@ -7,11 +7,14 @@ import sqlite3
 import threading
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
 from langgraph.store.sqlite import SqliteStore
 from sqlalchemy import inspect, text
@@ -20,8 +23,12 @@ from threadmill.cli.agents import open_agent
 from threadmill.cli.main import app
 from threadmill.cli.place import read_values
 from threadmill.errors import BadDatabase, BadKey, BadMemory, NoMemory, ReadOnly
-from threadmill.graphs import run_thread
+from threadmill.graphs import build_react, run_thread
+from threadmill.nodes import Memory, ScriptedModel, Slot, make_remember
 from threadmill.nodes.marking import unmark
+from threadmill.training.credit.forking import Forking, value_steps
+from threadmill.training.rollout import play
+from threadmill.training.suites import Judged
 from typer import BadParameter
 from typer.testing import CliRunner
 
@@ -229,3 +236,76 @@ def test_the_python_about_memory_runs(folder: Path, capsys: pytest.CaptureFixtur
     (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, "memory.md", "exec"), {})
     assert told(capsys.readouterr().out.strip()) == "- drinks green tea only"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task: the agent must remember what it did not know at first."""
+
+    id: str = "train-0-one-0000"
+    tier: str = "one"
+    text: str = "What do I drink?"
+    split: str = "train"
+    seed: int = 0
+
+
+@dataclass
+class Drinks:
+    """The user asks twice; the agent notes the drink after the first time, and is right if it knew it the second."""
+
+    store: BaseStore | None = None
+    name: str = "drinks"
+    slots: tuple[str, ...] = ("drinks.think",)
+
+    def __post_init__(self) -> None:
+        if self.store is not None:
+            self.memories = lambda task: self.store
+
+    def build(self, slots: Any) -> Any:
+        memory = Memory(namespace=("drinks",))
+        return build_react(slots["drinks.think"], [make_remember(memory)], memory=memory, name="drinks")
+
+    def tasks(self, split: str, per_tier: int, seed: int) -> list[Asked]:
+        return [Asked()]
+
+    def start(self, task: Asked, place: Path) -> dict[str, Any]:
+        return {}
+
+    def review(self, task: Asked, question: Any) -> dict[str, Any]:
+        raise AssertionError(question)
+
+    def reply(self, task: Asked, text: str) -> str:
+        return "And now?"
+
+    def judge(self, task: Asked, place: Path, messages: Any) -> Judged:
+        said = [message.text for message in messages if message.type == "ai" and message.text]
+        return Judged(int(said[0] == "no idea") + int(said[-1] == "tea"), 2)
+
+    def close(self, place: Path) -> None:
+        return
+
+    def needed(self, task: Asked) -> None:
+        return None
+
+
+def drinker(messages: list[Any]) -> AIMessage:
+    if messages[0].type == "system":
+        return AIMessage("tea")
+    if messages[-1].type == "human":
+        return AIMessage("", tool_calls=[{"name": "remember", "args": {"text": "tea"}, "id": "r1"}])
+    return AIMessage("no idea")
+
+
+def test_every_episode_has_memories_of_its_own_and_forks_begin_with_them(tmp_path: Path) -> None:
+    slots = {"drinks.think": Slot.fixed("drinks.think", ScriptedModel(drinker), "drinks.think@0001")}
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as store:
+        played = play(store, Drinks(), [Asked()], slots, trials=2, seed=0, workers=1)
+        assert [(one.finished.met, one.finished.conditions) for one in played] == [(2, 2), (2, 2)]
+        threads = {one.finished.thread: Asked() for one in played[:1]}
+        (found,) = value_steps(store, Drinks(), slots, threads, Forking(k=1, workers=1)).values()
+        assert found.values == [1.0, 1.0, 1.0]  # after the note too: it is in the continuation's own store
+        assert inspect(store.engine).has_table("store") is False
+        shared = InMemoryStore()
+        played = play(store, Drinks(shared), [Asked()], slots, trials=2, seed=0, workers=1, prefix="shared-")
+        assert [one.finished.met for one in played] == [2, 1]  # the second knew it at once
+        assert len(shared.search(("drinks",))) == 1

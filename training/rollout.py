@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
+from langgraph.store.memory import InMemoryStore
 
 from ..checkpoints.inner import read_inner
 from ..checkpoints.labels import Label, add_labels, labels_of
@@ -21,7 +22,7 @@ from ..checkpoints.reading import latest_metadata, read_messages
 from ..checkpoints.store import Store
 from ..checkpoints.writers import slots_noted
 from ..errors import ContextOverflow, LeaseLost, OutOfMemory, StoreFull, ThreadBusy, UnknownThread
-from ..graphs.run import Outcome, answer_thread, run_thread
+from ..graphs.run import Agent, Outcome, answer_thread, run_thread
 from ..nodes.models.slot import Slot
 from ..nodes.models.trace import read_trace
 from .episode import Episode, measure
@@ -116,8 +117,9 @@ def play(
         metadata = {"task": task.id, "trial": trial}
         approved: list[str] = []
         try:
-            outcome = run_thread(graph, thread, task.text, metadata=metadata, configurable=configurable)
-            _to_the_end(graph, suite, task, outcome, approved)
+            agent = remembering(graph, suite, task)
+            outcome = run_thread(agent, thread, task.text, metadata=metadata, configurable=configurable)
+            _to_the_end(agent, suite, task, outcome, approved)
         except ContextOverflow:
             pass  # judged as it stands
         judged = suite.judge(task, place, read_messages(store, thread))
@@ -175,6 +177,12 @@ def run_tasks(
         progress=progress,
     )
     return [measure(trial.finished, trial.number) for trial in played]
+
+
+def remembering(graph: Agent, suite: Suite, task: SuiteTask) -> Agent:
+    """``graph`` with the memories of one episode: an empty store of its own, or the one that the suite gives it."""
+    given = getattr(suite, "memories", None)
+    return graph.copy({"store": given(task) if given else InMemoryStore()})
 
 
 def worlds_folder(store: Store) -> Path:

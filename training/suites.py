@@ -80,7 +80,10 @@ class Judged:
 
 
 class Suite(Protocol):
-    """Tasks of one agent; its methods are called from many threads at once."""
+    """Tasks of one agent; its methods are called from many threads at once.
+
+    One more may be there: ``memories(task)``, the LangGraph store of an episode. Else each has an empty one of its own.
+    """
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ from ...errors import CannotTravel, ContextOverflow
 from ...graphs.run import Agent, answer_thread, continue_thread, run_thread
 from ..rewards.finished import Finished
 from ..rewards.stored import read_finished
-from ..rollout import MAX_QUESTIONS, source_of
+from ..rollout import MAX_QUESTIONS, remembering, source_of
 from ..suites import Suite, SuiteTask
 from .restore import restore_world
 from .step_labels import FORKED_FROM
@@ -68,8 +68,9 @@ def play_continuation(
     place.store.saver.delete_thread(name)
     world = world_of(place.folder, name)
     try:
+        graph = remembering(place.graph, place.suite, task)
         about = {**place.configurable, **place.suite.start(task, world), "seed": seed}
-        restore_world(place.graph, thread, call.history, {**about, "thread_id": name}, salt=name)
+        restore_world(graph, thread, call.history, {**about, "thread_id": name}, salt=name)
         begin_thread_at(
             place.store.saver,
             thread,
@@ -78,7 +79,7 @@ def play_continuation(
             noted={**about, FORKED_FROM: thread, "fork_of": call.checkpoint, "forked_turn": turn},
             values={"versions": dict(place.versions)},
         )
-        _play_on(place, name, task, call.rounds)
+        _play_on(place, graph, name, task, call.rounds)
         judged = place.suite.judge(task, world, read_messages(place.store, name))
     finally:
         place.suite.close(world)
@@ -101,7 +102,8 @@ def check_world(place: Place, thread: str, task: SuiteTask, call: ThinkCall) -> 
     world = world_of(place.folder, thread)
     try:
         about = {**place.configurable, **place.suite.start(task, world), "thread_id": thread}
-        restore_world(place.graph, thread, call.history, about, salt="check")
+        graph = remembering(place.graph, place.suite, task)
+        restore_world(graph, thread, call.history, about, salt="check")
     finally:
         place.suite.close(world)
 
@@ -127,22 +129,22 @@ def _counted(place: Place, thread: str, task: SuiteTask, reward: float) -> float
     return place.returns(read_finished(place.store, thread, suite=place.suite, task=task))
 
 
-def _play_on(place: Place, thread: str, task: SuiteTask, rounds: int) -> None:
+def _play_on(place: Place, graph: Agent, thread: str, task: SuiteTask, rounds: int) -> None:
     """Run it to its end, as a rollout would have from there: people answer what is asked, the user replies once.
 
     ``rounds`` of that were used up before. What runs out of context is judged as it stands.
     """
     try:
-        outcome = continue_thread(place.graph, thread)
+        outcome = continue_thread(graph, thread)
         for _ in range(rounds, MAX_QUESTIONS):
             if outcome.status == "paused":
                 answers = [place.suite.review(task, question) for question in outcome.questions]
-                outcome = answer_thread(place.graph, thread, answers)
+                outcome = answer_thread(graph, thread, answers)
                 continue
             replied = sum(message.type == "human" for message in read_messages(place.store, thread)) > 1
             reply = None if replied else place.suite.reply(task, outcome.answer or "")
             if reply is None:
                 return
-            outcome = run_thread(place.graph, thread, reply)
+            outcome = run_thread(graph, thread, reply)
     except ContextOverflow:
         pass

@@ -21,6 +21,8 @@ from ...nodes.calls import NOT_RUN
 from ...nodes.tool_output import told_by_tool
 
 TOOL = "threadmill.nodes.tool"
+_RUNTIME = "__pregel_runtime"
+"""Where LangGraph's ``get_store`` looks in ``configurable``."""
 ToolNode = Callable[..., dict[str, Any]]
 
 
@@ -56,11 +58,15 @@ def restore_world(
 ) -> int:
     """Run the calls of ``history`` again, in the order of their results, in the fresh world of ``configurable``.
 
+    What they remember is in the store of ``graph``, which is part of the world.
+
     ``salt`` makes the idempotency keys those of one restored world. How many calls were run.
 
     Raises:
         CannotTravel: a result differs, or a call cannot be run again; ``thread`` names the thread in the message.
     """
+    runtime = Runtime(store=graph.store)
+    known = {**configurable, _RUNTIME: runtime}
     nodes: list[Any] = [spec.runnable for name, spec in graph.builder.nodes.items() if module_of(graph, name) == TOOL]
     proposed: dict[str, ToolCall] = {}
     done = 0
@@ -74,16 +80,18 @@ def restore_world(
                     f"thread {thread!r} cannot be restored: message {message.id!r} answers a call that nobody proposed"
                 )
             key = str(uuid5(NAMESPACE_OID, f"{thread}:{salt}:{message.id}"))
-            _compare(thread, call, message, _run(nodes, thread, call, {**configurable, "idempotency_key": key}))
+            _compare(thread, call, message, _run(nodes, thread, call, {**known, "idempotency_key": key}, runtime))
             done += 1
     return done
 
 
-def _run(nodes: Sequence[ToolNode], thread: str, call: ToolCall, configurable: Mapping[str, Any]) -> ToolMessage:
+def _run(
+    nodes: Sequence[ToolNode], thread: str, call: ToolCall, configurable: Mapping[str, Any], runtime: Runtime[Any]
+) -> ToolMessage:
     asked = {"id": "restored", "call": {**call, "type": "tool_call"}, "kind": "result", "text": ""}
     for node in nodes:
         try:
-            return node(asked, {"configurable": dict(configurable)}, Runtime())["messages"][0]
+            return node(asked, {"configurable": dict(configurable)}, runtime)["messages"][0]
         except KeyError:  # another node has this tool
             continue
         except GraphBubbleUp as question:
