@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.store import open_store
 from threadmill.checkpoints.threads import list_threads
@@ -137,7 +136,7 @@ def test_the_same_command_runs_only_what_is_not_done(batch: Batch) -> None:
 def test_a_killed_batch_loses_nothing_and_says_nothing_twice(batch: Batch) -> None:
     lines = [{"text": text} for text in ("one", "kill", "three")]
     Path("in.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    killed = subprocess.run([sys.executable, "-m", "threadmill.cli.main", *COMMAND], capture_output=True, check=False)
+    killed = warm.run("from threadmill.cli.main import main; main()", *COMMAND)
     assert killed.returncode == -9, killed.stderr
     with Path("out.jsonl").open("a") as half:
         half.write('{"id": "2", "thr')

@@ -1,8 +1,6 @@
 """Candidates on trial: who takes part, when they are taken back, and that processes agree about it without a word."""
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 from conftest import build_tiny
 from langchain_core.messages import AIMessage
 from sqlalchemy import text
@@ -329,25 +328,29 @@ def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, 
         )
         promote(store, SLOT, good, because="first")
         program = Path(__file__).with_name("canary_worker.py")
-        workers = subprocess.Popen([sys.executable, program, url, tmp_path, "a", "b"])
-        try:
-            wait_for(lambda: {one.thread[0] for one in outcomes_of(store, SLOT, good)} == {"a", "b"}, "both to answer")
-            canary = start_canary(store, bad, share=0.5, bound=BOUND, because="try")
-            wait_for(lambda: running_canary(store, SLOT) is None, "the candidate to be taken back")
-            ended = list_canaries(store, SLOT)[-1]
-            assert (ended.id, ended.status) == (canary.id, "rolled_back")
-            set_guard(store, SLOT, BOUND, because="test")
-            promote(store, SLOT, bad, because="by mistake")
-            wait_for(lambda: history(store, SLOT)[-1].action == "rollback", "the guard to go back")
-            assert resolve(store, f"{SLOT}@live").name == good
-            shadow = start_canary(store, third, share=1.0, bound={}, because="look", mode="shadow")
-            heard = wait_for(lambda: {one["thread"][0] for one in proposals_of(store, shadow)} == {"a", "b"}, "shadows")
-            assert heard
-            seen = len(outcomes_of(store, SLOT, good))
-            wait_for(lambda: len(outcomes_of(store, SLOT, good)) > seen or seen == 200, "both to go on")
-        finally:
-            (tmp_path / "stop").touch()
-            end = workers.wait(60)
+        with warm.started(program, url, tmp_path, "a", "b") as workers:
+            try:
+                wait_for(
+                    lambda: {one.thread[0] for one in outcomes_of(store, SLOT, good)} == {"a", "b"}, "both to answer"
+                )
+                canary = start_canary(store, bad, share=0.5, bound=BOUND, because="try")
+                wait_for(lambda: running_canary(store, SLOT) is None, "the candidate to be taken back")
+                ended = list_canaries(store, SLOT)[-1]
+                assert (ended.id, ended.status) == (canary.id, "rolled_back")
+                set_guard(store, SLOT, BOUND, because="test")
+                promote(store, SLOT, bad, because="by mistake")
+                wait_for(lambda: history(store, SLOT)[-1].action == "rollback", "the guard to go back")
+                assert resolve(store, f"{SLOT}@live").name == good
+                shadow = start_canary(store, third, share=1.0, bound={}, because="look", mode="shadow")
+                heard = wait_for(
+                    lambda: {one["thread"][0] for one in proposals_of(store, shadow)} == {"a", "b"}, "shadows"
+                )
+                assert heard
+                seen = len(outcomes_of(store, SLOT, good))
+                wait_for(lambda: len(outcomes_of(store, SLOT, good)) > seen or seen == 200, "both to go on")
+            finally:
+                (tmp_path / "stop").touch()
+                end = workers.wait(60)
         records = [json.loads(line) for name in "ab" for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         assert all(one["error"] is None for one in proposals_of(store, shadow))
     assert end == 0

@@ -3,14 +3,13 @@
 import json
 import os
 import runpy
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import chain, permutations, product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from sqlalchemy import select
 from threadmill.checkpoints.reading import checkpoint_tree, read_messages
 from threadmill.checkpoints.store import Store, open_store
@@ -49,19 +48,16 @@ WorkOff = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def agent_process() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(AGENT)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def agent_process() -> Iterator[warm.Warm]:
+    with warm.started(AGENT) as process:
         yield process
 
 
 @pytest.fixture
-def work_off(agent_process: subprocess.Popen[str], url: str, tmp_path: Path) -> WorkOff:
+def work_off(agent_process: warm.Warm, url: str, tmp_path: Path) -> WorkOff:
     """Lets ``crash_agent.py`` do jobs after the uninterrupted thread 'whole'."""
 
     def work_off(*jobs: dict[str, Any]) -> None:
-        assert agent_process.stdin is not None
-        assert agent_process.stdout is not None
         print(json.dumps({"url": url, "folder": str(tmp_path), "jobs": jobs}), file=agent_process.stdin, flush=True)
         assert agent_process.stdout.readline() == "done\n"
 

@@ -1,9 +1,6 @@
 """Evaluations are recorded, read back, and go on: after a crash of the agent, of the process, and with more tasks."""
 
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Any
 
 import evaluation_suite
 import pytest
+import warm
 from evaluation_suite import Sums, adds, adds_one_digit
 from threadmill.checkpoints.evaluations import list_evaluations, read_evaluation, trials_of
 from threadmill.checkpoints.reading import checkpoint_tree
@@ -230,15 +228,14 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(tmp_path: Path, tiny_folde
     url, suite = f"sqlite:///{tmp_path / 'runs.db'}", sums(tmp_path)
     with open_store(url) as store:
         registered(store, tiny_folder)
-    worker = subprocess.Popen([sys.executable, evaluation_suite.__file__, url, str(suite.spoken)])
     with open_store(url) as store:
-        try:
-            while len(spoken(suite)) < 4 or len(trials_of(store, list_evaluations(store)[0].id)) < 3:
-                assert worker.poll() is None
-                time.sleep(0.25)
-        finally:
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
+        with warm.started(Path(evaluation_suite.__file__), url, suite.spoken) as worker:
+            try:
+                while len(spoken(suite)) < 4 or len(trials_of(store, list_evaluations(store)[0].id)) < 3:
+                    assert worker.poll() is None
+                    time.sleep(0.1)
+            finally:
+                worker.kill()
         (begun,) = list_evaluations(store)
         assert (begun.status, len(trials_of(store, begun.id))) == ("running", 3)
         done = run(store, suite, tasks_per_tier=3)

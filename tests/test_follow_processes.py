@@ -6,14 +6,13 @@ That a promotion takes effect within two seconds is measured by ``benchmarks/fol
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from conftest import build_tiny
 from threadmill.checkpoints import open_store
 from threadmill.checkpoints.pins import pin_thread, unpin_thread
@@ -31,9 +30,9 @@ Run = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[subprocess.Popen[str]]:
+def nursery() -> Iterator[warm.Warm]:
     """The program, which imports everything once and forks workers."""
-    with subprocess.Popen([sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, text=True) as program:
+    with warm.started(PROGRAM) as program:
         yield program
 
 
@@ -55,9 +54,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> tup
 class Crowd:
     """The workers, as the test sees them."""
 
-    def __init__(self, nursery: subprocess.Popen[str], url: str, folder: Path) -> None:
+    def __init__(self, nursery: warm.Warm, url: str, folder: Path) -> None:
         self.folder = folder
-        assert nursery.stdin is not None
         print(json.dumps({"url": url, "folder": str(folder), "count": COUNT}), file=nursery.stdin, flush=True)
 
     def tell(self, worker: int, do: str, thread: str = "", text: str = "") -> None:
@@ -119,7 +117,7 @@ def order_faults(chats: list[Run], before: str, after: str) -> list[tuple[Run, R
 
 
 def test_three_workers_follow_a_promotion_and_a_rollback_and_nobody_fails(
-    url: str, tmp_path: Path, models: tuple[Path, Path], nursery: subprocess.Popen[str]
+    url: str, tmp_path: Path, models: tuple[Path, Path], nursery: warm.Warm
 ) -> None:
     with open_store(url) as store:
         assert [register_version(store, SLOT, folder, lineage={}).name for folder in models] == [V1, V2]

@@ -2,14 +2,13 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from improve_world import make_even
 from threadmill.checkpoints.labels import Label, add_label
 from threadmill.checkpoints.registry import aliases_of, list_versions, promote, register_version
@@ -164,8 +163,8 @@ def test_without_a_suite_it_trains_and_says_that_there_is_nothing_to_evaluate_on
 
 def test_a_killed_round_goes_on_with_what_it_had(improve: Callable[..., Any]) -> None:
     Path("dies").touch()
-    command = [sys.executable, "-m", "threadmill.cli.main", "improve", "echo", "--out", "out", "--method", "sft"]
-    killed = subprocess.run([*command, "--policy", "even.toml", "--recipes", "recipes.toml"], capture_output=True)
+    wishes = ["--method", "sft", "--policy", "even.toml", "--recipes", "recipes.toml"]
+    killed = warm.run("from threadmill.cli.main import main; main()", "improve", "echo", "--out", "out", *wishes)
     assert killed.returncode == -9
     left = json.loads(Path("out/improve.json").read_text())
     assert ([*left["stages"]], left["decision"], left["finished"]) == (["label"], None, False)
