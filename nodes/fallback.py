@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ log = logging.getLogger("threadmill.think")
 
 _PASSING = frozenset({408, 409, 425, 429})
 """HTTP statuses below 500 that say nothing against asking again."""
+_BROKEN_OFF = ("Connect", "Timeout", "NetworkError", "RemoteProtocolError", "ClientPayloadError", "ChunkedEncoding")
+"""In the names of the errors of HTTP libraries: a connection that failed, now or in the middle of an answer."""
 
 
 Bind = Callable[[Slot, str], Runnable[Any, AIMessage]]
@@ -94,7 +97,7 @@ def ask_in_turn(
                 message = yield Ask(slot, version, bind, prompt, settings, config)
             except Exception as error:
                 if attempt < retries and may_pass(error):
-                    waited_s = min(wait_s * 2**attempt, LONGEST_WAIT_S)
+                    waited_s = min(max(wait_s * 2**attempt, _asked_to_wait(error)), LONGEST_WAIT_S)
                     log.warning("%s is asked again in %g s: %s", version, waited_s, error)
                 elif place + 1 < len(slots):
                     failed.append({"slot": slot.name, "version": version, "why": f"{type(error).__name__}: {error}"})
@@ -121,9 +124,17 @@ def may_pass(error: BaseException) -> bool:
         return status in _PASSING or status >= 500
     return any(
         isinstance(one, ConnectionError | TimeoutError | EndpointFailed | QueueFull)
-        or any("Connect" in kind.__name__ or "Timeout" in kind.__name__ for kind in type(one).__mro__)
+        or any(sign in kind.__name__ for kind in type(one).__mro__ for sign in _BROKEN_OFF)
         for one in _causes(error)
     )
+
+
+def _asked_to_wait(error: BaseException) -> float:
+    """The seconds that a server named in ``Retry-After``; 0 if it named none, or a date."""
+    responses = [getattr(one, "response", None) for one in _causes(error)]
+    headers = next((found for response in responses if (found := getattr(response, "headers", None))), {})
+    asked = str(headers.get("retry-after", ""))
+    return float(asked) if re.fullmatch(r"\d{1,6}(\.\d+)?", asked, re.ASCII) else 0.0
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -14,7 +15,7 @@ from pydantic import PrivateAttr
 from threadmill.errors import BadModelSpec, ContextOverflow, EndpointFailed, UnknownTool
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import ScriptedModel, Slot, make_think
-from threadmill.nodes.fallback import may_pass
+from threadmill.nodes.fallback import Pause, ask_in_turn, may_pass
 
 
 @tool
@@ -78,6 +79,22 @@ def test_the_status_says_whether_a_failure_may_pass() -> None:
     refused = EndpointFailed("the key is refused")
     refused.__cause__ = Status(401)
     assert not may_pass(refused)
+
+
+def test_a_connection_that_breaks_off_in_the_middle_of_an_answer_may_pass() -> None:
+    assert may_pass(httpx.RemoteProtocolError("peer closed connection without sending complete message body"))
+    assert may_pass(httpx.ReadError("gone"))
+    assert not may_pass(httpx.UnsupportedProtocol("ftp"))
+
+
+@pytest.mark.parametrize(("asked", "waited_s"), [("7", 7.0), ("1.5", 2.0), ("3600", 30.0), ("Wed, 21 Oct", 2.0)])
+def test_a_server_that_says_how_long_to_wait_is_waited_for(asked: str, waited_s: float) -> None:
+    response = httpx.Response(429, headers={"Retry-After": asked}, request=httpx.Request("POST", "http://host"))
+    busy = httpx.HTTPStatusError("busy", request=response.request, response=response)
+    slot = Slot.fixed("agent.think", ScriptedModel([]), "v1")
+    asking = ask_in_turn([slot], {"agent.think": "v1"}, lambda *_: slot.model("v1"), [], {}, {}, retries=1, wait_s=2)
+    next(asking)
+    assert asking.throw(busy) == Pause(waited_s)
 
 
 def test_the_next_slot_answers_and_the_answer_says_so() -> None:
