@@ -50,6 +50,21 @@ def test_the_python_about_models_runs(capsys: pytest.CaptureFixture[str]) -> Non
     assert told[1] == "shop.think@0002 ('shop.think@0002', 'shop.think@0001') shop.think@0001"
 
 
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("act", ["treasurer a lot of money {'order': 'A1', 'amount': 250}"]),
+        ("tools-files-sql-fetch", ["notes/today.txt:2: buy ink", "id", "2", "[1 row]"]),
+    ],
+)
+def test_the_python_of_a_page_prints_what_it_says(
+    page: str, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile("\n".join(blocks), f"{page}.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == told
+
+
 def test_every_command_is_in_the_readme_and_shows_an_example() -> None:
     from threadmill.cli.main import app
     from typer.main import get_command
