@@ -49,6 +49,8 @@ def postgres_shop(postgres_server: str) -> str:
             connection.execute(statement.encode())
         connection.execute(b"CREATE SEQUENCE numbers")
         connection.execute(b"CREATE FUNCTION wipe() RETURNS void LANGUAGE sql AS 'DELETE FROM orders'")
+        for name, argument in (("touch", "orders"), ('"do-it"', "")):
+            connection.execute(f"CREATE FUNCTION {name}({argument}) RETURNS int LANGUAGE sql AS 'SELECT 1'".encode())
         connection.execute(b"CREATE ROLE shop_reader LOGIN")
         connection.execute(b"GRANT SELECT ON orders TO shop_reader")
     return url
@@ -167,6 +169,10 @@ POSTGRES = [
     "DO $$ BEGIN DELETE FROM orders; END $$",
     "CALL wipe()",
     "SELECT wipe()",
+    "SELECT o.touch FROM orders o",
+    'SELECT (o)."touch" FROM orders o',
+    """SELECT '"' AS odd, "do-it"()""",
+    'SELECT public."do-it" --\n ()',
     "SELECT nextval('numbers')",
     "SELECT setval('numbers', 7)",
     "SELECT pg_read_file('/etc/passwd')",
@@ -271,6 +277,40 @@ def test_wide_values_do_not_leave_postgresql_whole(postgres_shop: str):
     assert answer.artifact[0]["wide"] == "x" * 10_000 + "[…]"
 
 
+def test_many_wide_columns_share_what_is_kept(shop: Path, postgres_shop: str):
+    for url, wide in ((shop, "printf('%010000d', 7)"), (postgres_shop, "repeat('x', 10000)")):
+        query = tools_of(url)["query_sql"]
+        (row,) = ask(query, f"SELECT {', '.join([wide] * 60)}").artifact
+        assert {len(value) for value in row.values()} == {20_000_000 // (101 * 60) + len("[…]")}
+    changed = ask(
+        tools_of(postgres_shop, write=True)["change_sql"], "UPDATE orders SET id = id RETURNING 'infinity'::date"
+    )
+    assert changed.content == "date\ninfinity\ninfinity\ninfinity\n[3 rows]\n[3 rows changed]"
+
+
+def test_a_statement_made_to_unfold_gets_no_more_memory_than_all_may_have(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    from sqlalchemy import make_url
+    from threadmill.nodes.tools.sql_sqlite import SqliteDatabase
+
+    with SqliteDatabase(make_url(f"sqlite:///{shop}"), 5).reading() as connection:
+        bare: Any = connection.connection.driver_connection
+        bare.set_authorizer(None)
+        assert bare.execute("PRAGMA hard_heap_limit").fetchall() == [(500_000_000,)]
+
+    def read(*_: Any) -> Any:
+        raise MemoryError  # as sqlite3 does at this limit; to reach it takes seconds
+
+    monkeypatch.setattr(SqliteDatabase, "read", read)
+    assert (
+        refusal(tools_of(shop)["query_sql"], "SELECT 1") == "this takes more memory than there is for it; ask for less"
+    )
+
+
+def test_text_that_is_no_utf8_is_shown_as_far_as_it_can_be(shop: Path):
+    found = ask(tools_of(shop)["query_sql"], "SELECT CAST(x'6966ff' AS TEXT) AS odd")
+    assert found.artifact == [{"odd": "if\ufffd"}]
+
+
 def test_harmless_functions_and_percent_signs_work_in_postgresql(postgres_shop: str):
     query = tools_of(postgres_shop)["query_sql"]
     answer = ask(
@@ -319,6 +359,8 @@ def test_rows_are_changed_only_with_leave_and_each_statement_stands_alone(place:
     ):
         assert refusal(change, statement), statement
     if place == "postgres_shop":
+        for table in ("pg_authid", '"pg_authid"', "pg_catalog.pg_class", "information_schema.sql_features"):
+            assert "system tables are for people" in refusal(change, f"DELETE FROM {table}"), table
         assert "pg_sleep" in refusal(change, "UPDATE orders SET total = 1 WHERE pg_sleep(60) IS NULL")
     assert ask(tools["query_sql"], "SELECT count(*) AS n FROM orders").artifact == [{"n": 3}]
 

@@ -110,6 +110,8 @@ def _open(url: str, timeout_s: float) -> tuple[Any, Callable[[Callable[..., Any]
         def run(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
+            except MemoryError:
+                raise ToolException("this takes more memory than there is for it; ask for less") from None
             except (Refused, Error, Warning, SQLAlchemyError) as error:
                 text = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
                 if "interrupted" in text or "statement timeout" in text:

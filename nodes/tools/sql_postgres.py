@@ -6,12 +6,13 @@ endless work (statement_timeout), rows and values without end (the query is wrap
 rights of a superuser (laid down before the query). The real fence is a role with few rights.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .sql_rows import MAX_VALUE, Rows, rows_of
-from .sql_words import Refused, called
+from .sql_rows import Rows, longest_value, rows_of
+from .sql_words import Refused, called, dotted
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -20,6 +21,13 @@ HARMLESS = {"random", "clock_timestamp", "statement_timestamp", "timeofday", "ge
 """Volatile functions that change nothing."""
 SEQUENCES = {"nextval", "currval", "lastval"}
 """Volatile functions that a statement which may write needs."""
+_EFFECTS = """
+SELECT DISTINCT proname FROM pg_proc LEFT JOIN pg_type ON pg_type.oid = proargtypes[0]
+WHERE provolatile = 'v' AND (proname = ANY(%s) OR (proname = ANY(%s) AND typtype IN ('c', 'd', 'p')))
+ORDER BY proname
+"""
+"""Volatile functions of these names, and of those only the ones that take a row: they are called as its columns are."""
+_SYSTEM = re.compile(r"(?<![\w$])(pg_|information_schema\b)", re.IGNORECASE)
 _AS_THEY_ARE = {16, 20, 21, 23, 700, 701}
 """Types that are not turned into text: bool, whole numbers, floating point."""
 
@@ -43,9 +51,11 @@ class PostgresDatabase:
             driver = connection.connection.driver_connection
             _refuse_effects(driver, statement, HARMLESS)
             names, types = _columns(driver, statement)
+            if not names:
+                raise Refused("the statement returns no columns; ask for at least one")
+            longest = longest_value(len(names), max_rows) + 1
             short = ", ".join(
-                f"c{n}" if kind in _AS_THEY_ARE else f"left(c{n}::text, {MAX_VALUE + 1})"
-                for n, kind in enumerate(types)
+                f"c{n}" if kind in _AS_THEY_ARE else f"left(c{n}::text, {longest})" for n, kind in enumerate(types)
             )
             aliases = ", ".join(f"c{n}" for n in range(len(names)))
             wrapped = f"SELECT {short} FROM (\n{statement}\n) AS q({aliases}) LIMIT {max_rows + 1}"
@@ -54,14 +64,24 @@ class PostgresDatabase:
 
     def change(self, statement: str, max_rows: int) -> Rows:
         """Run a statement in a transaction of its own; rows only if it says RETURNING."""
+        from psycopg.types.string import TextLoader
+
         with self._engine.connect() as connection, connection.begin():
             driver: Any = connection.connection.driver_connection
             self._limit(driver)
             _refuse_effects(driver, statement, HARMLESS | SEQUENCES)
-            cursor = _execute(driver, statement)
-            names = [column.name for column in cursor.description or ()]
-            found = cursor.fetchmany(max_rows + 1) if names else []
-            return rows_of(names, found, max_rows, cursor.rowcount)
+            if _SYSTEM.search(statement):
+                raise Refused("system tables are for people; write the statement without names such as pg_class")
+            names, types = _columns(driver, statement)
+            if not names:
+                return Rows([], [], changed=_execute(driver, statement).rowcount)
+            cursor = driver.cursor()
+            for kind in {*types} - _AS_THEY_ARE:  # Python has no date that is infinity
+                cursor.adapters.register_loader(kind, TextLoader)
+            rows = cursor.stream(statement)  # however many there are, they are held one at a time
+            found = rows_of(names, rows, max_rows)
+            rest = sum(1 for _ in rows)
+            return found._replace(changed=len(found.rows) + found.more + rest)
 
     @contextmanager
     def reading(self) -> "Iterator[Connection]":
@@ -90,14 +110,14 @@ def _execute(driver: Any, statement: str) -> Any:
 
 
 def _refuse_effects(driver: Any, statement: str, harmless: set[str]) -> None:
-    query = "SELECT DISTINCT proname FROM pg_proc WHERE proname = ANY(%s) AND provolatile = 'v' ORDER BY proname"
-    found = [name for (name,) in driver.execute(query, [list(called(statement))]) if name not in harmless]
+    names = [list(called(statement)), list(dotted(statement))]
+    found = [name for (name,) in driver.execute(_EFFECTS, names) if name not in harmless]
     if found:
         raise Refused(f"{', '.join(found)}() may do more than read, and is not available")
 
 
 def _columns(driver: Any, statement: str) -> tuple[list[str], list[int]]:
-    """Names and types of what a query returns, told by the server without running it."""
+    """Names and types of what a statement returns, if it does, told by the server without running it."""
     from psycopg import pq
     from psycopg.errors import error_from_result
 
@@ -106,7 +126,5 @@ def _columns(driver: Any, statement: str) -> tuple[list[str], list[int]]:
         result = driver.pgconn.describe_prepared(b"")
     if result.status != pq.ExecStatus.COMMAND_OK:
         raise error_from_result(result)
-    if not result.nfields:
-        raise Refused("the statement returns no columns; ask for at least one")
     names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
     return names, [result.ftype(n) for n in range(result.nfields)]

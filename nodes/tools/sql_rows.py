@@ -1,13 +1,16 @@
 """Rows of a query: as compact text for a model, and as JSON-safe records for programs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 MAX_VALUE = 10_000
 """Characters of one value that are kept."""
 MAX_SHOWN = 200
 """Characters of one value that a model sees."""
+MAX_ALL = 20_000_000
+"""Characters of all values that are kept; where there are many, less is kept of each."""
 
 
 class Rows(NamedTuple):
@@ -19,8 +22,17 @@ class Rows(NamedTuple):
     changed: int = 0
 
 
-def rows_of(names: Sequence[str], rows: Sequence[Sequence[Any]], max_rows: int, changed: int = 0) -> Rows:
-    """The first ``max_rows`` of ``rows``, their values JSON-safe, columns of one name told apart.
+def longest_value(columns: int, max_rows: int) -> int:
+    """How many characters of each value are kept.
+
+    >>> longest_value(3, 100), longest_value(60, 100), longest_value(1500, 100)
+    (10000, 3300, 200)
+    """
+    return max(MAX_SHOWN, min(MAX_VALUE, MAX_ALL // ((max_rows + 1) * max(1, columns))))
+
+
+def rows_of(names: Sequence[str], rows: Iterable[Sequence[Any]], max_rows: int, changed: int = 0) -> Rows:
+    """The first ``max_rows`` of ``rows``, one of which more is taken; values JSON-safe, columns of one name told apart.
 
     >>> rows_of(["id", "id"], [(1, b"ab"), (2, None)], max_rows=1)
     Rows(columns=['id', 'id_2'], rows=[[1, '6162']], more=True, changed=0)
@@ -32,8 +44,9 @@ def rows_of(names: Sequence[str], rows: Sequence[Sequence[Any]], max_rows: int, 
         while told_apart in columns:
             told_apart, number = f"{name}_{number}", number + 1
         columns.append(told_apart)
-    safe = [[_json_safe(value) for value in row] for row in rows[:max_rows]]
-    return Rows(columns, safe, more=len(rows) > max_rows, changed=changed)
+    longest = longest_value(len(columns), max_rows)
+    safe = [[_json_safe(value, longest) for value in row] for row in islice(rows, max_rows + 1)]
+    return Rows(columns, safe[:max_rows], more=len(safe) > max_rows, changed=changed)
 
 
 def records(found: Rows) -> list[dict[str, Any]]:
@@ -68,10 +81,10 @@ def _cell(value: Any) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("|", "\\|")
 
 
-def _json_safe(value: Any) -> Any:
+def _json_safe(value: Any, longest: int) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     text = value.hex() if isinstance(value, bytes) else str(value)
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}[…]"
+    return text if len(text) <= longest else f"{text[:longest]}[…]"

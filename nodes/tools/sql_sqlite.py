@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 1_000_000
 """Bytes of a value: one call of a function on it is not interrupted, so it must not take long."""
+MAX_MEMORY = 500_000_000
+"""Bytes for SQLite in this process: a statement of a few lines can unfold without end while it is compiled."""
 STEPS = 1_000
 """Instructions of SQLite's machine between two looks at the clock."""
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
@@ -50,7 +52,7 @@ class SqliteDatabase:
         with self.reading() as connection, closing(_driver(connection).cursor()) as cursor:
             cursor.execute(statement)
             names = [column[0] for column in cursor.description or ()]
-            return rows_of(names, cursor.fetchmany(max_rows + 1), max_rows)
+            return rows_of(names, cursor, max_rows)
 
     def change(self, statement: str, max_rows: int) -> Rows:
         """Run a statement in a transaction of its own; rows only if it says RETURNING."""
@@ -93,6 +95,8 @@ def _fence(driver: sqlite3.Connection, until: float, *, changing: bool) -> None:
     driver.execute(f"PRAGMA query_only = {'OFF' if changing else 'ON'}")
     driver.execute("PRAGMA trusted_schema = OFF")
     driver.execute("PRAGMA foreign_keys = ON")
+    driver.execute(f"PRAGMA hard_heap_limit = {MAX_MEMORY}")  # for all connections: SQLite has none for one
+    driver.text_factory = lambda text: text.decode(errors="replace")
     driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_LENGTH)
     driver.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     driver.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)

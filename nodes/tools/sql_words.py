@@ -9,7 +9,9 @@ READING = ("SELECT", "WITH", "VALUES", "TABLE")
 CHANGING = ("INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH")
 MAX_STATEMENT = 20_000
 _BEFORE = re.compile(r"(?:[\s(]|--[^\n\r]*+(?:[\n\r]|\Z))*+")
-_CALLED = re.compile(r'(?<![\w$])([\w$]++)"?(?:\s|--[^\n\r]*+[\n\r])*+\(')
+_GAP = r"(?:\s|--[^\n\r]*+[\n\r])*+"
+_CALLED = re.compile(rf'(?<![\w$])([\w$]++)"?{_GAP}\(|(?="([^"]++)"{_GAP}\()')
+_DOTTED = re.compile(rf'\.{_GAP}"?(?:(?<!")([\w$]++)|(?<=")([^"]++))')
 
 
 class Refused(Exception):
@@ -44,5 +46,18 @@ def called(statement: str) -> set[str]:
     >>> sorted(called('SELECT Pg_Sleep (1), "now"() FROM t WHERE id IN (1)'))
     ['IN', 'Pg_Sleep', 'in', 'now', 'pg_sleep']
     """
-    names = set(_CALLED.findall(statement))
+    return _names(_CALLED, statement)
+
+
+def dotted(statement: str) -> set[str]:
+    """Names that stand behind a dot: columns, and functions of a row that are written like one.
+
+    >>> sorted(dotted('SELECT o.total, (o)."do-it" FROM orders o'))
+    ['do-it', 'total']
+    """
+    return _names(_DOTTED, statement)
+
+
+def _names(kind: re.Pattern[str], statement: str) -> set[str]:
+    names = {one or other for one, other in kind.findall(statement)}
     return names | {name.lower() for name in names}
