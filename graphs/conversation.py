@@ -17,7 +17,7 @@ from ..nodes.approval import Approval
 from ..nodes.calls import args_schema, make_check, sort_calls
 from ..nodes.limits import Limits
 from ..nodes.models.slot import Slot
-from ..nodes.pages import make_more
+from ..nodes.pages import with_more
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
 from ..nodes.traits import as_tool
@@ -50,9 +50,7 @@ def build_conversation(
     by node whatever the version is called.
     """
     think = node_of(slot)
-    own = [as_tool(one) for one in tools]
-    if max_chars is not None:
-        own.append(make_more())
+    own = with_more([as_tool(one) for one in tools], max_chars)
     graph: StateGraph[Any] = StateGraph(state, output_schema=output)
     graph.add_node(think, make_think(slot, own, system))
     graph.add_node("act", make_act(own, ask, approval=approval, limits=limits))

@@ -22,7 +22,7 @@ from ..nodes.limits import Limits
 from ..nodes.marking import mark_as_data
 from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
-from ..nodes.pages import make_more
+from ..nodes.pages import with_more
 from ..nodes.taint import PEOPLE_KEY
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
@@ -122,9 +122,7 @@ def build_rag(
     if on_ungrounded not in ("flag", "send_back"):
         raise BadConfig(f"on_ungrounded is {on_ungrounded!r}; give 'send_back' or 'flag'")
     slots = [slot] if judge is None else [slot, judge]
-    own = [as_tool(one) for one in tools]
-    if max_chars is not None:
-        own.append(make_more())
+    own = with_more([as_tool(one) for one in tools], max_chars)
     prompt = "\n\n".join(text for text in (system, citing) if text)
     settings = settings_digest(own, {
         "system": prompt, "judge": judge, "on_ungrounded": on_ungrounded, "max_send_backs": max_send_backs,

@@ -13,7 +13,7 @@ from ..nodes.first_turn import asked_first
 from ..nodes.limits import Limits, begins_run, is_over
 from ..nodes.models.slot import Slot
 from ..nodes.observe import make_observe
-from ..nodes.pages import make_more
+from ..nodes.pages import with_more
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
 from ..nodes.traits import as_tools
@@ -58,9 +58,7 @@ def build_react(
     ``mark`` and ``max_chars`` (with which the model gets the tool ``more``) of ``make_tool``.
     ``others`` are slots of agents inside of this one: a run stays on their versions, too.
     """
-    own = as_tools(tools)
-    if max_chars is not None:
-        own.append(make_more())
+    own = with_more(as_tools(tools), max_chars)
     look = {"budget": budget, "memory": memory}
     given = {"system": asked_first(system, first), "tools": own}
     speak = {

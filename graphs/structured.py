@@ -20,7 +20,7 @@ from ..nodes.limits import Limits
 from ..nodes.models.slot import Slot
 from ..nodes.models.structured import json_schema_of
 from ..nodes.observe import make_observe
-from ..nodes.pages import make_more
+from ..nodes.pages import with_more
 from ..nodes.taint import PEOPLE_KEY
 from ..nodes.think import make_think
 from ..nodes.tool import make_tool
@@ -72,9 +72,7 @@ def build_structured(
     demand = f"Your final answer is JSON alone, without a word besides. It fits this schema: {json.dumps(wanted)}"
     system = f"{system}\n\n{demand}" if system else demand
     slots = [slot] if answer is None else [slot, answer]
-    own = [as_tool(one) for one in tools]
-    if own and max_chars is not None:
-        own.append(make_more())
+    own = with_more([as_tool(one) for one in tools], max_chars)
     decide = {"approval": approval, "limits": limits, "dry_run": dry_run}
     graph = StateGraph(StructuredState)
     settings = settings_digest(own, {

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from ..errors import NoSuchPage
 from .marking import is_marked, mark_as_data
-from .traits import with_traits
+from .traits import traits_of, with_traits
 
 FULL_KEY = "full"
 """Key in ``ToolMessage.additional_kwargs``: the whole output, where the message holds only its first page."""
@@ -80,6 +80,13 @@ def make_more() -> BaseTool:
         raise ToolException("the pages of an output are read by the act node, which has the thread's messages")
 
     return with_traits(StructuredTool.from_function(more, name=MORE), acts=False, idempotent=True)
+
+
+def with_more(tools: Sequence[BaseTool], max_chars: int | None) -> list[BaseTool]:
+    """``tools``, and ``more`` if the output of one of them may come in pages."""
+    in_pages = max_chars is not None or any(traits_of(tool).max_chars is not None for tool in tools)
+    has_more = any(tool.name == MORE for tool in tools)
+    return [*tools, make_more()] if tools and in_pages and not has_more else list(tools)
 
 
 def _output(message: ToolMessage) -> tuple[ToolMessage, str, int] | None:

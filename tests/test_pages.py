@@ -96,6 +96,20 @@ def test_an_agent_reads_on():
     assert unmark(second.text.rpartition("\n[page 2 of 3")[0]) == "red fish\n"
 
 
+def test_a_tool_that_shows_pages_by_itself_brings_more_along():
+    def poem() -> str:
+        """A poem."""
+        return POEM
+
+    pages = with_traits(poem, max_chars=20)
+    slot = Slot.fixed("a.think", ScriptedModel([AIMessage("Hm.")] * 2), "v1")
+    for tools in ([pages], [pages, make_more()]):
+        graph = build_react(slot, tools).compile(InMemorySaver())
+        run_thread(graph, "t", "Read me the poem.")
+        noted = graph.get_state({"configurable": {"thread_id": "t"}}).values["messages"][1].response_metadata["tools"]
+        assert [one["function"]["name"] for one in noted] == ["poem", "more"]
+
+
 def test_more_only_reads():
     traits = traits_of(make_more())
     assert (traits.acts, traits.trusted) == (False, False)
