@@ -34,6 +34,8 @@ def list_command(
     if as_json:
         typer.echo(json.dumps({"memories": [_record(item) for item in found]}, ensure_ascii=False, default=str))
         return
+    if not found:
+        typer.echo("nothing is remembered there" if namespace or thread else "nothing is remembered", err=True)
     from itertools import groupby
 
     from .timeline import visible

@@ -123,6 +123,8 @@ def test_a_database_without_memories_gets_no_table_for_them(folder: Path) -> Non
         assert store.memories.list_namespaces() == []
         assert tables(store) == set()
     assert run("memories", "list") == {"memories": []}
+    listed = CliRunner().invoke(app, ["memories", "list", "shop"], catch_exceptions=False)
+    assert (listed.stdout, listed.stderr) == ("", "nothing is remembered there\n")
     with pytest.raises(NoMemory, match="nothing is remembered there"):
         CliRunner().invoke(app, ["memories", "forget", "memories", "bob"], catch_exceptions=False)
 
