@@ -6,6 +6,8 @@ SOURCES := $(shell find errors.py nodes graphs checkpoints training cli -name '*
 # takes twice the time for it, and so does compiling what nobody imports.
 STAMP := .venv/.installed-$(shell printf '%s ' $(SOURCES) | cat - pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+# Many images set it. Nothing is compiled when it is installed: without bytecode every process would do it over again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install check test lives fuzz crowd docs bench quickstart seed-policy clean
 
