@@ -4,20 +4,55 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from langchain_core.tools import ToolException
 from threadmill.errors import BadConfig, NoSandbox
+from threadmill.nodes.tools import docker
 from threadmill.nodes.tools.bubblewrap import python_of, user_of
 from threadmill.nodes.tools.docker import Docker, docker_command
-from threadmill.nodes.tools.sandbox import Sandbox
+from threadmill.nodes.tools.sandbox import Sandbox, find_sandbox
 from threadmill.nodes.tools.sandboxed import make_bash, make_python
 from threadmill.nodes.traits import traits_of
 
-needs_bubblewrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+@cache
+def _why_no_docker() -> str:
+    """Why no container can be started here, or nothing. A container that starts and fails is no reason."""
+    try:
+        Docker().run("python", "", Sandbox())
+    except NoSandbox as reason:
+        return str(reason).splitlines()[0]
+    return ""
+
+
+@pytest.fixture
+def only_docker(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No bubblewrap, and a Docker that answers."""
+    if why := _why_no_docker():
+        pytest.skip(why)
+    path = tmp_path_factory.mktemp("path")
+    (path / "docker").symlink_to(str(shutil.which("docker")))
+    monkeypatch.setenv("PATH", str(path))
+    find_sandbox.cache_clear()
+    yield
+    find_sandbox.cache_clear()
+
+
+@pytest.fixture(params=["bubblewrap", "docker"])
+def box(request: pytest.FixtureRequest) -> str:
+    """The kind of sandbox that is found here: each in turn, where it works."""
+    if request.param == "docker":
+        request.getfixturevalue("only_docker")
+    elif shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    return request.param
 
 
 @pytest.fixture
@@ -29,7 +64,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@needs_bubblewrap
+@pytest.mark.usefixtures("box")
 def test_python_and_bash_say_what_they_printed_and_how_they_ended() -> None:
     python, bash = make_python(), make_bash()
     failed = python.invoke({"code": "print(6 * 7)\nraise SystemExit('no')"})
@@ -39,7 +74,7 @@ def test_python_and_bash_say_what_they_printed_and_how_they_ended() -> None:
     assert (traits_of(python).acts, traits_of(python).trusted) == (False, False)
 
 
-@needs_bubblewrap
+@pytest.mark.usefixtures("box")
 def test_files_in_a_folder_are_kept_and_told(folder: Path) -> None:
     (folder / "old").write_text("old")
     (folder / "gone").write_text("gone")
@@ -132,8 +167,7 @@ print(json.dumps(tried))
 """
 
 
-@needs_bubblewrap
-def test_no_way_out_is_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_way_out_is_open(box: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "TOKEN")
     secret = tmp_path / "secret"
     secret.write_text("TOKEN")
@@ -162,17 +196,26 @@ def test_no_way_out_is_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             udp.recv(9)
     (python, *_), _ = python_of(Sandbox(), user_of(Sandbox()))
     tried = json.loads(told.partition("output:\n")[2])
-    assert {name: got for name, got in tried.items() if got != "closed"} == {
+    user = 65534
+    known = {"command lines": [shutil.which("bwrap"), python]}
+    if box == "docker":  # the image's own, and its own processes
+        assert "/root" in tried.pop("passwd")
+        user = os.geteuid() or user
+        known = {
+            "command lines": ["/sbin/docker-init", "timeout", "python3"],
+            "kill all": None,
+            "write /proc/self/oom_score_adj": 1,
+        }
+    assert {name: got for name, got in tried.items() if got != "closed"} == known | {
         "secrets in environments": 0,
-        "command lines": [shutil.which("bwrap"), python],
         "file descriptors": [],
         "core dumps": 0,
-        "preloading": "65534\n",
+        "preloading": f"{user}\n",
         "privileges": ["0000000000000000", "0000000000000000", "1", "2"],
         "interfaces": ["lo"],
         "threads and processes": [1],
     }
-    assert list(tried.values()).count("closed") == 47
+    assert list(tried.values()).count("closed") == {"bubblewrap": 47, "docker": 44}[box]
 
 
 def _alive(word: str) -> list[int]:
@@ -186,8 +229,7 @@ def _alive(word: str) -> list[int]:
     return found
 
 
-@needs_bubblewrap
-def test_bombs_end_and_leave_nothing_alive() -> None:
+def test_bombs_end_and_leave_nothing_alive(box: str) -> None:
     word = f"0.{os.getpid()}"
     limits = {"memory_mb": 200, "processes": 30, "disk_mb": 8, "files": 300}
     bomb = f"bomb() {{ bomb | bomb & sleep 8{word}; }}; bomb; while :; do :; done"
@@ -197,7 +239,10 @@ def test_bombs_end_and_leave_nothing_alive() -> None:
         f"setsid sleep 7{word} & (sleep 7{word} & disown) & echo done": "exit status 0",
         "yes": "printed more than 8 MB",
         "head -c 20M /dev/zero >a; head -c 20M /dev/zero >/tmp/a; du -sm /work /tmp | cut -f1": "output:\n8\n8",
-        "while :; do : >$((n++)); done": "more than 300 files in /work",
+        "while :; do : >$((n++)) || break; done; sleep 1": {
+            "bubblewrap": "more than 300 files in /work",
+            "docker": "299: No space left on device",
+        }[box],
     }.items():
         assert end in bash.invoke({"script": bomb}), bomb
     assert _alive(word) == []
@@ -207,14 +252,15 @@ def test_bombs_end_and_leave_nothing_alive() -> None:
     assert "its processes together used more than 100 MB of memory" in python.invoke({"code": many})
 
 
-@needs_bubblewrap
-def test_each_process_has_limits() -> None:
+def test_each_process_has_limits(box: str) -> None:
     bash = make_bash(cpu_s=3, memory_mb=200, processes=30, disk_mb=8)
-    told = bash.invoke({"script": "ulimit -t; ulimit -Ht; ulimit -v; ulimit -u; ulimit -f; ulimit -n; ulimit -c"})
-    assert told.endswith("output:\n3\n4\n204800\n30\n8192\n256\n0")
+    many = {"bubblewrap": "ulimit -v; ulimit -u", "docker": "ulimit -d; cat /sys/fs/cgroup/{,pids/}pids.max"}[box]
+    told = bash.invoke({"script": f"ulimit -t; ulimit -Ht; ulimit -f; ulimit -n; ulimit -c; {many} 2>/dev/null"})
+    # In a container two of ours count too.
+    assert told.endswith(f"output:\n3\n4\n8192\n256\n0\n204800\n{30 if box == 'bubblewrap' else 32}")
 
 
-@needs_bubblewrap
+@pytest.mark.usefixtures("box")
 def test_a_folder_cannot_be_filled_and_links_in_it_lead_nowhere(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("TOKEN")
     bash = make_bash(folder=folder, time_s=5, disk_mb=4)
@@ -257,25 +303,73 @@ def test_root_never_runs_code_as_root(tmp_path: Path) -> None:
 
 
 def test_dockers_command_has_no_network_and_writes_to_memory_alone() -> None:
-    command = " ".join(docker_command("python", Sandbox(read_only=["/opt"]), "box"))
-    assert command.startswith("docker run --rm --interactive --pull never --name box --hostname sandbox --network none")
+    command = " ".join(docker_command("python", Sandbox(read_only=["/opt", '/a,"b']), "box", 9))
+    assert command.startswith("create --interactive --init --rm --name box --hostname sandbox --pull never")
     for option in (
+        "--network none",
         "--read-only",
         "--cap-drop ALL",
         "--security-opt no-new-privileges",
-        "--pids-limit 64",
+        "--log-driver none",
+        "--pids-limit 66",
         "--memory 1024m --memory-swap 1024m",
-        "--tmpfs /work:rw,nosuid,nodev,mode=1777,size=64m,nr_inodes=2000",
+        "size=64m,nr_inodes=2000",
         "--mount type=bind,src=/opt,dst=/opt,readonly",
+        '--mount type=bind,"src=/a,""b","dst=/a,""b",readonly',
+        "--env https_proxy=",
+        "--entrypoint timeout -- python:3.11-slim -s KILL 30 python3 -I -B -X utf8 -c",
     ):
-        assert f" {option} " in command
+        assert f"{option} " in command
     assert "--user 0:" not in command
-    assert command.endswith("exec python3 -I -B -X utf8 /tmp/code </dev/null")
 
 
-def test_docker_runs_code() -> None:
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_what_runs_in_a_container_before_the_code_gives_up_system_calls() -> None:
+    """Run alone in the other sandbox, which has the same places, and one filter of its own."""
+    code = "grep Seccomp_filters /proc/self/status; cat; ls /proc/self/fd | wc -w\n"
+    begin, settings = docker_command("bash", Sandbox(), "box", len(code))[-2:]
+    ours = f"""
+import subprocess, sys
+subprocess.run(["grep", "Seccomp_filters", "/proc/self/status"])
+subprocess.run([sys.executable, "-I", "-c", {begin!r}, {settings!r}], input={code + "left"!r}, text=True)
+"""
+    told = make_python().invoke({"code": ours}).split()
+    assert told[:4] == ["exit", "status", "0", "output:"]
+    assert (told[4], int(told[7]) - int(told[5])) == ("Seccomp_filters:", 1)
+    assert told[8:] == ["4"]  # input, output, errors, and the folder that `ls` reads
+
+
+def test_an_exit_status_is_the_codes_own_and_not_dockers(only_docker: None) -> None:
+    ran = Docker().run("bash", "echo out; echo err >&2; exit 125", Sandbox())
+    assert (ran.status, ran.output, ran.errors) == (125, "out\n", "err\n")
+
+
+def test_a_container_that_nobody_reads_from_ends_and_is_removed(
+    only_docker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if we had died: nothing is sent to it, and nobody kills it."""
+    name = f"threadmill-test-{os.getpid()}"
+    monkeypatch.setattr(docker, "ANSWER_S", 2)
+    for command in docker_command("bash", Sandbox(time_s=1), name, 9), ["start", name]:
+        subprocess.run(["docker", *command], check=True, capture_output=True)
+    left = ["docker", "ps", "--all", "--quiet", "--filter", f"name={name}"]
+    assert subprocess.check_output(left)
+    end = time.monotonic() + 20
+    while subprocess.check_output(left) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert subprocess.check_output(left) == b""
+
+
+def test_an_image_that_could_be_written_to_is_refused(only_docker: None) -> None:
+    name = f"threadmill-test-{os.getpid()}"
+    for command in (
+        ["create", "--pull", "never", "--name", name, Sandbox().image, "true"],
+        ["commit", "--change", "VOLUME /data", name, name],
+        ["rm", name],
+    ):
+        subprocess.run(["docker", *command], check=True, capture_output=True)
     try:
-        ran = Docker().run("python", "print(6 * 7)", Sandbox())
-    except NoSandbox as reason:
-        pytest.skip(str(reason).splitlines()[0])
-    assert (ran.status, ran.output) == (0, "42\n")
+        with pytest.raises(NoSandbox, match="/data is writable in the container"):
+            make_bash(image=name)
+    finally:
+        subprocess.run(["docker", "rmi", "--force", name], check=True, capture_output=True)

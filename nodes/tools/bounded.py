@@ -136,3 +136,12 @@ def _read(streams: selectors.BaseSelector, ended: Ended) -> None:
             ended.notes = (ended.notes + piece)[:MAX_NOTES]
         else:
             key.data.add(piece)
+
+
+def in_memory(content: bytes) -> int:
+    """A file descriptor, at its beginning, of a file that is nowhere."""
+    descriptor = os.memfd_create("threadmill")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import NoSandbox
-from .bounded import Ended, run_bounded
+from .bounded import Ended, in_memory, run_bounded
 from .sandbox import Language, Ran, Sandbox
 from .sandboxed_processes import end_sandbox, too_much, wait_for_end
 from .system_calls import system_call_filter
@@ -52,13 +52,13 @@ class Bubblewrap:
         program, more = python_of(sandbox, user) if language == "python" else (["bash", "--noprofile", "--norc"], [])
         options = mounts(sandbox, more)
         notes, notes_end = os.pipe()
-        code_end = _in_memory(code.encode("utf-8", "surrogatepass"))
+        code_end = in_memory(code.encode("utf-8", "surrogatepass"))
         passed = [code_end, notes_end]
         options += ["--ro-bind-data", str(code_end), "/code", "--remount-ro", "/", "--chdir", "/work"]
         if (refused := system_call_filter()) is not None:
-            passed.append(_in_memory(refused))
+            passed.append(in_memory(refused))
             options += ["--seccomp", str(passed[-1])]
-        options_end = _in_memory(b"".join(os.fsencode(option) + b"\0" for option in options))
+        options_end = in_memory(b"".join(os.fsencode(option) + b"\0" for option in options))
         # In a file, because the command line can be read in the sandbox, and says what lies where on this machine.
         command = [bwrap, "--args", str(options_end), "--json-status-fd", str(notes_end), "--"]
         command += [*limits(sandbox), *program, "/code"]
@@ -186,12 +186,3 @@ def _first_process(ended: Ended) -> int | None:
     line, found, _ = ended.notes.partition(b"}")
     known: dict[str, Any] = json.loads(line + found) if found else {}
     return known.get("child-pid")
-
-
-def _in_memory(content: bytes) -> int:
-    """A file descriptor, at its beginning, of a file that is nowhere."""
-    descriptor = os.memfd_create("threadmill")
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -9,8 +9,8 @@ from ...errors import NoSandbox
 from ..traits import with_traits
 from .sandbox import Language, Ran, Sandbox, find_sandbox
 
-AFTER_S = 15
-"""What a call may take besides the time of the code itself: for setting up, and for Docker to kill."""
+AFTER_S = 30
+"""What a call may take besides the time of the code itself: for Docker to make a container, start it and remove it."""
 AT_ONCE = 4
 SIGNALS = {128 + 9: "killed", 128 + 24: "out of processor time", 128 + 25: "a file grew too large"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .bounded import AFTER_END_S
 from .sandbox import Sandbox
-from .written import sizes
+from .written import too_full
 
 
 def too_much(first: int | None, sandbox: Sandbox) -> str:
@@ -29,13 +29,7 @@ def too_much(first: int | None, sandbox: Sandbox) -> str:
             room = os.statvfs(f"{root}/{place}")
             if room.f_files - room.f_ffree > sandbox.files:
                 return f"it made more than {sandbox.files} files in /{place}"
-    if sandbox.folder:
-        found = sizes(sandbox.folder)
-        if len(found) > sandbox.files:
-            return f"more than {sandbox.files} files are in /work"
-        if sum(size for size, _ in found.values()) > sandbox.disk_mb << 20:
-            return f"/work holds more than {sandbox.disk_mb} MB"
-    return ""
+    return too_full(sandbox.folder, max_files=sandbox.files, max_mb=sandbox.disk_mb)
 
 
 def memory_of(first: int) -> int:

@@ -24,6 +24,16 @@ def sizes(folder: str | Path | None) -> dict[str, tuple[int, int]]:
     return found
 
 
+def too_full(folder: str | Path | None, *, max_files: int, max_mb: int) -> str:
+    """Why code that writes to ``folder`` as its ``/work`` must be stopped, or nothing."""
+    found = sizes(folder)
+    if len(found) > max_files:
+        return f"more than {max_files} files are in /work"
+    if sum(size for size, _ in found.values()) > max_mb << 20:
+        return f"/work holds more than {max_mb} MB"
+    return ""
+
+
 def changes(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
     """A line for each file that is new, changed or gone.
 
