@@ -21,6 +21,7 @@ from .progress import Reporter
 from .step import Request, Step
 from .tool_output import written
 from .tool_run import Observed, Ready, Run, ready, said
+from .traits import is_time_limit
 
 RECORD = "__threadmill_record"
 """The key in ``config["configurable"]`` of a function that gives a call's recorded answer when a thread is replayed."""
@@ -51,7 +52,7 @@ def make_tool(
     """
     if max_chars is not None and not (isinstance(max_chars, int) and max_chars >= 1):
         raise BadConfig(f"max_chars is {max_chars!r}; give a whole number from 1 on, or None for all")
-    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
+    if timeout_s is not None and not is_time_limit(timeout_s):
         raise BadConfig(f"timeout_s is {timeout_s!r}; give seconds above 0, or None to wait for ever")
     tools_by_name = {one.tool.name: one for one in (ready(tool, timeout_s) for tool in tools)}
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, ToolException
+from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from .calls import Kind
 from .injected import Inject, make_inject
 from .places import NoPlace, Places, places_of
+from .returned import NothingRan, readable
 from .time_limit import Cancelled, OutOfTime, awaited, within, within_unblocked
 from .traits import Traits, as_tool, traits_of
 
@@ -60,8 +61,10 @@ def ready(tool: BaseTool | Callable[..., Any], timeout_s: float | None) -> Ready
     traits = traits_of(tool)
     function, coroutine = getattr(tool, "func", None), getattr(tool, "coroutine", None)
     runs = function or coroutine or tool
-    if coroutine is not None:
-        tool = tool.model_copy(update={"coroutine": _not_exiting(coroutine)})
+    with_artifact = tool.response_format == "content_and_artifact"
+    if isinstance(tool, StructuredTool | Tool):
+        update = {"func": function and _readably(function, with_artifact)}
+        tool = tool.model_copy(update={**update, "coroutine": coroutine and _not_exiting(coroutine, with_artifact)})
     return Ready(
         tool=tool,
         traits=traits,
@@ -163,7 +166,7 @@ def _given(one: Ready, call: ToolCall, config: RunnableConfig, runtime: Runtime[
 
 def _may_pass(error: BaseException) -> bool:
     """Is it an error that may be gone the next time? A refusal is none, nor are arguments that do not fit."""
-    lasting = (GraphBubbleUp, ToolException, ValidationError, NotImplementedError, NoPlace)
+    lasting = (GraphBubbleUp, ToolException, ValidationError, NotImplementedError, NoPlace, NothingRan)
     return isinstance(error, Exception) and not isinstance(error, lasting)
 
 
@@ -185,6 +188,9 @@ def _failure(one: Ready, call: ToolCall, error: BaseException, attempts: int) ->
         case NoPlace():
             text = f"{name} was not run: all its places ({one.traits.at_once}) stayed taken for {one.timeout_s:g} s"
             return Observed(said(call, text), "timeout", attempts, ours=True)
+        case NothingRan():
+            text = f"{name} returned {error}: a tool gives back data"
+            return Observed(said(call, text), "failed", attempts, ours=True)
         case Cancelled() | asyncio.CancelledError():
             return Observed(said(call, f"{name} was cancelled"), "failed", attempts, ours=True)
         case ToolException():
@@ -211,11 +217,21 @@ def said(call: ToolCall, text: str, *, error: bool = True) -> ToolMessage:
     return ToolMessage(content=text, tool_call_id=call["id"] or "", name=call["name"], status=status)
 
 
-def _not_exiting(coroutine: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _readably(function: Callable[..., Any], with_artifact: bool) -> Callable[..., Any]:
+    @wraps(function)
+    def readably(*args: Any, **kwargs: Any) -> Any:
+        return readable(function(*args, **kwargs), with_artifact=with_artifact)
+
+    return readably
+
+
+def _not_exiting(
+    coroutine: Callable[..., Coroutine[Any, Any, Any]], with_artifact: bool
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(coroutine)
     async def not_exiting(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await coroutine(*args, **kwargs)
+            return readable(await coroutine(*args, **kwargs), with_artifact=with_artifact)
         except SystemExit as stop:
             raise Exited(_text(stop)) from stop
 

@@ -5,7 +5,8 @@ The traits stand in the ``metadata`` of LangChain's tool, so they travel with it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from inspect import isfunction
+from inspect import Parameter, isasyncgenfunction, isfunction, isgeneratorfunction, signature
+from threading import TIMEOUT_MAX
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -44,8 +45,13 @@ class Traits:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise BadTraits(f"{name} is {value!r}; give a whole number from {least} on")
-        if self.timeout_s is not None and not (isinstance(self.timeout_s, int | float) and self.timeout_s > 0):
+        if self.timeout_s is not None and not is_time_limit(self.timeout_s):
             raise BadTraits(f"timeout_s is {self.timeout_s!r}; give seconds, or None for the time limit of the node")
+
+
+def is_time_limit(seconds: Any) -> bool:
+    """Can a thread wait so long? Not for ever, nor three centuries."""
+    return isinstance(seconds, int | float) and 0 < seconds <= TIMEOUT_MAX
 
 
 def traits_of(tool: BaseTool) -> Traits:
@@ -116,4 +122,17 @@ def as_tool(tool: BaseTool | Callable[..., Any]) -> BaseTool:
         raise BadTool(f"the function {tool.__name__!r} does not say what it is for; give it a docstring")
     if not callable(tool) or not getattr(tool, "__doc__", None) or not hasattr(tool, "__name__"):
         raise BadTool(f"{tool!r} is no tool: give a tool of LangChain's, or a function with type hints and a docstring")
+    if odd := _not_callable_by_name(tool):
+        raise BadTool(f"{tool.__name__!r} takes {odd}, and the model gives each argument by its name; write them out")
+    if isgeneratorfunction(tool) or isasyncgenfunction(tool):
+        raise BadTool(f"{tool.__name__!r} yields, so that nobody would run it; return a list, and call report_progress")
     return make_langchain_tool(tool)
+
+
+def _not_callable_by_name(function: Callable[..., Any]) -> str:
+    """Its parameters that have no name of their own in a call; empty if there are none."""
+    odd = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    try:
+        return ", ".join(str(one) for one in signature(function).parameters.values() if one.kind in odd)
+    except ValueError:  # something of C's that tells nothing
+        return "what it does not tell"

@@ -1,6 +1,6 @@
 """What somebody who gives tools and settings wrongly is told, when the agent is built and not when it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,16 @@ def look(order: str) -> str:
 
 def silent(order: str) -> str:
     return order
+
+
+def given_any(*orders: str, **more: str) -> str:
+    """Look orders up."""
+    return str((orders, more))
+
+
+def in_parts(order: str) -> Iterator[str]:
+    """Look an order up."""
+    yield order
 
 
 def react(slot: Any = SLOT, **settings: Any) -> Callable[[], object]:
@@ -48,6 +58,19 @@ def test_two_tools_of_one_name_are_refused(tmp_path: Any):
         (react(tools=[object()]), BadTool, "is no tool: give a tool of LangChain's, or a function"),
         (react(ScriptedModel([])), BadConfig, r"a ScriptedModel stands where a slot should; give Slot.fixed\("),
         (calling(with_traits, tool=look, trusted="no"), BadTraits, "trusted is 'no'; give True or False"),
+        (
+            react(tools=[given_any]),
+            BadTool,
+            r"takes \*orders: str, \*\*more: str, and the model gives each argument by",
+        ),
+        (
+            react(tools=[len]),
+            BadTool,
+            r"'len' takes obj, and the model gives each argument by its name; write them out",
+        ),
+        (react(tools=[in_parts]), BadTool, "'in_parts' yields, so that nobody would run it; return a list"),
+        (react(timeout_s=float("inf")), BadConfig, "timeout_s is inf; give seconds above 0, or None to wait for ever"),
+        (calling(with_traits, tool=look, timeout_s=1e10), BadTraits, "timeout_s is 10000000000.0; give seconds"),
         (calling(with_traits, tool=look, timeout_s="5"), BadTraits, "timeout_s is '5'; give seconds, or None"),
         (calling(Limits, steps="5"), BadConfig, "the limit steps is '5'; give a number from 0 on"),
         (react(max_chars=0), BadConfig, "max_chars is 0; give a whole number from 1 on, or None for all"),

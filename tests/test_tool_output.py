@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import ToolException, tool
 from langgraph.runtime import ExecutionInfo, Runtime
+from pydantic import BaseModel
 from threadmill.checkpoints import open_store
 from threadmill.graphs import build_react
 from threadmill.nodes import ScriptedModel, Slot, make_tool
@@ -41,6 +43,21 @@ def giving(output: Any) -> Any:
     return look
 
 
+@dataclass
+class Row:
+    """Something of a tool's own."""
+
+    name: str
+    tags: set[str]
+
+
+class Order(BaseModel):
+    """Something of pydantic's."""
+
+    id: int
+    due: date
+
+
 @tool(response_format="content_and_artifact")
 def look() -> tuple[str, Any]:
     """Look."""
@@ -58,6 +75,34 @@ def test_without_settings_the_output_is_what_the_tool_said():
 @pytest.mark.parametrize(("output", "seen"), [(["A1", "A2"], '["A1", "A2"]'), ([], "[]"), ([1, "ü"], '[1, "ü"]')])
 def test_a_list_of_texts_is_written_like_any_list_and_not_run_together(output: Any, seen: str):
     assert result_of(giving(output)).content == seen
+
+
+@pytest.mark.parametrize(
+    ("output", "seen"),
+    [
+        (lambda: Row("Ada", {"x"}), '{"name": "Ada", "tags": ["x"]}'),
+        (lambda: [Order(id=1, due=date(2026, 1, 2))], '[{"id": 1, "due": "2026-01-02"}]'),
+        (lambda: {"price": Decimal("1.10"), "by": {3}, "raw": b"a"}, '{"price": "1.10", "by": [3], "raw": "YQ=="}'),
+        (lambda: ({"type": "file", "name": "a.txt"},), '[{"type": "file", "name": "a.txt"}]'),
+        (lambda: [{"total": 2**70}, None], f'[{{"total": {2**70}}}, null]'),
+        (lambda: {(1, 2): 3}, "{(1, 2): 3}"),
+        (lambda: b"\xff", r"b'\xff'"),
+    ],
+)
+def test_data_is_written_as_json_whatever_it_is_made_of(output: Any, seen: str):
+    assert result_of(giving(output())).content == seen
+    answer = result_of(tool(response_format="content_and_artifact")(giving((output(), 7))))
+    assert (answer.content, answer.artifact) == (seen, 7)
+
+
+def test_a_coroutine_that_nobody_awaited_is_no_result():
+    async def work() -> str:
+        return "done"
+
+    for output in (work(), (one for one in "ab")):
+        answer = result_of(giving(output))
+        told = f"look returned a {type(output).__name__}, of which nothing has run: a tool gives back data"
+        assert (answer.text, answer.status) == (told, "error")
 
 
 def test_the_model_sees_the_first_page_and_the_thread_keeps_all():
@@ -124,14 +169,6 @@ def test_an_endless_output_is_cut_and_says_so():
 
 def test_halves_of_characters_become_question_marks():
     assert result_of(giving("caf\ud800é"), mark=True).text.split("\n")[1] == "caf?é"
-
-
-@dataclass
-class Row:
-    """Something of a tool's own."""
-
-    name: str
-    tags: set[str]
 
 
 HELD: dict[str, Any] = {}
