@@ -57,6 +57,12 @@ def build_react(
     ``first`` and ``response_schema`` of ``make_think``; ``approval``, ``limits`` and ``dry_run`` of ``make_act``;
     ``mark`` and ``max_chars`` (with which the model gets the tool ``more``) of ``make_tool``.
     ``others`` are slots of agents inside of this one: a run stays on their versions, too.
+
+    Raises:
+        BadTool: something in ``tools`` is none, or several have one name.
+        BadApproval: a rule of ``approval`` makes no sense for these tools.
+        BadConfig: a slot or a limit is none.
+        UnknownTool: ``tool_choice`` names none of ``tools``.
     """
     own = with_more(as_tools(tools), max_chars)
     look = {"budget": budget, "memory": memory}
