@@ -61,6 +61,12 @@ def talk(inner: Texts, **settings: Any) -> list[BaseMessage]:
 ACTION = 'Thought: I look.\nAction: look\nAction Input: {"order": 7}'
 
 
+BROKEN = [
+    "Thought: Hm.\nAction: look",
+    'Action: look\nAction Input: ```json\n{"order": 7}\n``` yes\n**Observation:** Lost.\nFinal Answer: Lost.',
+]
+
+
 def test_an_agent_acts_in_text() -> None:
     inner = Texts(texts=[ACTION + "\nObservation: never mind", "Thought: Good.\nFinal Answer: It was sent."])
     _, call, observation, answer = talk(inner)
@@ -89,6 +95,10 @@ def test_what_is_invented_behind_a_call_is_not_kept() -> None:
         '**Thought:** I look.\n**Action:** `look`\n**Action Input:** {"order": 7}',
         'action: look()\naction input:\n```json\n{"order": 7}\n```',
         'Sure!\n\n  Action: look\n  Action Input:\n{"order":\n 7}\n',
+        'Action: look\nAction Input: ```json\n{"order": 7}\n```\nThat tells us.',
+        '```\nAction: look\nAction Input: {"order": 7}\n```',
+        ACTION.replace("Action", "**Action") + "\n**Observation:** 7 is lost\n**Final Answer:** Lost.",
+        ACTION + "\nobservation: 7 is lost\nThought: So be it.",
     ],
 )
 def test_liberties_with_the_form_are_read(text: str) -> None:
@@ -100,7 +110,7 @@ def test_liberties_with_the_form_are_read(text: str) -> None:
     ("text", "told"),
     [
         ("It was sent, I guess.", f"the call could not be read: {NEITHER}"),
-        ("Thought: Hm.\nAction: look", "the call could not be read: "),
+        ("Thought: Hm.\nAction: look", "the call could not be read: no Action Input"),
         ('Action: lok\nAction Input: {"order": 7}', "there is no tool 'lok'; did you mean look?"),
     ],
 )
@@ -113,6 +123,25 @@ def test_what_cannot_be_read_goes_back_to_the_model(text: str, told: str) -> Non
         HumanMessage("Was 7 sent?"),
         AIMessage(text),
         HumanMessage(f"Observation: {thread[2].text}"),
+    ]
+
+
+def test_a_final_answer_is_left_as_it_was_written() -> None:
+    said = "Ask this:\n**Action:** none\nQuestion: Was 7 sent?\nthought: hardly"
+    message = ReactChatModel(inner=Texts(texts=[f"**Final Answer:** {said}"])).bind_tools([look]).invoke("What now?")
+    assert (message.text, message.tool_calls) == (said, [])
+
+
+def test_images_are_shown_to_the_model_that_can_see_them() -> None:
+    image: Any = {"type": "image", "base64": "iVBORw==", "mime_type": "image/png"}
+    model = ReactChatModel(inner=(inner := Texts(texts=["Final Answer: A cat."])))
+    call = AIMessage("", tool_calls=[{"name": "look", "args": {"order": 7}, "id": "c"}])
+    seen: list[Any] = [{"type": "text", "text": "What is it?"}, image]
+    results = [ToolMessage("sent", tool_call_id="c"), ToolMessage([image], tool_call_id="d")]
+    model.bind_tools([look]).invoke([HumanMessage(seen), call, *results])
+    assert [message.content for message in inner.asked[0][1::2]] == [
+        seen,
+        [*({"type": "text", "text": f"Observation: {text}"} for text in ("sent", "")), image],
     ]
 
 
@@ -141,7 +170,9 @@ def test_what_others_said_is_told_in_the_form() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", [ACTION, "**Thought:** Good.\n**Final Answer:** It *was* sent.\nBye.", "Hm.", ""])
+@pytest.mark.parametrize(
+    "text", [ACTION, "**Thought:** Good.\n**Final Answer:** It *was* sent.\nBye.", "Hm.", "", *BROKEN]
+)
 def test_chunks_sum_to_the_message(text: str) -> None:
     def model() -> Any:
         return ReactChatModel(inner=Streamed(texts=[text])).bind_tools([look])

@@ -34,11 +34,12 @@ STOP = "\nObservation:"
 NEITHER = "neither an Action with an Action Input nor a Final Answer was given; begin the lines with these words"
 
 _LINE = re.compile(
-    r"^[ \t]*[*_#>`]{0,4}[ \t]*(Thought|Action Input|Action|Final Answer)[ \t]*[*_]{0,3}[ \t]*:[*_]{0,3}",
+    r"^[ \t]*[*_#>`]{0,4}[ \t]*(Thought|Action Input|Action|Observation|Final Answer)[ \t]*[*_]{0,3}[ \t]*:[*_]{0,3}",
     re.IGNORECASE | re.MULTILINE,
 )
+_OBSERVED = re.compile(STOP)
 _BEGUN = re.compile(r"(?:^|\n)[ \t*_#>`]*[A-Za-z ]{0,13}[*_ \t]*\Z")
-_FENCE = re.compile(r"^\s*```[a-z]*\s*?\n?(.*?)\s*(?:```\s*)?$", re.DOTALL)
+_FENCE = re.compile(r"```[a-z]*\s*?(?:\n|(?=[{\[]))")
 
 
 class ReactChatModel(TellingChatModel):
@@ -143,14 +144,36 @@ def as_react(
         if isinstance(message, AIMessage):
             told.append(AIMessage(_spoken(message)))
             continue
-        text = f"Observation: {message.text}" if isinstance(message, ToolMessage) else message.text
-        if isinstance(message, ToolMessage) and told and isinstance(told[-1], HumanMessage):
-            told[-1] = HumanMessage(f"{told[-1].text}\n{text}")
-        elif isinstance(message, SystemMessage):
+        if isinstance(message, SystemMessage):
             told.append(message)
+        elif not isinstance(message, ToolMessage):
+            told.append(HumanMessage(message.content))
+        elif told and isinstance(told[-1], HumanMessage):
+            told[-1] = HumanMessage(_joined(told[-1].content, _observed(message)))
         else:
-            told.append(HumanMessage(text))
+            told.append(HumanMessage(_observed(message)))
     return told
+
+
+def _observed(result: ToolMessage) -> Any:
+    """The content of a message that tells ``result``, images and files as they are."""
+    text, content = f"Observation: {result.text}", result.content
+    others = [] if isinstance(content, str) else [one for one in content if _type_of(one) != "text"]
+    return [{"type": "text", "text": text}, *others] if others else text
+
+
+def _joined(one: Any, other: Any) -> Any:
+    if isinstance(one, str) and isinstance(other, str):
+        return f"{one}\n{other}"
+    return [*_blocks(one), *_blocks(other)]
+
+
+def _blocks(content: Any) -> Sequence[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _type_of(block: Any) -> str:
+    return "text" if isinstance(block, str) else str(block.get("type"))
 
 
 def read(opening: str, text: str) -> Said:
@@ -159,8 +182,25 @@ def read(opening: str, text: str) -> Said:
     >>> read("", '**Action:** look\\n**Action Input:**\\n```json\\n{"id": 1}\\n```').calls[0].args
     '{"id": 1}'
     """
-    said = read_sections(opening, "\n" + _LINE.sub(lambda found: f"{_word(found)}:", text))
+    said = read_sections(opening, _in_form("\n" + text), _OBSERVED)
     return replace(said, calls=tuple(_bare(call) for call in said.calls))
+
+
+def _in_form(text: str) -> str:
+    """``text`` with the words of the form as it writes them; a final answer is left as it is."""
+    final = next((found for found in _LINE.finditer(text) if _word(found) == "Final Answer"), None)
+    end = final.end() if final else len(text)
+    return _LINE.sub(lambda found: f"{_word(found)}:", text[:end]) + text[end:]
+
+
+def _up_to_observation(text: str) -> str:
+    """``text`` up to where the model, or its stop text, went on to the observation."""
+    for found in _LINE.finditer(text):
+        if _word(found) == "Final Answer":
+            break
+        if _word(found) == "Observation" and found.start():
+            return text[: found.start() - 1]
+    return text.partition(STOP)[0]
 
 
 def _in_words(opening: str, text: str) -> Said:
@@ -178,10 +218,21 @@ def _word(found: re.Match[str]) -> str:
 
 def _bare(call: SpokenCall) -> SpokenCall:
     """``call`` with its arguments out of their fence, its name without ornaments."""
-    fenced = _FENCE.match(call.args) if call.args.lstrip().startswith("```") else None
     name = call.name.strip("`*_ \t\n\"'").removesuffix("()") if call.name else None
-    args = fenced[1] if fenced else call.args
+    args = _unfenced(call.args)
     return replace(call, name=name or None, args=args, raw=args if name else call.raw)
+
+
+def _unfenced(args: str) -> str:
+    """The JSON in a fence, closed or not, or in front of the end of one around the whole answer; else ``args``."""
+    opened = _FENCE.match(args.lstrip())
+    inside = args.lstrip()[opened.end() :] if opened else args
+    try:
+        end = json.JSONDecoder().raw_decode(inside)[1]
+    except (ValueError, RecursionError):
+        return inside.partition("\n```")[0] if opened else args
+    behind = inside[end:].strip()
+    return inside[:end] if behind[:1] == "`" or (opened and not behind) else args
 
 
 def _certain(text: str) -> str:
@@ -207,10 +258,11 @@ def _may_act(settings: Mapping[str, Any]) -> bool:
 
 def _last(teller: Teller, family: Family, whole: AIMessage) -> list[SpokenChunk]:
     """What is not told yet of the inner model's answer, and the message."""
-    text = whole.text.partition(STOP)[0]
-    said = family.read("", text)
+    acts = family is _ACTING
+    text = _up_to_observation(whole.text) if acts else whole.text.partition(STOP)[0]
+    said = family.read("", text + STOP if acts else text)  # nothing follows: what lacks will lack
     calls, broken = read_calls(said, teller.id_of)
-    if family is _ACTING and not (calls or broken or said.content):
+    if acts and not (calls or broken or said.content):
         call_id = fresh_id()
         broken = [{"type": "invalid_tool_call", "name": None, "args": "", "id": call_id, "error": NEITHER}]
     metadata = {key: value for key, value in whole.response_metadata.items() if key != TRACE_KEY}

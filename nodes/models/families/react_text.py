@@ -26,13 +26,13 @@ _SECTION = re.compile(r"\n(Thought|Action|Action Input|Final Answer):")
 _END = re.compile(r"\n(?:Observation|Question):")
 
 
-def read(opening: str, text: str) -> Said:
+def read(opening: str, text: str, end_of_turn: re.Pattern[str] = _END) -> Said:
     """Thoughts, final answer and calls, up to the first observation.
 
     >>> read("Thought:", ' Hm.\\nAction: look\\nAction Input: {"id": 1}\\nObservation:').calls[0].args
     '{"id": 1}'
     """
-    end = _END.search(text)
+    end = end_of_turn.search(text)
     spoken, _, answer = text[: end.start() if end else len(text)].partition("\nFinal Answer:")
     lead, *rest = _SECTION.split(spoken)
     thoughts, calls = [lead.strip()], list[SpokenCall]()
