@@ -48,7 +48,7 @@ def test_what_the_passages_say_is_grounded(answer: str) -> None:
         ("Dogs ride for free [guide.md#3].", "cites [guide.md#3], which was not retrieved"),
         ("Dogs ride for free [guide.md#2].", "only 0 of its 3 words are in [guide.md#2]"),
         ("Dogs ride for free.", "cites nothing"),
-        ("The crossing offers scenic coastal views [guide.md#1].", "only 0 of its 5 words are in [guide.md#1]"),
+        ("The crossing offers scenic coastal views [guide.md#1].", "only 1 of its 5 words are in [guide.md#1]"),
     ],
 )
 def test_what_they_do_not_say_is_not(answer: str, why: str) -> None:
@@ -57,7 +57,14 @@ def test_what_they_do_not_say_is_not(answer: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["I do not know.", "The documents don't mention the ferry's speed.", "Shall I look further?", "Yes.", ""],
+    [
+        "I do not know.",
+        "I could not find it, sorry.",
+        "The documents don't mention the ferry's speed.",
+        "Shall I look further?",
+        "Yes.",
+        "",
+    ],
 )
 def test_who_claims_nothing_needs_no_grounds(answer: str) -> None:
     assert {verdict for verdict, _ in verdicts(answer)} <= {"no claim"}
@@ -65,11 +72,76 @@ def test_who_claims_nothing_needs_no_grounds(answer: str) -> None:
 
 def test_what_denies_the_passage_is_not_grounded() -> None:
     (verdict,) = verdicts("Dogs never ride for free [guide.md#1].")
-    assert verdict == ("ungrounded", "seems to turn round what [guide.md#1] says: Dogs ride for free")
+    assert verdict == ("ungrounded", "seems to turn round what [guide.md#1] says: Dogs ride for free.")
 
 
-def test_a_twist_in_words_that_are_all_there_passes() -> None:
-    assert verdicts("Port Elm leaves the Alder ferry every day [guide.md#1].") == [("grounded", "")]
+LAKE = Passage(
+    id="lake#1",
+    text="Mira Okafor beat Jonas Lind in 2018. Lind had won in 2016, a year after her. A single ticket costs 12 crowns, a "
+    "return ticket 20 crowns, and the trip takes 50 minutes. Motor boats are prohibited, but rowing boats can be rented. "
+    "The warranty covers parts, but not glass. Most fish are trout. The shop is open from Tuesday to Sunday and closed on "
+    "Mondays. White flour absorbs less water than rye flour. It was sold to Tessel in May 2021.",
+)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "Jonas Lind was beaten by Mira Okafor in 2018",  # a passive is no swap
+        "Glass is excluded from the warranty",
+        "Motors are forbidden on boats",
+        "You pay 20 crowns for a return ticket",
+        "Both tickets cost 32 crowns in total",
+        "The journey takes less than an hour",
+        "On Mondays the store is shut",
+        "Rye flour absorbs more water than white flour",
+        "Not all fish are trout",
+    ],
+)
+def test_what_is_said_in_other_words_is_grounded(claim: str) -> None:
+    assert [(one["verdict"], one["why"]) for one in check_answer(f"{claim} [lake#1].", [LAKE])] == [("grounded", "")]
+
+
+@pytest.mark.parametrize(
+    ("claim", "why"),
+    [
+        ("Jonas Lind beat Mira Okafor", "seems to change Jonas and Mira about"),
+        ("Okafor had won in 2016", "says 2016 of that of which [lake#1] says: Mira Okafor beat Jonas Lind in 2018."),
+        ("A single ticket costs 20 crowns", "says 20 of that of which [lake#1] says: A single ticket costs 12 crowns"),
+        ("Both tickets cost 35 crowns in total", "says 35, which is not in [lake#1]"),
+        ("The trip takes 50 hours", "says 50 hours, which is not in [lake#1]"),
+        ("The trip takes more than an hour", "says an hour, which is not in [lake#1]"),
+        ("It was sold in May 2020", "says May 2020, which is not in [lake#1]"),
+        ("Motor boats can be rented", "seems to turn round what [lake#1] says: Motor boats are prohibited"),
+        ("The warranty covers glass", "seems to turn round what [lake#1] says: but not glass."),
+        ("The shop is open on Mondays", "seems to turn round what [lake#1] says: and closed on Mondays."),
+        ("All fish are trout", "says All where [lake#1] says Most"),
+        ("A single ticket costs 12 crowns and smells terrible", "adds and smells terrible."),
+        ("The trip is steered by robots", "names robots, which is not in [lake#1]"),
+        (
+            "White flour absorbs more water than rye flour",
+            "seems to turn round what [lake#1] says: White flour absorbs less water than rye flour.",
+        ),
+    ],
+)
+def test_what_is_twisted_is_not(claim: str, why: str) -> None:
+    assert [(one["verdict"], one["why"]) for one in check_answer(f"{claim} [lake#1].", [LAKE])] == [("ungrounded", why)]
+
+
+def test_a_twist_that_the_rules_do_not_know_passes() -> None:
+    answer = "Boats can be rented by rowing [lake#1]."
+    assert [one["verdict"] for one in check_answer(answer, [LAKE])] == ["grounded"]
+
+
+def test_not_knowing_one_thing_covers_no_other() -> None:
+    (claim,) = check_answer("The guide doesn't mention dogs, but the trip takes 70 minutes [lake#1].", [LAKE])
+    assert claim["why"] == "says 70 minutes, which is not in [lake#1]"
+
+
+def test_texts_without_spaces_are_compared_by_pairs_of_letters() -> None:
+    tea = Passage(id="t#1", text="绿茶在八十度的水中泡三分钟。")
+    answer = "绿茶泡三分钟[t#1]。红酒产自法国南部[t#1]。"
+    assert [one["verdict"] for one in check_answer(answer, [tea])] == ["grounded", "ungrounded"]
 
 
 def test_sentences_and_their_citations() -> None:
