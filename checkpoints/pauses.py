@@ -96,7 +96,7 @@ def answers_of(pause: Pause) -> list[dict[str, Any]]:
     if given is None:
         return []
     if _is_ours(asked):
-        return [{"by": "human", "at": pause.at, **answer} for answer in _listed(given, "answers")]
+        return [{"by": "human", "at": pause.at, **_own(answer)} for answer in _listed(given, "answers")]
     if not _is_single(asked) and not _is_batch(asked):
         text = given if isinstance(given, str) else json.dumps(given, default=str)
         return [{"type": "respond", "by": "human", "at": pause.at, "text": text}]
@@ -130,6 +130,12 @@ def edits_in_state(edited: Mapping[str, Mapping[str, Any]], messages: Sequence[A
         for call in message.tool_calls
         if call["id"] == id_ and id_ in edited
     ]
+
+
+def _own(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """``answer`` without what it repeats: an approval holds the arguments of its question."""
+    repeats = {"args"} if answer.get("type") == "approve" else set()
+    return {key: value for key, value in answer.items() if key not in repeats}
 
 
 def _is_ours(asked: Any) -> bool:

@@ -18,8 +18,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, StateSnapshot
+from pydantic import ValidationError
 
-from ..errors import BadConfig, NotPaused, StillPaused, StoreFull, UnknownThread
+from ..errors import BadAnswer, BadConfig, NotPaused, StillPaused, StoreFull, UnknownThread
 from ..nodes.answers import check_answers
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]
@@ -194,12 +195,20 @@ def _answered(
     signed = [{"by": "human", "at": now, **answer} for answer in answers]
     if len(asked) == 1:
         check_answers(_questions(asked), answers, asked[0].response_schema)
-        return Command(resume={"answers": signed}), _config(graph, thread, before)
+        return Command(resume={"answers": _as_shown(signed, asked[0])}), _config(graph, thread, before)
     parts = _parts(asked, signed)
     for one in asked:
         check_answers(_questions([one]), parts[one.id], one.response_schema)
-    resume = {interrupt: {"answers": part} for interrupt, part in parts.items()}
+    resume = {one.id: {"answers": _as_shown(parts[one.id], one)} for one in asked}
     return Command(resume=resume), _config(graph, thread, before)
+
+
+def _as_shown(answers: Sequence[Mapping[str, Any]], asked: Interrupt) -> list[Mapping[str, Any]]:
+    """``answers``, the approvals among them with the arguments that were shown: those are approved, and no others."""
+    shown = {question["id"]: question["args"] for question in _questions([asked])}
+    return [
+        {"args": shown[answer["id"]], **answer} if answer.get("type") == "approve" else answer for answer in answers
+    ]
 
 
 def _parts(asked: Sequence[Interrupt], answers: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -221,21 +230,25 @@ def _parts(asked: Sequence[Interrupt], answers: Sequence[Mapping[str, Any]]) -> 
 
 
 def _go(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
-    with _full_disk_named(thread):
+    with _errors_named(thread):
         values = graph.invoke(given, config, durability="sync")
     return _outcome(thread, values, values.get("__interrupt__", ()))
 
 
 async def _ago(graph: Agent, thread: str, given: Any, config: RunnableConfig) -> Outcome:
-    with _full_disk_named(thread):
+    with _errors_named(thread):
         values = await graph.ainvoke(given, config, durability="sync")
     return _outcome(thread, values, values.get("__interrupt__", ()))
 
 
 @contextmanager
-def _full_disk_named(thread: str) -> Iterator[None]:
+def _errors_named(thread: str) -> Iterator[None]:
+    """A full disk, and an answer that the node itself refuses, by their own names."""
     try:
         yield
+    except ValidationError as error:
+        wrong = error.errors()[0].get("ctx", {}).get("error")
+        raise wrong if isinstance(wrong, BadAnswer) else error from None
     except Exception as error:
         if "database or disk is full" not in str(error):
             raise

@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from .run import Agent, Outcome, _answered, _config, _full_disk_named, _known, _named, _new_turn, _outcome, driving
+from .run import Agent, Outcome, _answered, _config, _errors_named, _known, _named, _new_turn, _outcome, driving
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _go(
         control=control,
     )
     try:
-        with _full_disk_named(thread), closing(parts):
+        with _errors_named(thread), closing(parts):
             for part in parts:
                 yield from _events(part, known)
                 if stop is not None and stop.is_set():

@@ -7,7 +7,7 @@ node runs again from its start when the answer comes, so nothing before the ques
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
@@ -68,18 +68,27 @@ def make_act(
             message, calls = _within(limits, state, calls)
         if turns_pages:
             calls = [_turn_page(state, call) for call in calls]
+        ids = question_ids(calls, state["messages"][:-1])
         questions: list[dict[str, Any]] = []
         if judge is not None or dry_run:
             found = judge(state, calls) if judge else [None] * len(calls)
-            calls, questions = _decide(calls, found, acting if dry_run else frozenset())
+            calls, questions = _decide(calls, found, ids, acting if dry_run else frozenset())
         update = {} if message is proposed else {"messages": [message]}
         if not questions:
             return _fan_out(calls, update)
         asker = asking_part(get_config(), state["messages"])
         questions = [{**question, **asker} for question in questions]
-        given = interrupt({"questions": questions}, response_schema=answer_type(questions, schemas))
-        answers = [sign(answer, clock) for answer in given["answers"]]
-        return _answered(message, calls, {answer["id"]: answer for answer in answers}, update)
+
+        def forbids(question_id: str, args: Any) -> str:
+            call = calls[ids.index(question_id)]
+            edited = cast(Call, {**call, "call": {**call["call"], "args": args}})
+            (found,) = judge(state, [edited]) if judge else [None]
+            return _refusal(call["call"]["name"], found) if isinstance(found, Forbidden) else ""
+
+        given = interrupt({"questions": questions}, response_schema=answer_type(questions, schemas, forbids))
+        answers = {answer["id"]: sign(answer, clock) for answer in given["answers"]}
+        asked = {question["id"] for question in questions}
+        return _answered(message, calls, [answers[one] if one in asked else None for one in ids], update)
 
     def _within(bounds: Limits, state: Mapping[str, Any], calls: list[Call]) -> tuple[AIMessage, list[Call]]:
         message: AIMessage = state["messages"][-1]
@@ -119,21 +128,21 @@ def _judge_of(ask: Ask | None, judge: Judge | None) -> Judge | None:
 def _stricter(asked: Asked | str | None, judged: Asked | Forbidden | None) -> Asked | Forbidden | None:
     if not isinstance(asked, Asked) or isinstance(judged, Forbidden):
         return judged
-    return Asked(f"{asked.why}; {judged.why}", asked.who) if judged else asked
+    return asked._replace(why=f"{asked.why}; {judged.why}") if judged else asked
 
 
 def _decide(
-    calls: Sequence[Call], found: Sequence[Asked | Forbidden | None], rehearsed: frozenset[str]
+    calls: Sequence[Call], found: Sequence[Asked | Forbidden | None], ids: Sequence[str], rehearsed: frozenset[str]
 ) -> tuple[list[Call], list[dict[str, Any]]]:
     """``calls`` without those that are forbidden or only ``rehearsed``, and the questions about the others."""
     decided: list[Call] = []
     questions = []
-    for call, one, question_id in zip(calls, found, question_ids(calls), strict=True):
+    for call, one, question_id in zip(calls, found, ids, strict=True):
         name, args = call["call"]["name"], call["call"]["args"]
         if call["kind"] != "result":
             decided.append(call)
         elif isinstance(one, Forbidden):
-            decided.append({**call, "kind": "forbidden", "text": f"{name} may not be called so: {one.why}"})
+            decided.append({**call, "kind": "forbidden", "text": _refusal(name, one)})
         elif name in rehearsed:
             asking = f", after asking {one.who}: {one.why}" if one else ""
             given = ", ".join(f"{key}={value!r}" for key, value in args.items())
@@ -143,6 +152,10 @@ def _decide(
             decided.append(call)
             questions += [ask_about(call, question_id, *one)] if one else []
     return decided, questions
+
+
+def _refusal(name: str, forbidden: Forbidden) -> str:
+    return f"{name} may not be called so: {forbidden.why}"
 
 
 def _turn_page(state: Mapping[str, Any], call: Call) -> Call:
@@ -159,10 +172,10 @@ def _turn_page(state: Mapping[str, Any], call: Call) -> Call:
 def _answered(
     message: AIMessage,
     calls: Sequence[Call],
-    answers: Mapping[str | None, Mapping[str, Any]],
+    given: Sequence[Mapping[str, Any] | None],
     update: Mapping[str, Any],
 ) -> Command[Literal["tool"]]:
-    given = [answers.get(question_id) for question_id in question_ids(calls)]
+    """``calls`` on their way, after those that were asked about were ``given`` an answer."""
     decided = [apply_answer(call, one) if one else call for call, one in zip(calls, given, strict=True)]
     edits = [
         one

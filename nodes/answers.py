@@ -42,22 +42,36 @@ def asking_part(config: Mapping[str, Any], messages: Sequence[BaseMessage]) -> d
     return {"inside": "/".join(part.partition(":")[0] for part in path), "task": task}
 
 
-def question_ids(calls: Sequence[Call]) -> list[str]:
-    """The id of the question about each of ``calls``: the call's own, or its place if the model gave one id twice."""
+def question_ids(calls: Sequence[Call], earlier: Sequence[BaseMessage]) -> list[str]:
+    """The id of the question about each of ``calls``: the call's own, or its place if the model gave that id before.
+
+    So no answer, given twice or late, is one to the question about another call.
+    """
     own = [call["call"]["id"] for call in calls]
-    return [call["id"] if one is None or own.count(one) > 1 else one for call, one in zip(calls, own, strict=True)]
+    taken = {call["id"] for call in calls}
+    taken |= {call["id"] for message in earlier if isinstance(message, AIMessage) for call in message.tool_calls}
+    return [
+        call["id"] if one is None or one in taken or own.count(one) > 1 else one
+        for call, one in zip(calls, own, strict=True)
+    ]
 
 
-def answer_type(questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any]) -> Any:
+def answer_type(
+    questions: Sequence[Mapping[str, Any]], schemas: Mapping[str, Any], forbids: Callable[[str, Any], str]
+) -> Any:
     """The type of the answer to ``questions``, for LangGraph's ``interrupt``.
 
     Its JSON Schema travels with the interrupt to whoever answers, and an answer that does not fit, from
-    whatever client, is refused before anything is stored: the thread can be answered again.
+    whatever client, is refused before anything is stored: the thread can be answered again. ``forbids`` says of a
+    question's id and the arguments of an edit why nobody may call the tool so, if that is the case.
     """
     schema = _answer_schema(questions, schemas)
 
     def fits(given: dict[str, Any]) -> dict[str, Any]:
         check_answers(questions, given.get("answers", ()), schema)
+        for answer in given["answers"]:
+            if answer["type"] == "edit" and (why := forbids(answer["id"], answer["args"])):
+                raise BadAnswer(f"the edit of {answer['id']!r} may not be: {why}")
         return given
 
     return Annotated[dict[str, list[dict[str, Any]]], AfterValidator(fits), WithJsonSchema(schema)]
@@ -109,6 +123,11 @@ def _check(answer: Mapping[str, Any], question: Mapping[str, Any], schema: Any) 
     kind = answer.get("type")
     if kind not in question["choices"]:
         raise BadAnswer(f"{kind!r} is not a choice for {question['id']!r}; choose {_list(question['choices'])}")
+    if kind == "approve" and answer.get("args", question["args"]) != question["args"]:
+        raise BadAnswer(
+            f"the approval of {question['id']!r} is of other arguments than {question['tool']} would be called with, "
+            f"{question['args']}; look at the question again, or answer with an edit"
+        )
     if kind == "respond" and not answer.get("text"):
         raise BadAnswer(f"the response to {question['id']!r} has no text; give what the tool should have said")
     if kind == "edit":
@@ -140,8 +159,10 @@ def apply_answer(call: Call, answer: Mapping[str, Any]) -> Call:
             return {**call, "kind": "rejected", "text": text, "by": by, "at": at}
         case "respond":
             return {**call, "kind": "responded", "text": answer["text"], "by": by, "at": at}
-        case _:
+        case "approve":
             return call
+        case other:
+            raise BadAnswer(f"{other!r} is no answer; choose {_list(CHOICES)}")
 
 
 def edited_message(message: AIMessage, calls: Sequence[Call], answer: Mapping[str, Any]) -> AIMessage:

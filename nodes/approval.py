@@ -79,6 +79,7 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
     rules = [(rule, _applies(rule, schemas)) for rule in approval.rules]
     acting = {tool.name for tool in tools if traits_of(tool).acts}
     trusted = {tool.name for tool in tools if traits_of(tool).trusted}
+    foreign = _describing_themselves(tools)
     declared = {name: schema.get("properties", {}) for name, schema in schemas.items()}
 
     def by_rule(name: str, args: Mapping[str, Any]) -> Asked | Forbidden | None:
@@ -105,7 +106,10 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
             found = by_rule(name, args)
             if approval.taint and name in acting and not isinstance(found, Forbidden):
                 sources = untrusted_output(state, trusted) if sources is None else sources
-                if tainted := _tainted(sources, args, declared[name], strict=approval.taint == "strict"):
+                tainted = _copied(sources, args, declared[name])
+                if not tainted and approval.taint == "strict":
+                    tainted = _read_before(sources) or foreign
+                if tainted:
                     found = Asked(f"{found.why}; {tainted}", found.who) if found else Asked(tainted)
             judged.append(found)
         return judged
@@ -113,14 +117,28 @@ def make_judge(approval: Approval, tools: Sequence[BaseTool], schemas: Mapping[s
     return judge
 
 
-def _tainted(sources: Sources, args: Mapping[str, Any], declared: Container[str], *, strict: bool) -> str:
-    if found := find_taint(sources, args, declared):
-        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        return "; ".join(one.words() for one in found[:3]) + more
-    if strict and sources.outputs:
-        latest = sources.outputs[-1]
-        return f"untrusted output was read before, last of {latest.tool} (message {latest.message})"
-    return ""
+def _copied(sources: Sources, args: Mapping[str, Any], declared: Container[str]) -> str:
+    """Which of ``args`` stem from untrusted output, in words; empty if none do."""
+    found = find_taint(sources, args, declared)
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return "; ".join(one.words() for one in found[:3]) + more
+
+
+def _read_before(sources: Sources) -> str:
+    if not sources.outputs:
+        return ""
+    latest = sources.outputs[-1]
+    return f"untrusted output was read before, last of {latest.tool} (message {latest.message})"
+
+
+def _describing_themselves(tools: Sequence[BaseTool]) -> str:
+    """Whose descriptions of ``tools`` the model reads although nobody here wrote or pinned them, in words."""
+    served = [((tool.metadata or {}).get("mcp"), traits_of(tool)) for tool in tools]
+    servers = {about["server"] for about, traits in served if about and not about.get("pinned") and not traits.trusted}
+    if not servers:
+        return ""
+    named = ", ".join(map(repr, sorted(servers)))
+    return f"the server {named} describes tools here, in words of its own that nobody pinned"
 
 
 def _applies(rule: Rule, schemas: Mapping[str, Mapping[str, Any]]) -> Callable[[str, Mapping[str, Any]], str | None]:
@@ -148,7 +166,8 @@ def _applies(rule: Rule, schemas: Mapping[str, Mapping[str, Any]]) -> Callable[[
     def applies(name: str, args: Mapping[str, Any]) -> str | None:
         if name not in fitting:
             return None
-        known = {key: about.get("default") for key, about in schemas[name].get("properties", {}).items()}
+        described = schemas[name].get("properties", {})
+        known = {key: about.get("default") if isinstance(about, Mapping) else None for key, about in described.items()}
         try:
             return "" if predicate({**known, **args}) else None
         except Exception as error:

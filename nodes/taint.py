@@ -153,7 +153,7 @@ def _from_json(text: str) -> Any:
 
 
 def _attached(message: BaseMessage) -> list[Said]:
-    """What goes with the words of a person and is not theirs: files, by what they are called if nothing else is seen."""
+    """What goes with the words of a person and is not theirs: files, by their names if nothing else is seen."""
     name = message.id or ""
     found = [Said(text, source, name) for source, text in _parted(message.text)[1]]
     if unread := _unread_blocks(message):

@@ -132,6 +132,7 @@ def test_a_server_over_http_is_found_again_and_what_it_changed_is_not_called(
         assert sorted(tools)[:4] == ["shop_behave", "shop_look", "shop_order", "shop_read_odd"]
         look, order, behave = tools["shop_look"], tools["shop_order"], tools["shop_behave"]
         assert [traits_of(tool).acts for tool in (look, order)] == [False, True]
+        assert look.metadata["mcp"]["pinned"] is False
         assert look.invoke({"item": "pen"}) == "pen costs 3"
         with pytest.raises(ToolException, match=r"gave no result within 0\.4 s"):
             behave.invoke({"item": "slowly"})

@@ -84,8 +84,8 @@ def test_whoever_answers_or_goes_on_need_not_know_the_world(saver: SqliteSaver):
     graph = bank(saver, PAY, DONE, PAY, DONE)
     run_thread(graph, "t", "Pay.", metadata={"task": "t7"}, configurable={"world": "w.db"})
     answer_thread(graph, "t", APPROVE)
-    run_thread(graph, "t", "Again.")
-    answer_thread(graph, "t", APPROVE)
+    again = run_thread(graph, "t", "Again.").questions
+    answer_thread(graph, "t", [{"id": question["id"], "type": "approve"} for question in again])
     state = graph.get_state({"configurable": {"thread_id": "t"}})
     assert [m.text for m in state.values["messages"] if m.type == "tool"] == [
         "paid 300 in w.db",

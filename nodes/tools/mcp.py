@@ -7,7 +7,7 @@ data, and a tool that is not the one you bound any more is not called.
 import asyncio
 import atexit
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 from weakref import WeakSet
 
@@ -51,7 +51,8 @@ def make_mcp_tools(
         offers = begun.result()
         for connection in connections:
             _check_pinned(connection, servers[connection.name].get("pinned"))
-        return _tools(offers, trust_hints, timeout_s)
+        pinned = {connection.name for connection in connections if servers[connection.name].get("pinned")}
+        return _tools(offers, pinned, trust_hints, timeout_s)
     except ImportError as error:
         _close(connections)
         raise MissingLibrary(f"MCP servers need {error.name}; try `pip install 'threadmill[mcp]'`") from error
@@ -122,7 +123,9 @@ def _check_pinned(connection: McpConnection, pinned: str | None) -> None:
         )
 
 
-def _tools(offers: list[tuple[McpConnection, Any]], trust_hints: bool, timeout_s: float) -> list[BaseTool]:
+def _tools(
+    offers: list[tuple[McpConnection, Any]], pinned: Set[str], trust_hints: bool, timeout_s: float
+) -> list[BaseTool]:
     times = Counter(name_for_model(offer.name) for _, offer in offers)
     tools: list[BaseTool] = []
     for connection, offer in offers:
@@ -139,7 +142,12 @@ def _tools(offers: list[tuple[McpConnection, Any]], trust_hints: bool, timeout_s
             description=show_hidden(offer.description or offer.title or offer.name),
             args_schema=schema_for_model(offer.inputSchema),
             metadata={
-                "mcp": {"server": connection.name, "tool": offer.name, "digest": digest_of(connection.bound or {})}
+                "mcp": {
+                    "server": connection.name,
+                    "tool": offer.name,
+                    "digest": digest_of(connection.bound or {}),
+                    "pinned": connection.name in pinned,
+                }
             },
         )
         tool._connection, tool._offer = connection, offer
