@@ -364,12 +364,12 @@ def test_an_image_that_could_be_written_to_is_refused(only_docker: None) -> None
     name = f"threadmill-test-{os.getpid()}"
     for command in (
         ["create", "--pull", "never", "--name", name, Sandbox().image, "true"],
-        ["commit", "--change", "VOLUME /data", name, name],
+        ["commit", "--change", "VOLUME /tmp/data", name, name],
         ["rm", name],
     ):
         subprocess.run(["docker", *command], check=True, capture_output=True)
     try:
-        with pytest.raises(NoSandbox, match="/data is writable in the container"):
+        with pytest.raises(NoSandbox, match="/tmp/data is writable in the container"):
             make_bash(image=name)
     finally:
         subprocess.run(["docker", "rmi", "--force", name], check=True, capture_output=True)
