@@ -3,6 +3,7 @@
 A model that reads only text gets text files alone; of the others the chat template says that it cannot show them.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from mimetypes import guess_type
@@ -13,13 +14,21 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from ..errors import CannotAttach
+from .hidden_text import show_hidden
 from .marking import mark_as_data
 
 MOST_BYTES = 10_000_000
 """Of one file that is no text."""
 MOST_CHARS = 200_000
 """Of one text file."""
-IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
+BEGINNINGS = {
+    "image/png": rb"\x89PNG",
+    "image/jpeg": rb"\xff\xd8",
+    "image/gif": rb"GIF8",
+    "image/webp": rb"RIFF....WEBP",
+    "application/pdf": rb"%PDF",
+}
+"""How files of each kind begin: a server that gets others refuses the whole conversation, now and ever after."""
 
 
 def attach(text: str, paths: Sequence[str | PathLike[str]]) -> HumanMessage:
@@ -43,11 +52,14 @@ def _block(path: Path) -> dict[str, Any]:
             f"{str(path)!r} has {size} bytes, more than the {MOST_BYTES} that may be attached; shrink it"
         )
     content = path.read_bytes()
-    if kind in IMAGES:
-        return {"type": "image", "base64": b64encode(content).decode(), "mime_type": kind}
+    if kind not in BEGINNINGS:
+        return {"type": "text", "text": _as_text(path, content)}
+    if not re.match(BEGINNINGS[kind], content, re.DOTALL):
+        raise CannotAttach(f"{str(path)!r} is called {kind} and begins as none; look what it is, and rename it")
+    block = {"base64": b64encode(content).decode(), "mime_type": kind}
     if kind == "application/pdf":
-        return {"type": "file", "base64": b64encode(content).decode(), "mime_type": kind, "filename": path.name}
-    return {"type": "text", "text": _as_text(path, content)}
+        return {"type": "file", **block, "filename": path.name}
+    return {"type": "image", **block}
 
 
 def _as_text(path: Path, content: bytes) -> str:
@@ -64,4 +76,5 @@ def _as_text(path: Path, content: bytes) -> str:
             f"{str(path)!r} has {len(text)} characters, more than the {MOST_CHARS} that may be attached; cut it, or "
             "let a tool read it"
         )
-    return f"{path.name}:\n{mark_as_data(text, path.name, 'a file')}"
+    name = " ".join(show_hidden(path.name).split())  # in one line: it stands outside of the marks
+    return f"{name}:\n{mark_as_data(text, path.name, 'a file')}"
