@@ -180,11 +180,11 @@ def test_a_death_among_calls_runs_only_the_unfinished_ones_again(work_off: WorkO
 def test_who_takes_over_may_die_too(work_off: WorkOff, url: str, tmp_path: Path):
     soon = [{"before": "put", "n": 1}, {"after": "put_writes", "n": 1}, {"after": "put", "n": 2}]
     jobs = [{"thread": str(n), "deaths": [{"after": "put_writes", "n": n}, soon[n % 3]]} for n in range(1, WRITES - 2)]
+    jobs = jobs[:: 1 if EVERY_DEATH else 4 if url.startswith("postgresql") else 2]
     jobs += [
         {"thread": "never gets far", "deaths": [{"before": "put", "n": 1}] * 4},
         {"thread": "one step each", "deaths": [{"after": "put", "n": 1}] * CHECKPOINTS},
     ]
-    jobs = jobs[:: 1 if EVERY_DEATH else 3 if url.startswith("postgresql") else 1]
     work_off(*jobs)
     with open_store(url) as store:
         whole = ended(store, tmp_path, "whole")
