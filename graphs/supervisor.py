@@ -52,8 +52,10 @@ def build_supervisor(
     is handed over: an agent would act.
 
     Raises:
-        BadSpec: an agent has the name of a node, or is no graph; ``about`` names none of them.
+        BadSpec: there is no agent, or one has the name of a node, or is no graph; ``about`` names none of them.
     """
+    if not agents:
+        raise BadSpec(f"supervisor {name!r} leads nobody; give it agents by name, or a file of each under [agents]")
     parts = {agent: _compiled(agent, graph) for agent, graph in agents.items()}
     if strange := sorted((about or {}).keys() - parts.keys()):
         raise BadSpec(f"supervisor {name!r}: about names {', '.join(strange)}; it leads {', '.join(parts) or 'nobody'}")

@@ -275,6 +275,7 @@ def test_no_password_stands_in_an_error(folder: Path) -> None:
         ({"kind": "plan_execute", "first": "plan"}, "the kind 'plan_execute' has no use for 'first'; leave it out"),
         ({"settings": {"max_replan": 3}}, "the kind 'react' has no use for 'max_replan'"),
         ({"kind": "structured"}, "the kind 'structured' needs 'response'"),
+        ({"kind": "supervisor"}, "supervisor 'shop' leads nobody; give it agents by name"),
         ({"models": {"thnik": "seed"}}, r"models names a slot 'thnik' that .* has not; did you mean 'think'\?"),
         ({"agents": {"x": "shop.toml"}}, "the kind 'react' has no use for 'agents'"),
         ({"name": "my shop"}, "agent 'my shop': slots are named after it; give letters"),
