@@ -100,6 +100,9 @@ FORBIDDEN = [
     "http://192.0.513/",
     "http://192.0.2.1.evil.test/",
     "http://docs.test:port/",
+    "http://docs.test:0/",
+    "http://xn--/",
+    "http://xn--.docs.test/",
     "http://docs.test:99999999/",
     "http://docs.test/" + "a" * 2_000,
 ]

@@ -138,11 +138,24 @@ def test_json_and_text_are_read_as_they_are(server: Server):
     server.answers["/t"] = answer("é".encode("latin-1"), "text/plain; charset=ISO-8859-1")
     server.answers["/z"] = answer(gzip.compress(b"packed"), "text/plain", Content_Encoding="gzip")
     server.answers["/p"] = answer(b"abc-", "text/plain; charset=punycode")
+    members = b"".join(gzip.compress(one) for one in (b"of ", b"", b"three")) + b"\0\0"
+    server.answers["/m"] = answer(members, "text/plain", Content_Encoding="gzip")
+    server.answers["/w"] = answer('<meta charset="windows-1251"><p>да'.encode("cp1251"), "text/html")
+    server.answers["/x"] = answer('<?xml version="1.0" encoding="latin-1"?><a>é</a>'.encode("latin-1"), "text/xml")
+    server.answers["/b"] = answer('{"a": 2}'.encode("utf-8-sig"), "application/json")
+    server.answers["/u"] = answer("é".encode("utf-16"), "text/plain")
+    server.answers["/l"] = answer("<meta charset=utf-16><p>é", "text/html")
     fetch = server.fetch()
     assert ask(fetch, server.url("/j")).content.endswith('\n\n{"a": 1}')
     assert ask(fetch, server.url("/t")).content.endswith("\n\né")
     assert ask(fetch, server.url("/z")).content.endswith("\n\npacked")
     assert ask(fetch, server.url("/p")).content.endswith("\n\nabc-")
+    assert ask(fetch, server.url("/m")).content.endswith("\n\nof three")
+    assert ask(fetch, server.url("/w")).content.endswith("\n\nда")
+    assert ask(fetch, server.url("/x")).content.endswith("<a>é</a>")
+    assert ask(fetch, server.url("/b")).content.endswith('\n\n{"a": 2}')
+    for path in ("/u", "/l"):
+        assert ask(fetch, server.url(path)).content.endswith("\n\né")
 
 
 def test_what_is_no_text_is_refused(server: Server):

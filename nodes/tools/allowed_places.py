@@ -88,6 +88,10 @@ def checked(text: str, places: Sequence[Place]) -> httpx.URL:
 def _host(url: httpx.URL) -> str:
     """In small letters, in ASCII, without the dot at its end."""
     host = url.raw_host.decode("ascii").lower()
+    try:
+        _ = url.host
+    except ValueError:  # begins with xn-- and is not encoded as such names are
+        raise Refused(f"{host!r} is no host name") from None
     host = host.removesuffix(".")
     try:
         return str(ip_address(host))
@@ -113,7 +117,8 @@ def _check_path(url: httpx.URL) -> None:
 def _permits(place: Place, url: httpx.URL) -> bool:
     if place.scheme not in (None, url.scheme):
         return False
-    if (url.port or PORTS[url.scheme]) != (place.port or PORTS[url.scheme]):
+    own = PORTS[url.scheme]
+    if (own if url.port is None else url.port) != (own if place.port is None else place.port):
         return False
     if place.path and not f"{url.path}/".startswith(f"{place.path}/"):
         return False

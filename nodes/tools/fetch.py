@@ -5,6 +5,7 @@ URL was.
 """
 
 import codecs
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -32,6 +33,8 @@ HEADERS = {
     "User-Agent": "threadmill",
 }
 REDIRECTS = (301, 302, 303, 307, 308)
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_OWN_CHARSET = re.compile(rb"<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _CHARSETS = ("utf", "iso8859", "cp125", "ascii", "koi8", "gb", "big5", "shift_jis", "euc")
 
 
@@ -128,18 +131,24 @@ def _content(chunks: Iterable[bytes], packing: str, until: float, max_bytes: int
     for chunk in chunks:
         left(until)
         received += len(chunk)
-        content += chunk if unpack is None else unpack.decompress(chunk, max_bytes + 1 - len(content))
-        if max(received, len(content)) > max_bytes:
-            raise Refused(f"the answer is larger than {max_bytes:,} bytes")
+        while chunk:
+            if unpack is not None and unpack.eof and chunk.startswith(b"\x1f\x8b"):  # one more, as by `cat a.gz b.gz`
+                unpack = zlib.decompressobj(wbits=31)
+            content += chunk if unpack is None else unpack.decompress(chunk, max_bytes + 1 - len(content))
+            if max(received, len(content)) > max_bytes:
+                raise Refused(f"the answer is larger than {max_bytes:,} bytes")
+            rest = b"" if unpack is None else unpack.unused_data
+            chunk = rest if rest.startswith(b"\x1f\x8b") else b""
     if unpack is not None and received and not unpack.eof:
         raise Refused("the packed answer breaks off")
     return bytes(content)
 
 
 def _shown(url: httpx.URL, answer: Answer) -> tuple[str, dict[str, Any]]:
-    if b"\0" in answer.content and not answer.charset.startswith("utf-16"):
+    charset = _charset(answer)
+    if b"\0" in answer.content and not charset.startswith("utf-16"):
         raise Refused(f"{url.host} answered with something that is no text")
-    text = answer.content.decode(_codec(answer.charset), errors="replace")
+    text = answer.content.decode(_codec(charset), errors="replace")
     if answer.kind in ("text/html", "application/xhtml+xml"):
         text = text_of(text, url)
     about = {"url": str(url), "status": answer.status, "type": answer.kind, "bytes": len(answer.content)}
@@ -158,6 +167,18 @@ def _joined(url: httpx.URL, location: str) -> str:
 def _is_text(kind: str) -> bool:
     family, _, name = kind.partition("/")
     return family == "text" or (family == "application" and name.rpartition("+")[2] in ("json", "xml", "javascript"))
+
+
+def _charset(answer: Answer) -> str:
+    """What its first bytes are the mark of, or the server says, or the page says of itself; empty if nobody does."""
+    for mark, charset in _MARKS:
+        if answer.content.startswith(mark):
+            return charset
+    told = _OWN_CHARSET.search(answer.content, 0, 2_000) if "ml" in answer.kind else None
+    if answer.charset or told is None:
+        return answer.charset
+    own = told[1].decode().lower()
+    return "" if own.startswith("utf-16") else own  # then it could not have been read so far
 
 
 def _codec(charset: str) -> str:
