@@ -74,7 +74,7 @@ def untrusted_output(state: Mapping[str, Any], trusted: Set[str]) -> Sources:
             people.append(_parted(said.text)[0])
             outputs += [*_attached(said), Said(message.text, "a model", name)]
         elif isinstance(message, HumanMessage | SystemMessage):
-            people.append(_parted(message.text)[0])
+            people.append(_parted(_text_of(message))[0])
             outputs += _attached(message)
         elif isinstance(message, AIMessage):
             outputs += [*_remembered(message, memory), *_run_by_provider(message)]
@@ -125,7 +125,7 @@ def find_taint(sources: Sources, args: Mapping[str, Any], declared: Container[st
 
 def _words_of_person(message: BaseMessage) -> str:
     if isinstance(message, HumanMessage):
-        return str(message.additional_kwargs.get(PEOPLE_KEY, message.text))
+        return str(message.additional_kwargs.get(PEOPLE_KEY, _text_of(message)))
     return message.text if message.additional_kwargs.get("kind") == "responded" else ""
 
 
@@ -155,7 +155,7 @@ def _from_json(text: str) -> Any:
 def _attached(message: BaseMessage) -> list[Said]:
     """What goes with the words of a person and is not theirs: files, by their names if nothing else is seen."""
     name = message.id or ""
-    found = [Said(text, source, name) for source, text in _parted(message.text)[1]]
+    found = [Said(text, source, name) for source, text in _parted(_text_of(message))[1]]
     if unread := _unread_blocks(message):
         found.append(Said("\n".join(map(_words_of, unread)), "a file", name))
     return found
@@ -190,6 +190,14 @@ def _words_of(block: Any) -> str:
     return block if isinstance(block, str) and not block.startswith("data:") else ""
 
 
+def _text_of(message: BaseMessage) -> str:
+    """Its text; of several blocks each on lines of its own."""
+    if isinstance(message.content, str):
+        return message.content
+    blocks = [{"type": "text", "text": one} if isinstance(one, str) else one for one in message.content]
+    return "\n".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+
+
 def _parted(text: str) -> tuple[str, list[tuple[str, str]]]:
     """What in ``text`` is not marked as data, and what is: its source and its text."""
     own: list[str] = []
@@ -203,8 +211,12 @@ def _parted(text: str) -> tuple[str, list[tuple[str, str]]]:
         if end < 0:
             never_closed.add(closing)
         else:
-            own.append(text[done : begin.start()])
-            marked.append((begin["source"], text[at:end]))
+            before, data = text[done : begin.start()], text[at:end]
+            if begin["source"] == "a file" and before.endswith(":\n"):  # a line with what it is called
+                before, _, called = before[:-2].rpartition("\n")
+                data = f"{called}\n{data}"
+            own.append(before)
+            marked.append((begin["source"], data))
             at = done = end + len(closing)
     return "\n".join([*own, text[done:]]), marked
 
