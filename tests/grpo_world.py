@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langgraph.graph import END, START, StateGraph
 from threadmill.graphs.react import build_react
 from threadmill.graphs.state import AgentState
+from threadmill.graphs.supervisor import build_supervisor
+from threadmill.nodes.models.scripted import ScriptedModel
 from threadmill.nodes.models.slot import Slot
 from threadmill.nodes.observe import make_observe
 from threadmill.nodes.think import make_think
@@ -81,6 +83,25 @@ class Chats:
 def duo() -> Chats:
     """The agent with two slots."""
     return Chats("duo", ("duo.plan", "duo.work"))
+
+
+@dataclass
+class Firm(Chats):
+    """A script hands the task over to two agents, each with a slot of its own, and repeats what they say."""
+
+    name: str = "firm"
+    slots: tuple[str, ...] = ("firm.one.think", "firm.two.think")
+
+    def build(self, slots: Mapping[str, Slot]) -> StateGraph[Any]:
+        def lead(messages: Sequence[BaseMessage]) -> AIMessage:
+            said = [message.text for message in messages if message.type == "tool"]
+            calls = [
+                {"name": "hand_off", "args": {"to": to, "task": messages[-1].text}, "id": to} for to in ("one", "two")
+            ]
+            return AIMessage("\n".join(said)) if said else AIMessage("", tool_calls=calls)
+
+        agents = {name: build_react(slots[f"firm.{name}.think"], [], name=name) for name in ("one", "two")}
+        return build_supervisor(Slot.fixed("firm.think", ScriptedModel(lead), "script"), agents, name="firm")
 
 
 def sample(model: Any, tokenizer: Any, temperature: float, seed: int) -> GroupRow:

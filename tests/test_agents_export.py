@@ -281,7 +281,7 @@ def talk(store: Store, build: Callable[[Ear], StateGraph[Any]], ear: Ear, task: 
 NO_ROWS = {
     "sft": set(),
     "kto": set(),
-    "groups": {"reflexion"},  # the thread itself only repeats the answer of its last trial
+    "groups": set(),
     # Where observations differ there is no pair, and marks are never the same twice.
     "pairs": {"reflexion", "trimmed", "marked", "paged", "plan_execute", "rag", "supervisor", "structured"},
 }
@@ -344,6 +344,18 @@ def test_two_agents_of_one_thread_are_told_apart_by_their_slots(
         for name in where
     }
     assert tasks == {"billing": ["Price of tea"], "all": ["Count tea", "Price of tea", "What is tea?"]}
+    talk(store, leading, ear, "tea", "u")
+    add_labels(store, [Label(thread, None, None, "reward", reward, "check") for thread, reward in (("t", 1), ("u", 0))])
+    manifest = export_groups(
+        store, tmp_path / "groups", tokenizer=tiny_tokenizer, where=where["billing"], selection=Selection()
+    )
+    rows = list(iterate_rows(tmp_path / "groups", manifest))
+    assert [
+        (row["thread"], row["parts"], "Price of tea" in tiny_tokenizer.decode(row["input_ids"])) for row in rows
+    ] == [
+        ("t", 1, True),
+        ("u", 1, True),
+    ]
 
 
 def trained_spans(row: Any) -> Iterator[tuple[Ids, Ids]]:

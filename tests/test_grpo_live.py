@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from grpo_world import Chat, Chats, duo
+from grpo_world import Chat, Chats, Firm, duo
+from threadmill.checkpoints.inner import read_inner
 from threadmill.checkpoints.labels import labels_of
 from threadmill.checkpoints.reading import read_messages
 from threadmill.checkpoints.store import Store, open_store
@@ -160,6 +161,34 @@ def test_only_the_slot_in_training_is_trained(live: Make, tiny_folder: Path, sto
         assert one.row.env_mask == [1] * len(sampled)
 
 
+def test_only_the_agent_in_training_is_trained_inside_a_supervisor(live: Make, tiny_folder: Path, store: Store) -> None:
+    source, model = live(Firm(), train_slots=("firm.one.think",), frozen={"firm.two.think": str(tiny_folder)})
+    found = source(model, 0)
+    said: dict[str, set[tuple[int, ...]]] = {"one": set(), "two": set()}
+    for thread in note_of(source)["episodes"]:
+        for inner in read_inner(store, thread):
+            who = inner.namespace.partition(":")[0]
+            answers = [message for message in inner.messages if message.type == "ai"]
+            said[who] |= {source_ids(answer) for answer in answers}
+            versions = {answer.response_metadata["version"] for answer in answers}
+            assert versions == {{"one": "talks@0000", "two": str(tiny_folder)}[who]}
+    trained = {turn for one in found.rows for turn in turns_of(one.row)}
+    assert trained
+    assert trained <= said["one"] - said["two"]
+    assert found.tokens == sum(map(len, said["one"]))  # also of groups without variance
+    again, _ = live(Firm(), train_slots=("firm.one.think",), frozen={"firm.two.think": str(tiny_folder)})
+    assert again(model, 0).rows == found.rows  # read back, and one in which the context of "two" was full is as it was
+
+
+def turns_of(row: Any) -> list[tuple[int, ...]]:
+    """The tokens of each trained turn of ``row``."""
+    turns: dict[int, list[int]] = {}
+    for token, bit, turn in zip(row.completion_ids, row.env_mask, row.turns, strict=True):
+        if bit:
+            turns.setdefault(turn, []).append(token)
+    return [tuple(tokens) for tokens in turns.values()]
+
+
 def source_ids(message: Any) -> tuple[int, ...]:
     from threadmill.nodes.models.trace import read_trace
 
@@ -238,6 +267,9 @@ def test_a_full_context_ends_an_episode_and_not_the_run(live: Make) -> None:
     source, model = live(Long(), tasks=1)
     assert source(model, 0).rows == []
     assert note_of(source)["statuses"] == {"truncated": 8}
+    again, _ = live(Long(), tasks=1)  # read back
+    assert again(model, 0).rows == []
+    assert note_of(again)["statuses"] == {"truncated": 8}
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_one_that_was_not(tmp_path: Path, tiny_folder: Path) -> None:

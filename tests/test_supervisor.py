@@ -15,7 +15,7 @@ from threadmill.checkpoints.reading import (
     read_questions,
 )
 from threadmill.checkpoints.store import Store, open_store
-from threadmill.errors import BadSpec, StillPaused
+from threadmill.errors import BadSpec, CannotTravel, StillPaused
 from threadmill.graphs import (
     AgentSpec,
     answer_thread,
@@ -30,6 +30,7 @@ from threadmill.graphs.recorded import replay_recorded
 from threadmill.nodes import Approval, ScriptedModel, Slot
 from threadmill.nodes.marking import unmark
 from threadmill.training.branches import read_branches
+from threadmill.training.credit.restore import check_restorable
 
 PAID: list[int] = []
 
@@ -196,6 +197,8 @@ def test_a_recorded_replay_runs_no_agent_again(store: Store) -> None:
     replay = replay_recorded(graph, "t", begun)
     assert (replay.outcome.status, replay.divergence, PAID) == ("done", None, [5])
     assert len(leaf_checkpoints(store, "t")) == 2
+    with pytest.raises(CannotTravel, match="node 'billing', 'stock' holds conversations of its own"):
+        check_restorable(graph)  # running the hand-off again would restore no world
 
 
 def test_an_agent_that_breaks_is_taken_up_again_where_it_was(store: Store) -> None:

@@ -15,6 +15,11 @@ def only_nodes(branch: Branch, nodes: Set[str] | None) -> Branch:
     if nodes is None:
         return branch
     chosen = {message for message in branch.nodes.keys() | branch.slots.keys() if is_turn_of(branch, message, nodes)}
+    return only_messages(branch, chosen)
+
+
+def only_messages(branch: Branch, chosen: Set[str | None]) -> Branch:
+    """``branch`` with these turns alone, the others made given."""
     return replace(branch, trajectories=tuple(_only(trajectory, chosen) for trajectory in branch.trajectories))
 
 
@@ -30,6 +35,6 @@ def turns_of_unknown_nodes(branch: Branch, nodes: Set[str]) -> set[str | None]:
     return {one for one in spoken - known.keys() if not is_turn_of(branch, one, nodes)}
 
 
-def _only(trajectory: Trajectory, chosen: Set[str]) -> Trajectory:
+def _only(trajectory: Trajectory, chosen: Set[str | None]) -> Trajectory:
     spans = tuple(span if span.message in chosen else Span("given", span.tokens) for span in trajectory.spans)
     return Trajectory(spans, tuple(one for one in trajectory.proposals if one.span.message in chosen))

@@ -1,19 +1,20 @@
 """Groups for GRPO: all trials of one task after the same prompt, with their rewards and what was recorded of sampling.
 
-Pure. The trial of a thread is its newest branch. Rows carry what an offline update needs: the tokens, the mask of
-what was sampled or written by a human (which has no logprob), the logprobs, and the settings they were sampled with.
+Pure. The trial of a thread is its newest branch, with what was said inside of its nodes. Rows carry what an offline
+update needs: the tokens, the mask of what was sampled or written by a human (which has no logprob), the logprobs, and
+the settings they were sampled with.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
 from ..nodes.models.trace import TRACE_KEY
 from .branch_labels import trial_of
 from .branches import Branch
-from .chosen_nodes import only_nodes
+from .chosen_nodes import only_messages, only_nodes
 from .credit.step_labels import is_continuation, step_columns
 from .taken import TakenInMemory, digest_of, span_keys
 from .trajectory import Trajectory, loss_mask
@@ -41,7 +42,7 @@ class Groups:
         by_prompt: dict[tuple[str, bytes], list[Branch]] = defaultdict(list)
         copies = TakenInMemory()
         for branches in threads:
-            trial = trial_of(branches)
+            trial = _with_inner(trial_of(branches), branches)
             reason = self._refuse(trial, copies)
             if reason is not None:
                 self.left_out[reason] += 1
@@ -75,6 +76,29 @@ class Groups:
             return f"longer than {self.max_length} tokens"
         keys = [key for one in trained for key in span_keys(trial, one.spans) if key is not None]
         return None if any(copies.add(keys)) else "a copy of another trial"
+
+
+def _with_inner(trial: Branch | None, branches: Sequence[Branch]) -> Branch | None:
+    """``trial`` with what was said inside of its nodes, in conversations of their own; every turn stays there once."""
+    if trial is None:
+        return None
+    way = {trial.checkpoint, *trial.path}
+    for one in sorted(branches, key=lambda branch: branch.checkpoint):  # the oldest first: their namespaces are chance
+        if (one.metadata.get("parents") or {}).get("") not in way:
+            continue
+        if trial.trajectories and one.trajectories and trial.tokens != one.tokens:
+            continue  # recorded and rendered tokens are no trial together
+        known = {span.message for own in trial.trajectories for span in own.spans if span.origin != "given"}
+        new = only_messages(one, {str(message.id) for message in one.messages} - known)
+        trial = replace(
+            trial,
+            tokens=trial.tokens if trial.trajectories else one.tokens,
+            messages=(*trial.messages, *one.messages),
+            trajectories=(*trial.trajectories, *_trained(new)),
+            nodes={**one.nodes, **trial.nodes},
+            slots={**one.slots, **trial.slots},
+        )
+    return trial
 
 
 def _rows(trial: Branch, chosen: Branch, about: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -116,12 +116,13 @@ def play(
             configurable["temperature"] = temperature
         metadata = {"task": task.id, "trial": trial}
         approved: list[str] = []
+        status: Status | None = None
         try:
             agent = remembering(graph, suite, task)
             outcome = run_thread(agent, thread, task.text, metadata=metadata, configurable=configurable)
             _to_the_end(agent, suite, task, outcome, approved)
         except ContextOverflow:
-            pass  # judged as it stands
+            status = "truncated"  # judged as it stands
         judged = suite.judge(task, place, read_messages(store, thread))
         add_labels(
             store,
@@ -130,7 +131,7 @@ def play(
                 Label(thread, None, None, "success", float(judged.success), source),
             ],
         )
-        return _finished(store, suite, task, thread, judged, approved=approved)
+        return _finished(store, suite, task, thread, judged, approved=approved, status=status)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="episode") as pool:
         futures = [pool.submit(one, *item) for item in wanted]

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langgraph.errors import GraphBubbleUp
+from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
 from ...errors import CannotTravel
@@ -21,6 +22,7 @@ from ...nodes.calls import NOT_RUN
 from ...nodes.tool_output import told_by_tool
 
 TOOL = "threadmill.nodes.tool"
+HAND_OVER = "threadmill.nodes.hand_over"
 _RUNTIME = "__pregel_runtime"
 """Where LangGraph's ``get_store`` looks in ``configurable``."""
 ToolNode = Callable[..., dict[str, Any]]
@@ -34,6 +36,16 @@ def check_restorable(graph: Agent, pure: Sequence[str] = ()) -> None:
     Raises:
         CannotTravel
     """
+    apart = [
+        name
+        for name, spec in graph.builder.nodes.items()
+        if module_of(graph, name) == HAND_OVER or (name not in pure and isinstance(spec.runnable, Pregel))
+    ]
+    if apart:
+        raise CannotTravel(
+            f"node {', '.join(map(repr, apart))} holds conversations of its own, and what tools did there is not in "
+            "the thread's messages, so its worlds cannot be restored; assign the outcome"
+        )
     strange = [
         name for name in graph.builder.nodes if name not in pure and not module_of(graph, name).startswith(OUR_NODES)
     ]

@@ -44,20 +44,27 @@ class EpisodeRows(NamedTuple):
     """The message of each trained turn."""
 
 
-def episode_rows(messages: Sequence[BaseMessage], is_trained: Callable[[str], bool]) -> EpisodeRows:
-    """The rows of an episode.
+def episode_rows(
+    messages: Sequence[BaseMessage],
+    is_trained: Callable[[str], bool],
+    inner: Sequence[Sequence[BaseMessage]] = (),
+) -> EpisodeRows:
+    """The rows of an episode, those of the conversations ``inner`` its nodes after the thread's own.
 
     ``is_trained`` says it of a version: turns of other weights are given, and so is what a human wrote in the
-    policy's place, which has no logprob.
+    policy's place, which has no logprob. A turn that several conversations have is trained in the first.
 
     Raises:
         BadTrace: what was recorded contradicts itself.
     """
     turns: dict[str, int] = {}
     rows = []
-    for trajectory in read_traces(messages).trajectories:
+    for trajectory in (one for said in (messages, *inner) for one in read_traces(said).trajectories):
         trained = [
-            span.origin == "sampled" and span.version is not None and is_trained(span.version)
+            span.origin == "sampled"
+            and span.version is not None
+            and is_trained(span.version)
+            and (span.message is None or span.message not in turns)
             for span in trajectory.spans
         ]
         for span, ours in zip(trajectory.spans, trained, strict=True):

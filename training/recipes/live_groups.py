@@ -212,7 +212,8 @@ class LiveGroups:
                 counts[f"{status} and left out"] += 1
                 continue
             try:
-                kept.append((trial.finished, episode_rows(trial.finished.messages, self._is_ours)))
+                inner = [one.messages for one in trial.finished.inner]
+                kept.append((trial.finished, episode_rows(trial.finished.messages, self._is_ours, inner)))
             except BadTrace:
                 counts["damaged and left out"] += 1
         scored = score([finished for finished, _ in kept], self.rewards)

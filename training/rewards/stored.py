@@ -18,6 +18,7 @@ from ...checkpoints.reading import checkpoint_tree
 from ...checkpoints.rows import place_of
 from ...checkpoints.store import Store
 from ...checkpoints.writers import slots_noted
+from ...errors import ContextOverflow
 from ..branches import Outcome, read_outcome
 from ..rollout import status_of
 from ..suites import Judged, Suite, SuiteTask
@@ -124,4 +125,7 @@ def _status(store: Store, thread: str, checkpoint: str, finished: Finished, *, w
         return "paused"
     found = store.reader.get_tuple(place_of(thread, checkpoint))
     writes = (found.pending_writes or []) if found else []
-    return "failed" if any(channel == "__error__" for _, channel, _ in writes) else status_of(finished.messages)
+    errors = [str(error) for _, channel, error in writes if channel == "__error__"]
+    if errors:
+        return "truncated" if all(error.startswith(ContextOverflow.__name__) for error in errors) else "failed"
+    return status_of(finished.messages)
