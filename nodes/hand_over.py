@@ -70,7 +70,7 @@ class _Asked(NamedTuple):
 
 
 def _task(call: Mapping[str, Any]) -> dict[str, Any]:
-    told = {PEOPLE_KEY: call["people"]} if "people" in call else {}
+    told = {PEOPLE_KEY: call["people"]}
     message = HumanMessage(call["call"]["args"]["task"], id=f"{call['id']}:task", additional_kwargs=told)
     return {"messages": [message]}
 

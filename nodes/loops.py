@@ -47,16 +47,14 @@ def call_key(name: str, args: Any) -> str:
 
 def _observed(run: Sequence[BaseMessage]) -> Mapping[str, int]:
     """Of each call that was run: how often it gave what it gave most often."""
-    asked: dict[str, str] = {}
+    asked: dict[str | None, str] = {}
     gave: Counter[tuple[str, str]] = Counter()
     for message in run:
         if isinstance(message, AIMessage):
-            asked |= {
-                call["id"] or f"{message.id}:{place}": call_key(call["name"], call["args"])
-                for place, call in enumerate(message.tool_calls)
-            }
+            for place, call in enumerate(message.tool_calls):  # a model may give one id twice, a place is given once
+                asked[call["id"]] = asked[f"{message.id}:{place}"] = call_key(call["name"], call["args"])
         elif message.additional_kwargs.get("kind", "result") in _OBSERVED and isinstance(message, ToolMessage):
-            gave[asked.get(message.tool_call_id, ""), _observation(message)] += 1
+            gave[asked.get(message.id) or asked.get(message.tool_call_id, ""), _observation(message)] += 1
     most: dict[str, int] = {}
     for (key, _), times in gave.items():
         most[key] = max(times, most.get(key, 0))

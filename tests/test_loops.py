@@ -86,6 +86,20 @@ def test_a_loop_of_two_calls_is_one_and_so_is_one_of_failures_or_marked_output()
     assert decided(Limits(), rounds(*in_blocks), A1)[0][0] == "looping"
 
 
+def test_a_loop_is_seen_where_the_model_gives_several_calls_one_id():
+    both = [A1, calling("look", {"order": "A2"})]
+    before: list[BaseMessage] = []
+    for number in range(3):
+        answers = [
+            ToolMessage(
+                f"{order} is open", tool_call_id="c1", id=f"m{number}:{place}", additional_kwargs={"kind": "result"}
+            )
+            for place, order in enumerate(("A1", "A2"))
+        ]
+        before += [AIMessage("", id=f"m{number}", tool_calls=both), *answers]
+    assert [kind for kind, _ in decided(Limits(), before, *both)] == ["looping", "looping"]
+
+
 def test_the_same_call_twice_in_one_message_acts_once():
     twice = [calling("pay", {"amount": 5}, "c1"), calling("pay", {"amount": 5}, "c2")]
     found = decided(Limits(), [], *twice)
