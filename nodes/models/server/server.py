@@ -39,7 +39,8 @@ class Server:
         """False once it has refused the fields that ask for token ids."""
         self.reasoning_field = "reasoning_content"
         """The field in which it was last heard to reason."""
-        self._context: int | None = None
+        self._contexts: dict[str, int | None] = {}
+        """What the server has told, or that it does not tell."""
         self._settings: dict[str, Any] = {
             "base_url": self.url,
             "api_key": api_key or "none",  # left out, the library would send the key that is meant for OpenAI
@@ -131,10 +132,12 @@ class Server:
 
         Raises the library's errors.
         """
-        if self._context is None:
-            card = next((card for card in self.cards() if card["id"] == model), {})
-            self._context = card.get("max_model_len")
-        return self._context
+        if model not in self._contexts:
+            card = next((card for card in self.cards() if card["id"] == model), None)
+            if card is None:
+                return None
+            self._contexts[model] = card.get("max_model_len")
+        return self._contexts[model]
 
     def cards(self) -> list[dict[str, Any]]:
         """What the server says about the models that it serves. Raises the library's errors."""
