@@ -26,8 +26,10 @@ def make_tools(spec: AgentSpec) -> list[BaseTool]:
     """The tools of ``spec``, in its order.
 
     Raises:
-        BadSpec: a tool is not known, cannot be made with its settings, or has the name of another.
+        BadSpec: a tool is not known, is in no list, cannot be made with its settings, or has the name of another.
     """
+    if isinstance(spec.tools, str):
+        raise BadSpec(f"agent {spec.name!r}: tools is {spec.tools!r}; give a list, as in [{spec.tools!r}]")
     made = [tool for declared in spec.tools for tool in _make(spec, declared)]
     names = [tool.name for tool in made]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -139,9 +141,10 @@ def _called(spec: AgentSpec, name: str, maker: Callable[..., Any], settings: Map
         return _tools(spec, name, maker(**placed))
     except ThreadmillError as error:
         raise BadSpec(f"agent {spec.name!r}: the tool {name!r} cannot be made: {error}") from error
-    except (TypeError, ValueError, OSError) as error:
+    except Exception as error:  # whatever somebody's code does
         given = ", ".join(settings) or "no settings"  # their values may hold passwords
-        raise BadSpec(f"agent {spec.name!r}: the tool {name!r} cannot be made with {given}: {error}") from error
+        kind = "" if isinstance(error, TypeError | ValueError | OSError) else f"{type(error).__name__}: "
+        raise BadSpec(f"agent {spec.name!r}: the tool {name!r} cannot be made with {given}: {kind}{error}") from error
 
 
 def _placed(folder: str, value: Any) -> Any:

@@ -261,6 +261,7 @@ def test_no_password_stands_in_an_error(folder: Path) -> None:
     ("changes", "says"),
     [
         ({"tools": ("calculater",)}, r"no tool 'calculater'; did you mean calculator\?; your own is FILE.py:FUNCTION"),
+        ({"tools": "calculator"}, r"agent 'shop': tools is 'calculator'; give a list, as in \['calculator'\]"),
         ({"tools": ("my_tools.py:nobody",)}, "'my_tools.py:nobody' cannot be loaded: .*no attribute 'nobody'"),
         ({"tools": ("none.py:look",)}, "'none.py:look' cannot be loaded: there is no file"),
         ({"tools": ("my_tools.py:PRICE",)}, "my_tools.py:PRICE is a int, not a tool or a function"),
