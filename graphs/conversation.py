@@ -42,6 +42,7 @@ def build_conversation(
     ask: Ask | None = None,
     approval: Approval | None = None,
     limits: Limits | None = None,
+    dry_run: bool = False,
     max_chars: int | None = None,
 ) -> StateGraph[Any]:
     """The subgraph, uncompiled; it ends with a report, also if the model would go on after ``max_calls`` calls.
@@ -53,7 +54,7 @@ def build_conversation(
     own = with_more([as_tool(one) for one in tools], max_chars)
     graph: StateGraph[Any] = StateGraph(state, output_schema=output)
     graph.add_node(think, make_think(slot, own, system))
-    graph.add_node("act", make_act(own, ask, approval=approval, limits=limits))
+    graph.add_node("act", make_act(own, ask, approval=approval, limits=limits, dry_run=dry_run))
     graph.add_node("tool", make_tool(own, timeout_s, mark=True, max_chars=max_chars), input_schema=AgentState)
     graph.add_node("report", report)
 

@@ -94,6 +94,7 @@ def build_plan_execute(
     ask: Ask | None = None,
     approval: Approval | None = TAINT_ASKS,
     limits: Limits | None = None,
+    dry_run: bool = False,
     max_chars: int | None = None,
 ) -> StateGraph[PlanState]:
     """The agent's graph, uncompiled.
@@ -105,13 +106,13 @@ def build_plan_execute(
     step = build_conversation(
         executor, tools, report_step, StepState, StepOutput,
         system=step_system, max_calls=max_calls, timeout_s=timeout_s, ask=ask, approval=approval, limits=limits,
-        max_chars=max_chars,
+        dry_run=dry_run, max_chars=max_chars,
     )  # fmt: skip
     prompt = "\n\n".join(text for text in (system, planning) if text)
     settings = settings_digest(tools, {
         "system": prompt, "step_system": step_system, "max_replans": max_replans, "max_faults": max_faults,
         "max_calls": max_calls, "timeout_s": timeout_s, "ask": ask, "approval": approval, "limits": limits,
-        "max_chars": max_chars,
+        "dry_run": dry_run, "max_chars": max_chars,
     })  # fmt: skip
     graph = StateGraph(PlanState)
     graph.add_node("observe", make_observe([planner, executor]), metadata={"agent": name, "settings": settings})

@@ -108,6 +108,7 @@ def build_rag(
     ask: Ask | None = None,
     approval: Approval | None = Approval(),  # noqa: B008 - frozen
     limits: Limits | None = None,
+    dry_run: bool = False,
     max_chars: int | None = None,
 ) -> StateGraph[RagState]:
     """The agent's graph, uncompiled.
@@ -127,12 +128,12 @@ def build_rag(
     settings = settings_digest(own, {
         "system": prompt, "judge": judge, "on_ungrounded": on_ungrounded, "max_send_backs": max_send_backs,
         "overlap": overlap, "max_calls": max_calls, "timeout_s": timeout_s, "ask": ask, "approval": approval,
-        "limits": limits, "max_chars": max_chars,
+        "limits": limits, "dry_run": dry_run, "max_chars": max_chars,
     })  # fmt: skip
     graph = StateGraph(RagState)
     graph.add_node("observe", make_observe(slots), metadata={"agent": name, "settings": settings})
     graph.add_node("think", make_think(slot, own, prompt))
-    graph.add_node("act", make_act(own, ask, approval=approval, limits=limits))
+    graph.add_node("act", make_act(own, ask, approval=approval, limits=limits, dry_run=dry_run))
     graph.add_node("tool", make_tool(own, timeout_s, mark=True, max_chars=max_chars), input_schema=AgentState)
     graph.add_node("check", make_check(overlap))
     graph.add_node("ground", make_ground(max_send_backs if on_ungrounded == "send_back" else 0))

@@ -131,6 +131,7 @@ def build_reflexion(
     ask: Ask | None = None,
     approval: Approval | None = Approval(),  # noqa: B008 - frozen
     limits: Limits | None = None,
+    dry_run: bool = False,
     max_chars: int | None = None,
 ) -> StateGraph[ReflexionState]:
     """The agent's graph, uncompiled; compiled with a store, threads learn from one another.
@@ -149,12 +150,12 @@ def build_reflexion(
     settings = settings_digest(tools, {
         "system": system, "reflecting": reflecting, "judging": judging, "evaluate": evaluate, "kind_of": kind_of,
         "max_trials": max_trials, "max_lessons": max_lessons, "max_calls": max_calls, "timeout_s": timeout_s,
-        "ask": ask, "approval": approval, "limits": limits, "max_chars": max_chars,
+        "ask": ask, "approval": approval, "limits": limits, "dry_run": dry_run, "max_chars": max_chars,
     })  # fmt: skip
     trial = build_conversation(
         actor, tools, report_trial, ReflexionState, Tried,
         system=system, max_calls=max_calls, timeout_s=timeout_s, ask=ask, approval=approval, limits=limits,
-        max_chars=max_chars,
+        dry_run=dry_run, max_chars=max_chars,
     )  # fmt: skip
     reflect = build_asking(
         reflector, failed_trial, learnt_lesson, ReflexionState, TrialGiven, Learnt, system=reflecting

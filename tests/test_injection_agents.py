@@ -159,3 +159,34 @@ def test_nothing_happens_unapproved_in_any_agent(build: Any) -> None:
 )
 def test_agents_ask_about_tainted_calls_unless_told_otherwise(build: Any) -> None:
     assert signature(build).parameters["approval"].default == Approval()
+
+
+def pay_at_once(messages: Sequence[BaseMessage]) -> AIMessage:
+    if since_user(messages, ToolMessage):
+        return AIMessage("{}")
+    return calling(messages, ("refund", {"order_id": "O7", "amount": 1}))
+
+
+def plan_at_once(messages: Sequence[BaseMessage]) -> AIMessage:
+    if since_user(messages, ToolMessage):
+        return AIMessage("done")
+    return calling(messages, ("plan", {"steps": [{"id": "s", "task": "pay"}]}))
+
+
+SLOTS: dict[Any, tuple[Any, ...]] = {
+    build_plan_execute: (slot("shop.plan", plan_at_once), slot("shop.execute", pay_at_once)),
+    build_reflexion: (slot("shop.trial", pay_at_once), slot("shop.reflect", pay_at_once)),
+    build_rag: (slot("shop.think", pay_at_once),),
+    build_structured: (slot("shop.think", pay_at_once), {"type": "object"}),
+    build_ask: (slot("shop.think", pay_at_once),),
+    build_react: (slot("shop.think", pay_at_once),),
+}
+
+
+@pytest.mark.parametrize("build", SLOTS)
+def test_in_a_dry_run_no_agent_does_anything(build: Any) -> None:
+    more = [lambda state: Evaluation(True)] if build is build_reflexion else []
+    graph = build(*SLOTS[build], TOOLS, *more, approval=None, dry_run=True).compile(checkpointer=InMemorySaver())
+    assert (run_thread(graph, "t", "Pay.").status, PAID) == ("done", [])
+    graph = build(*SLOTS[build], TOOLS, *more, approval=None).compile(checkpointer=InMemorySaver())
+    assert (run_thread(graph, "t", "Pay.").status, PAID) == ("done", [1])
