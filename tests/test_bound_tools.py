@@ -209,6 +209,16 @@ def test_messages_without_traces_are_rendered_with_the_tools_and_the_prompt_that
     ]
 
 
+def test_answers_with_other_tools_are_in_rows_of_their_own():
+    def answer(name: str, *tools: Any) -> AIMessage:
+        return AIMessage(name, id=name, response_metadata={"tools": list(tools)} if tools else {})
+
+    talk = [HumanMessage("hi"), answer("a", LOOK), answer("b"), HumanMessage("hi"), answer("c", LOOK, LOOK)]
+    rows = render_trajectory(talk, Template())  # pyright: ignore[reportArgumentType]
+    assert [row.ids() for row in rows] == [[1, 1, 7, 7], [2, 1, 7, 7, 1, 7]]
+    assert [[span.message for span in row.spans if span.origin == "sampled"] for row in rows] == [["a", "b"], ["c"]]
+
+
 def test_a_rendered_greeting_that_no_model_wrote_is_given():
     greeting = AIMessage("Hi!", id="g", response_metadata={"canned": True})
     talk = [SystemMessage("s"), greeting, HumanMessage("hi"), AIMessage("Hello.", id="a")]

@@ -259,18 +259,18 @@ def render_trajectory(
 ) -> tuple[Trajectory, ...]:
     """The trajectories that a chat template makes of messages without traces; none if no model speaks in them.
 
-    Their prompts hold what the model saw, and ``tools``, None for those noted last. Their spans carry no logprobs:
+    Their prompts hold what the model saw, with ``tools`` where no answer noted any. Their spans carry no logprobs:
     nobody recorded any. There are several where the template rewrites what was said before, and where the context was
-    trimmed or the system prompt changed. Answers that no model wrote are given.
+    trimmed, the system prompt or the tools changed. Answers that no model wrote are given.
 
     Raises:
         CannotRender: the template refuses these messages.
     """
-    tools = tools_at(messages) if tools is None else tools
     return tuple(
-        _rendered(view, tools, row, renderer)
+        _rendered(view, had, row, renderer)
         for view in views_of(messages)
-        for row in renderer.training_rows(view.messages, tools)
+        for had in [list((tools or ()) if view.tools is None else view.tools)]
+        for row in renderer.training_rows(view.messages, had)
         if any(view.messages[turn.message].id in view.answers for turn in row.turns)
     )
 

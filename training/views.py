@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
-from ..nodes.bound_tools import SYSTEM_KEY
+from ..nodes.bound_tools import SYSTEM_KEY, TOOLS_KEY
 from ..nodes.context import seen, start_of
 
 
@@ -18,21 +18,25 @@ class View:
     """The system prompt first, if there was one; behind the thread's last answer also what came after it."""
     answers: frozenset[str | None]
     """The ids of the answers; other answers among the messages were given under another view."""
+    tools: Sequence[dict[str, Any]] | None = None
+    """Their schemas; None if nobody noted any."""
 
 
 def views_of(messages: Sequence[BaseMessage]) -> list[View]:
-    """The views of a thread, in order; one if nothing was ever trimmed and the system prompt stayed the same.
+    """The views of a thread, in order; one if nothing was ever trimmed, and system prompt and tools stayed the same.
 
     >>> asked = [AIMessage("One.", id="a1"), AIMessage("Two.", id="a2", response_metadata={"context": {"start": "a2"}})]
     >>> [[message.text for message in view.messages] for view in views_of(asked)]
     [['One.'], ['Two.']]
     """
-    groups: list[tuple[tuple[Mapping[str, Any], str], list[int]]] = []
+    groups: list[tuple[tuple[Mapping[str, Any], str, Any], list[int]]] = []
     system = next((m.response_metadata[SYSTEM_KEY] for m in messages if SYSTEM_KEY in m.response_metadata), "")
+    tools = next((m.response_metadata[TOOLS_KEY] for m in messages if TOOLS_KEY in m.response_metadata), None)
     for place, message in enumerate(messages):
         system = message.response_metadata.get(SYSTEM_KEY, system)
+        tools = message.response_metadata.get(TOOLS_KEY, tools)
         if isinstance(message, AIMessage):
-            under = (start_of(message), system)
+            under = (start_of(message), system, tools)
             if not groups or groups[-1][0] != under:
                 groups.append((under, []))
             groups[-1][1].append(place)
@@ -40,8 +44,8 @@ def views_of(messages: Sequence[BaseMessage]) -> list[View]:
         return [View(tuple(messages), frozenset())]
     ends = [*(places[-1] + 1 for _, places in groups[:-1]), len(messages)]
     return [
-        View(_shown(messages[:end], *under), frozenset(messages[place].id for place in places))
-        for (under, places), end in zip(groups, ends, strict=True)
+        View(_shown(messages[:end], start, system), frozenset(messages[place].id for place in places), tools)
+        for ((start, system, tools), places), end in zip(groups, ends, strict=True)
     ]
 
 
