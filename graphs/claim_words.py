@@ -34,19 +34,19 @@ brief; fast quick quickly rapid speedy swift | slow slowly; begin start commence
 conclude; include contain cover comprise exclude omit except; win won victory winner beat defeat | lose lost loss
 loser; buy bought purchase acquire acquisition sell sold sale; arrive arrival reach | leave left depart departure;
 enter entry entrance admission visit | exit; old oldest older ancient aged | new newest newer young modern; hot warm
-heat | cold cool; add insert install attach | remove delete uninstall detach; inside indoor indoors | outside outdoor
-outdoors; full complete entire whole | partial incomplete; public | private; accept approve approval agree refuse deny
-| reject; import | export; enable activate | disable deactivate; true correct right | false wrong incorrect; safe
-safely | dangerous unsafe harmful; succeed success | fail failure; north northern | south southern; east eastern |
-west western; summer | winter; morning | evening; free gratis complimentary nothing | paid; easy easily simple | hard
-difficult; cheap cheaper cheapest | expensive; inner | outer; left | right; first | last; good better best well | bad
-worse worst poor; strong stronger | weak weaker; thick | thin; wide broad | narrow; full | empty; wet damp moist |
-dry; hard | soft; loud | quiet; deep | shallow; same identical equal | different unequal; present | absent missing;
-known | unknown; top | bottom; positive | negative; internal | external; major | minor; manual | automatic
-automatically; temporary | permanent; online | offline; rich | poor; gain | loss; win | lose; appear | disappear;
-connect join link | disconnect; require need necessary must requirement obligatory mandatory compulsory | optional
-voluntary; on | off; cost price pay paid fee charge; child children kid minor youngster; adult grown-up; photo
-photograph photography picture image; boat ship vessel ferry; car vehicle automobile; motor engine; bike bicycle
+heat | cold cool; add insert install attach | remove delete uninstall detach drop; inside indoor indoors | outside
+outdoor outdoors; full complete entire whole | partial incomplete; public | private; accept approve approval agree
+refuse deny | reject; import | export; enable activate | disable deactivate; true correct right | false wrong
+incorrect; safe safely | dangerous unsafe harmful; succeed success | fail failure; north northern | south southern;
+east eastern | west western; summer | winter; morning | evening; free gratis complimentary nothing | paid; easy easily
+simple | hard difficult; cheap cheaper cheapest | expensive; inner | outer; left | right; first | last; good better
+best well | bad worse worst poor; strong stronger | weak weaker; thick | thin; wide broad | narrow; full | empty; wet
+damp moist | dry; hard | soft; loud | quiet; deep | shallow; same identical equal | different unequal; present |
+absent missing; known | unknown; top | bottom; positive | negative; internal | external; major | minor; manual |
+automatic automatically; temporary | permanent; online | offline; rich | poor; gain | loss; win | lose; appear |
+disappear; connect join link | disconnect; require need necessary must requirement obligatory mandatory compulsory |
+optional voluntary; on | off; cost price pay paid fee charge; child children kid minor youngster; adult grown-up;
+photo photograph photography picture image; boat ship vessel ferry; car vehicle automobile; motor engine; bike bicycle
 cycle; employee staff worker employ workforce personnel; boss manager supervisor; firm company business corporation;
 contractor freelancer; vacation holiday leave; ill illness sick sickness; doctor physician; medicine drug medication;
 tablet pill; dose dosage; near close nearby next; trip journey travel ride crossing cross voyage; run operate serve

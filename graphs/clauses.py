@@ -20,7 +20,8 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _LEANS = re.compile(r"(?:but\s+|and\s+)?(?:not|no|except|excluding|without|instead of|rather than)\b", re.IGNORECASE)
-_SPARES = re.compile(r"(?:except|excluding|other than|apart from)\b", re.IGNORECASE)
+_SPARES = re.compile(r"(?i:except|excluding|other than|apart from)\b|but [A-Z]")
+_INSTEAD = re.compile(r"(?:instead of|rather than)\b", re.IGNORECASE)
 _JOINS = re.compile(r"(?:and|but|which|who|where|while)\b", re.IGNORECASE)
 _PRONOUN = re.compile(
     r"(?:(?:and|but|there|then)\s+)?(?:it|its|he|she|his|her|they|their|this|these|who|which)\b", re.I
@@ -28,6 +29,11 @@ _PRONOUN = re.compile(
 _DENIES = re.compile(
     rf"(?<!for )\b(?:{'|'.join(sorted(DENIALS))}|instead of|rather than)\b(?! (?:all|every|each|only|just|until|"
     r"more than|less than|later than|matter|but)\b)|n['’]t\b(?! (?:all|every|only)\b)",
+    re.IGNORECASE,
+)
+_NO_SUBJECT = re.compile(
+    r"(?:and|but|which|who)\s+(?:(?:also|then|now|still|only|not|never)\s+)*(?:is|are|was|were|has|have|had|may|might|can|"
+    r"could|must|will|would|should|does|do|did|cannot|\w+ed|\w+s(?! (?:is|are|was|were|have|has|can|may|must)\b))\b",
     re.IGNORECASE,
 )
 _WEAK = re.compile(r"\b(?:may|can|could|up(?! to\b))\b", re.IGNORECASE)
@@ -54,7 +60,7 @@ class Clause:
     """Its numbers, dates, times, weekdays and months."""
     names: tuple[str, ...] = ()
     subject: tuple[str, ...] = ()
-    """The names in it; if there are none, those that its sentence began with, or the one before."""
+    """The names that its sentence begins with; if it begins with none, those of the one before."""
     sentence: int = 0
 
     def has(self, word: str) -> bool:
@@ -90,7 +96,8 @@ class Clause:
 def clauses_in(text: str, known: Set[str]) -> tuple[Clause, ...]:
     """The clauses of ``text`` in order; ``known`` are names.
 
-    What leans on the words before it ("but not glass") has them too.
+    What leans on the words before it ("but not glass") has them too, what has no subject ("and is new") means the first
+    two besides.
 
     >>> [(one.words, one.denies) for one in clauses_in("It covers parts, but not glass.", frozenset())]
     [(('covers', 'parts'), False), (('covers', 'parts', 'glass'), True)]
@@ -151,8 +158,11 @@ def _clauses(text: str, known: Set[str]) -> Iterator[Clause]:
                 subject = names
             leans = before is not None and _LEANS.match(part) is not None
             joined = (*before.words, *words) if before and leans else words
-            denies = len(_DENIES.findall(part)) % 2 == 1
-            clause = _clause(part, joined, denies, values, names, names or subject, number)
+            denies = len(_DENIES.findall(part)) % 2 == 1 and not (before is None and _INSTEAD.match(part))
+            own = {key for word in words for key in meanings(word)}
+            implied = [word for word in before.words[:2] if not own & meanings(word).keys()] if before else []
+            implied = implied if _NO_SUBJECT.match(part) else []
+            clause = _clause(part, joined, denies, values, names, subject, number, implied)
             yield clause
             before = before if leans else clause
 
@@ -165,8 +175,9 @@ def _clause(
     names: tuple[str, ...] = (),
     subject: tuple[str, ...] = (),
     sentence: int = 0,
+    implied: Sequence[str] = (),
 ) -> Clause:
-    told = [*words, *map(str.casefold, _WEAK.findall(text))]
+    told = [*words, *implied, *map(str.casefold, _WEAK.findall(text))]
     meant = frozenset(pair for word in told for pair in meanings(word).items())
     return Clause(text, tuple(dict.fromkeys(words)), meant, denies, values, names, subject, sentence)
 

@@ -95,7 +95,7 @@ def _name(claim: str, told: str, everything: Clause) -> str:
     """A name, or one who did it, that is not there. An abbreviation of what is there is."""
     for name in _CAPITAL.findall(without_quantities(claim)):
         words = words_of(name)
-        if all(map(everything.has, words)) if words else name.casefold() in told.casefold():
+        if all(map(everything.has, words)) if words else re.search(rf"\b{name}\b", told):
             continue
         initials = "".join(word[0] for word in re.findall(r"\w+", told)).casefold()
         if not (len(name) > 2 and name.isupper() and name.casefold() in initials):

@@ -48,7 +48,7 @@ def of_all(claim: Clause, sentences: Sequence[Clause]) -> str:
 
 def _denied(clause: Clause, every: Sequence[Clause]) -> str:
     """The clauses most like it say no to its yes, or yes to its no, or the opposite of one of its words."""
-    like = [one for one in _most_like(clause, every) if not one.spares]
+    like = _most_like(clause, every)
     if clause.spares or not like:
         return ""
     for one in like:
@@ -96,7 +96,8 @@ def _of_another_value(clause: Clause, passages: Sequence[Sequence[Clause]]) -> s
             return f"seems to turn round what {{cited}} says: {here[0][1].text}"
         others = [one for clauses in passages for one in clauses if one.values and not one.values & clause.values]
         like = max(others, key=lambda one: _same(clause, one), default=None)
-        if like and _same(clause, like) >= max(2, 0.5 + max(likeness for likeness, _ in here)):
+        closest = max(likeness for likeness, _ in here)
+        if like and closest and _same(clause, like) >= max(2, 0.5 + closest):
             return f"says {value} of that of which {{cited}} says: {like.text}"
     return ""
 
@@ -111,14 +112,14 @@ def _of_another_name(clause: Clause, every: Sequence[Clause]) -> str:
         here = [one for one in every if value in one.values]
         if here and all(one.names and not ours & {*one.names, *one.subject} for one in here):
             return f"says {value} of {clause.names[0]}, and {{cited}} of {here[0].names[0]}"
+    small = {name.casefold() for name in ours}
+    rest = [word for word in clause.words if word.removesuffix("'s") not in small]
     begins = _BEGINS.match(clause.text)
     if begins and begins[1] in ours:
-        small = {name.casefold() for name in ours}
-        rest = [word for word in clause.words if word.removesuffix("'s") not in small]
         scores = [sum(map(one.has, rest)) + len(clause.values & one.values) for one in every]
         like = [one for score, one in zip(scores, every, strict=True) if score == max(scores) and score >= 2]
-        if like and all(one.subject and not ours & {*one.names, *one.subject} for one in like):
-            return f"says of {clause.names[0]} what {{cited}} says of {like[0].subject[0]}"
+        if like and all((one.names or one.subject) and not ours & {*one.names, *one.subject} for one in like):
+            return f"says of {clause.names[0]} what {{cited}} says of {(like[0].names or like[0].subject)[0]}"
     return ""
 
 
@@ -137,11 +138,16 @@ def _of_another_thing(clause: Clause, every: Sequence[Clause]) -> str:
 
 def _in_another_order(clause: Clause, every: Sequence[Clause], known: Set[str]) -> str:
     """Two names have changed sides of a word."""
-    told = {three for one in every for three in _sides(one.text, known)}
+    told = {three for one in every for three in _sides(_with_subject(one), known)}
     for left, word, right in _sides(clause.text, known):
         if (right, word, left) in told and (left, word, right) not in told:
             return f"seems to change {left} and {right} about"
     return ""
+
+
+def _with_subject(clause: Clause) -> str:
+    """Its text, with the name that it is about for a pronoun."""
+    return f"{' '.join(clause.subject)} {clause.text}" if clause.points_back else clause.text
 
 
 def _sides(text: str, known: Set[str]) -> Iterator[tuple[str, str, str]]:

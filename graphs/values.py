@@ -26,7 +26,14 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             re.IGNORECASE,
         ),
     ),
-    ("time", re.compile(r"(?<![\d:])(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2})?(?:\s*(?P<half>[ap])\.?m\b)?", re.I)),
+    (
+        "time",
+        re.compile(
+            r"(?<![\d:.,])(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::\d{2})?(?:\s*(?P<half>[ap])\.?m\b)?|"
+            r"\s*(?P<only>[ap])\.?m\b)",
+            re.IGNORECASE,
+        ),
+    ),
     ("id", re.compile(r"(?<!\w)(?=\w*[^\W\d])(?=\w*\d)(?!\d+(?:[a-z]{1,3})?(?!\w))\w+(?:-\w+)*", re.IGNORECASE)),
     ("number", re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")),
 )
@@ -94,9 +101,9 @@ def _value(kind: Kind, found: re.Match[str]) -> str:
         return str(int(number)) if number.is_integer() else str(number)
     if kind == "time":
         hour = int(parts["hour"])
-        if parts["half"]:
-            hour = hour % 12 + (12 if parts["half"].lower() == "p" else 0)
-        return f"{hour:02}:{parts['minute']}"
+        if half := parts["half"] or parts["only"]:
+            hour = hour % 12 + (12 if half.lower() == "p" else 0)
+        return f"{hour:02}:{parts['minute'] or '00'}"
     if kind == "date":
         month, day = parts.get("month"), parts["day"]
         if month is None:

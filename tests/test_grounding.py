@@ -78,10 +78,10 @@ def test_what_denies_the_passage_is_not_grounded() -> None:
 LAKE = Passage(
     id="lake#1",
     text=(
-        "Mira Okafor beat Jonas Lind in 2018. Lind had won in 2016, a year after her. A single ticket costs 12 crowns, a "
-        "return ticket 20 crowns, and the trip takes 50 minutes. Motor boats are prohibited, but rowing boats can be "
-        "rented. The warranty covers parts, but not glass. Most fish are trout. The shop is open from Tuesday to Sunday "
-        "and closed on Mondays. White flour absorbs less water than rye flour. It was sold to Tessel in May 2021."
+        "Mira Okafor beat Jonas Lind in 2018. Lind had won in 2016, a year after her. A single ticket costs 12 crowns, "
+        "a return ticket 20 crowns, and the trip takes 50 minutes. Motor boats are prohibited, but rowing boats can be "
+        "rented. The warranty covers parts, but not glass. Most fish are trout. The shop is open from Tuesday to "
+        "Sunday and closed on Mondays. White flour absorbs less water than rye flour. It was sold in May 2021."
     ),
 )
 
