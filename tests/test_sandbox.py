@@ -108,6 +108,7 @@ def connect(family, kind, address):
 libc = ctypes.CDLL(None, use_errno=True)
 attempt("shadow", lambda: open("/etc/shadow").read())
 attempt("passwd", lambda: open("/etc/passwd").read())
+attempt("name servers", lambda: [line for line in open("/etc/resolv.conf") if line[0] not in "#o\n"])
 attempt("home", lambda: os.listdir(HOME))
 attempt("repository", lambda: os.listdir(REPOSITORY))
 attempt("secret file", lambda: open(SECRET).read())
@@ -200,6 +201,7 @@ def test_no_way_out_is_open(box: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
     known = {"command lines": [shutil.which("bwrap"), python]}
     if box == "docker":  # the image's own, and its own processes
         assert "/root" in tried.pop("passwd")
+        assert tried.pop("name servers") == ["nameserver 192.0.2.1\n"]
         user = os.geteuid() or user
         known = {
             "command lines": ["/sbin/docker-init", "timeout", "python3"],
@@ -215,7 +217,7 @@ def test_no_way_out_is_open(box: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
         "interfaces": ["lo"],
         "threads and processes": [1],
     }
-    assert list(tried.values()).count("closed") == {"bubblewrap": 47, "docker": 44}[box]
+    assert list(tried.values()).count("closed") == {"bubblewrap": 48, "docker": 44}[box]
 
 
 def _alive(word: str) -> list[int]:

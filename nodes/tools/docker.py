@@ -32,6 +32,7 @@ OUR_PROCESSES = 2
 """In each container: one that reaps the others, and one that looks at the clock."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 """Set by Docker's client where its own settings name a proxy, and with the password in it."""
+NOBODYS_ADDRESS = "192.0.2.1"
 KILLED = 128 + 9
 
 
@@ -139,6 +140,7 @@ def docker_command(language: Language, sandbox: Sandbox, name: str, size: int) -
     room = f"rw,nosuid,nodev,exec,mode=1777,uid={user},gid={NOBODY},size={sandbox.disk_mb}m,nr_inodes={sandbox.files}"
     command = ["create", "--interactive", "--init", "--rm", "--name", name, "--hostname", "sandbox"]
     command += ["--pull", "never", "--log-driver", "none", "--no-healthcheck"]
+    command += ["--dns", NOBODYS_ADDRESS, "--dns-search", "."]  # or it gets a copy of this machine's /etc/resolv.conf
     command += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     command += ["--user", f"{user}:{NOBODY}", "--cpus", "1", "--pids-limit", str(sandbox.processes + OUR_PROCESSES)]
     command += ["--memory", f"{sandbox.memory_mb}m", "--memory-swap", f"{sandbox.memory_mb}m"]
