@@ -21,7 +21,7 @@ _EVERY = re.compile(r"\b(dai|hour|week|month|year)ly\b", re.IGNORECASE)
 _YEARS = re.compile(r"\byears? (?:later|earlier|before|after)\b")
 _TWICE = re.compile(r"\b(?:twice|half|double|triple|three times)\b", re.IGNORECASE)
 _CAPITAL = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\w\"“])[^\W\d_a-z]\w+")
-_DOER = re.compile(r"\w(?:ed|[dt]e|[elw]n|[ln]t|ld) by (?:the |an? )?([a-z]{4,})\b")
+_DOER = re.compile(r"\w(?:ed|[dt]e|[elw]n|[ln]t|ld) by (?:the |an? )?(?!mistake|accident|hand|law)([a-z]{4,})\b")
 _ACCORDING = re.compile(r"^according to [^,]+,\s*", re.IGNORECASE)
 _ALONE = 0.34
 """The share of a clause's words that must stand in the passages."""

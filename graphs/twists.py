@@ -52,7 +52,7 @@ def _denied(clause: Clause, every: Sequence[Clause]) -> str:
     if clause.spares or not like:
         return ""
     for one in like:
-        opposed = sum(one.opposes(word) for word in clause.words) % 2 == 1
+        opposed = _opposed(clause, one)
         if (clause.denies != one.denies) == opposed:  # turned round twice is not turned round
             return ""
     return f"seems to turn round what {{cited}} says: {like[0].text}"
@@ -66,7 +66,7 @@ def _compared(clause: Clause, every: Sequence[Clause]) -> str:
         if own and other:
             straight, crossed = len(own[1] & other[1]), len(own[1] & other[0])
             opposed = (_LESS.search(clause.text) is None) != (_LESS.search(one.text) is None)
-            opposed ^= sum(one.opposes(word) for word in clause.words) % 2 == 1
+            opposed ^= _opposed(clause, one)
             opposed ^= clause.denies != one.denies
             if straight != crossed and (crossed > straight) != opposed:
                 return f"seems to turn round what {{cited}} says: {one.text}"
@@ -92,7 +92,10 @@ def _of_another_value(clause: Clause, passages: Sequence[Sequence[Clause]]) -> s
         ]
         if not here:
             continue
-        if all(any(one.opposes(word) for word in clause.words) and not _RANGE.search(one.text) for _, one in here):
+        if all(
+            _opposed(clause, one) and clause.denies == one.denies and not (":" in value and _RANGE.search(one.text))
+            for _, one in here
+        ):
             return f"seems to turn round what {{cited}} says: {here[0][1].text}"
         others = [one for clauses in passages for one in clauses if one.values and not one.values & clause.values]
         like = max(others, key=lambda one: _same(clause, one), default=None)
@@ -183,6 +186,11 @@ def _likeness(clause: Clause, clauses: Sequence[Clause], place: int) -> float:
     return _same(clause, one) + sum(
         0.5 for word in clause.words if not one.has(word) and any(other.has(word) for other in before)
     )
+
+
+def _opposed(clause: Clause, one: Clause) -> bool:
+    """Does ``one`` say the opposite of one of its words, or of three?"""
+    return sum(one.opposes(word) for word in clause.words) % 2 == 1
 
 
 def _same(clause: Clause, one: Clause) -> int:

@@ -98,6 +98,8 @@ LAKE = Passage(
         "On Mondays the store is shut",
         "Rye flour absorbs more water than white flour",
         "Not all fish are trout",
+        "On Mondays the shop is not open",
+        "It was sold in May 2021 by mistake",
     ],
 )
 def test_what_is_said_in_other_words_is_grounded(claim: str) -> None:
