@@ -8,7 +8,6 @@ The image must be there already: a tool does not download one.
 import csv
 import io
 import json
-import math
 import os
 import subprocess
 from base64 import b64encode
@@ -159,7 +158,7 @@ def docker_command(language: Language, sandbox: Sandbox, name: str, size: int) -
     filters = {machine: b64encode(system_call_filter(machine) or b"").decode() for machine in ARCHITECTURES}
     begin = Path(__file__).with_name("in_container.py").read_text()
     command += ["--workdir", "/work", "--entrypoint", "timeout", "--", sandbox.image]
-    command += ["-s", "KILL", str(math.ceil(sandbox.time_s) + ANSWER_S), *PROGRAMS["python"]]
+    command += ["-s", "KILL", f"{sandbox.time_s + ANSWER_S:.0f}", *PROGRAMS["python"]]
     return [*command, "-c", begin, json.dumps([PROGRAMS[language], size, filters])]
 
 
