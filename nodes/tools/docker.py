@@ -65,10 +65,8 @@ class Docker:
                 os.close(content_end)
         # The kernel kills one process, which need not be the first: the others may have waited for it in vain.
         if (ended.stopped or ended.status == KILLED) and _lacked_memory(name, begun):
-            ended.status, ended.stopped = (
-                None,
-                f"its processes together used more than {sandbox.memory_mb} MB of memory",
-            )
+            ended.status = None
+            ended.stopped = f"its processes together used more than {sandbox.memory_mb} MB of memory"
         return Ran.of(ended, written=changes(before, sizes(sandbox.folder)))
 
 
