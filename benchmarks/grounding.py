@@ -75,7 +75,7 @@ def main() -> None:
         worst = min(held, default=0.0)
         detail = {"figures": figures, "kinds": [*by_kind.values()], "misses": missed}
         document = {"name": "grounding", "ratio": worst, "ratio_of": "lowest precision or recall, held-out sets",
-                    "goal": GOAL, "met": worst >= GOAL, "detail": detail}  # fmt: skip
+                    "goal": GOAL, "better": "higher", "met": worst >= GOAL, "detail": detail}  # fmt: skip
         print(json.dumps(document))
         return
     for title, rows in {"claims": figures, "judged right": [*by_kind.values()], "misses": missed}.items():

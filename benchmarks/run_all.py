@@ -109,8 +109,9 @@ def cells(record: Mapping[str, Any], under: str = "") -> Iterable[tuple[str, Any
 
 
 def line(values: Sequence[str]) -> str:
-    """A table's line."""
-    return f"| {' | '.join(values)} |"
+    """A table's line; line breaks and strokes in a value would end its cell."""
+    told = (" ".join(value.split()).replace("|", "\\|") for value in values)
+    return f"| {' | '.join(told)} |"
 
 
 def machine() -> list[str]:

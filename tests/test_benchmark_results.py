@@ -48,3 +48,7 @@ def test_what_was_not_run_keeps_its_lines(run_all: ModuleType) -> None:
         *["", "## swap", "", "Took 0.4 s.", "", "some rows:", ""],
         *["| kind | share of |", "| --- | --- |", "| a | 0.4 |"],
     ]
+
+
+def test_a_cell_of_a_table_is_one_line(run_all: ModuleType) -> None:
+    assert [*run_all.table([{"claim": "- one\n- two | three"}])][2:] == ["| - one - two \\| three |"]
