@@ -92,6 +92,10 @@ class LeaseLost(ThreadmillError, RuntimeError):
     """A run whose thread was taken over by somebody else; it may not write any more."""
 
 
+class RunStopped(ThreadmillError, RuntimeError):
+    """A run that something stopped half-way: its thread can be continued."""
+
+
 class BadAnswer(ThreadmillError, ValueError):
     """An answer to an interrupt that does not fit its question."""
 

@@ -96,6 +96,8 @@ def _open_own(store: "Store", agent: str, model: str | Sequence[str] | None) -> 
     from .own_slots import OwnSlots, read_models
 
     found = find_agent(agent)
+    if found is None and agent.endswith(".py"):
+        raise UnknownSuite(f"{agent!r} names a file; say which agent in it is meant, as in {agent}:build")
     if found is None:
         raise UnknownSuite(
             f"no agent {agent!r} is built in (there is {', '.join(AGENTS)}) or named in langgraph.json here "

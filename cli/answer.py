@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .driven import driven
 from .lost_world import refuse_lost_world
-from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
+from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, at_db, user
 
 if TYPE_CHECKING:
     from ..graphs.run import Outcome
@@ -176,15 +177,14 @@ def _resume(thread: str, answers: Any, model: str | None, db: str, as_json: bool
         given = answers(read_questions(store, thread))
         agent = open_agent(store, agent_to_open(metadata), model=model)
         watched = Watched(store, agent)
-        outcome = watched.answer(thread, given)
-    for said in watched.taken_back:
-        typer.echo(said, err=True)
-    tell_outcome(outcome, as_json)
+        with driven(agent, thread, db, as_json, watched.taken_back):
+            outcome = watched.answer(thread, given)
+    tell_outcome(outcome, as_json, db)
 
 
-def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
+def tell_outcome(outcome: "Outcome", as_json: bool, db: str) -> None:
     """Print where a thread stands: the agent's answer, or what it asks now."""
-    from .timeline import question_line, visible
+    from .timeline import question_lines, visible
 
     if as_json:
         record = {
@@ -198,5 +198,5 @@ def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
     typer.echo(f"{outcome.thread} · {outcome.status}")
     if outcome.answer:
         typer.echo(visible(outcome.answer))
-    for question in outcome.questions:
-        typer.echo(visible(question_line(outcome.thread, question)))
+    for line in question_lines(outcome.thread, outcome.questions, at_db(db)):
+        typer.echo(visible(line))

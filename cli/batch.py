@@ -28,6 +28,7 @@ def batch_command(
 
     Example: threadmill batch helpdesk questions.jsonl --out answers.jsonl --concurrency 8
     """
+    from collections import Counter
     from dataclasses import asdict
 
     from ..checkpoints.store import open_store
@@ -43,6 +44,8 @@ def batch_command(
     if out.exists() and file.exists() and out.samefile(file):
         raise typer.BadParameter("is the input itself", param_hint="--out")
     inputs, set_aside = read_inputs(file, [agent, model, world])
+    if several := [id for id, count in Counter(one.id for one in inputs).items() if count > 1]:
+        typer.echo(visible(f"several lines have the id {', '.join(several)}: tell them apart by thread"), err=True)
     with open_store(db) as store:
         watched = Watched(store, open_agent(store, agent, model=model))
         with Results(out, inputs) as results, progress_bar("batch") as progress:

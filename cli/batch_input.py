@@ -57,7 +57,7 @@ def read_inputs(file: Path, asked: Sequence[Any]) -> tuple[list[Input], list[Set
         if not line.strip():
             continue
         try:
-            record = _checked(json.loads(line.decode("utf-8-sig")))
+            record = _checked(_parsed(line))
             one = _input(record, file, number, asked, taken)
         except (ValueError, RecursionError) as error:
             set_aside.append(SetAside(str(file), number, str(error)))
@@ -65,6 +65,13 @@ def read_inputs(file: Path, asked: Sequence[Any]) -> tuple[list[Input], list[Set
             taken[one.thread] = number
             inputs.append(one)
     return inputs, set_aside
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except ValueError as error:
+        raise BadInput(f"this is no JSON: {error}") from error
 
 
 def _checked(record: Any) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from typing import Any, Self
 from ..errors import BadInput
 from .batch_input import Input
 
+_BEGIN = '{"id": '
+"""How every result begins."""
+
 
 class Results:
     """The file at ``path``, open for adding; use it in ``with``.
@@ -57,7 +60,10 @@ def _whole_lines(path: Path) -> list[str]:
         return []
     except (OSError, ValueError) as error:
         raise BadInput(f"{str(path)!r} cannot be read: {error}; name another file with --out") from error
-    return text.split("\n")[:-1]  # what follows the last line's end was being written when the run was killed
+    *whole, unfinished = text.split("\n")
+    if not unfinished.startswith(_BEGIN[: len(unfinished)]):
+        _result(unfinished, path)
+    return whole  # what follows the last line's end was being written when the run was killed
 
 
 def _result(line: str, path: Path) -> dict[str, Any]:

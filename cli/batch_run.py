@@ -64,7 +64,7 @@ def run_inputs(
         record = None if future.cancelled() else future.result()
         if record is not None:
             setattr(counts, record["status"], getattr(counts, record["status"]) + 1)
-            progress(len(inputs) - len(waiting), len(inputs))
+            progress(sum(vars(counts).values()), len(inputs))
 
     progress(counts.already, len(inputs))
     with ThreadPoolExecutor(concurrency, thread_name_prefix="batch") as pool:

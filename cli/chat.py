@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .place import DEFAULT_DB, Database, Values, read_values
+from .place import DEFAULT_DB, Database, Values, at_db, read_values
 
 
 def chat_command(
@@ -42,8 +42,11 @@ def chat_command(
             begin=lambda name: beginning(store, agent, name, world, told),
             screen=Screen(),
             lines=Lines(),
-            at_db="" if db == DEFAULT_DB else f" --db {db}",
+            at_db=at_db(db),
         )
-        talk.go()
+        try:
+            talk.go()
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None  # the chat told how to come back
     if talk.failed and not talk.lines.is_terminal:
         raise typer.Exit(1)

@@ -64,10 +64,24 @@ def main() -> None:
     except ThreadmillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        if not any(kind.__name__ == "OperationalError" for kind in type(error).__mro__):
+            raise
+        said = str(getattr(error, "orig", None) or error).strip()  # without the SQL
+        print(f"error: the database says: {said}; what was finished is kept{_hint(said)}", file=sys.stderr)
+        sys.exit(1)
     except SystemExit as stop:
         if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):  # and the command said nothing
             print("stopped; what was finished is kept, start the same command again to go on", file=sys.stderr)
         raise
+
+
+def _hint(said: str) -> str:
+    if "locked" in said:
+        return "; another program writes to it: wait for that one, or end it, and start the same command again"
+    if "readonly" in said:
+        return "; give this user the right to write to it and to its folder, or name another one with --db"
+    return ""
 
 
 if __name__ == "__main__":

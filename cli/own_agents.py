@@ -14,7 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UnknownSuite
+from ..errors import ThreadmillError, UnknownSuite
+from .driven import told
 
 if TYPE_CHECKING:
     from ..checkpoints.store import Store
@@ -98,6 +99,8 @@ def load_agent(found: Place) -> Any:
         named = f" in {found.where}" if found.where != "path" else ""
         near = get_close_matches(error.name or "", dir(error.obj)) if isinstance(error, AttributeError) else []
         hint = f"did you mean {' or '.join(near)}?" if near else _WORK_THERE
+        if isinstance(error.__cause__, Exception):  # it is there, and broken
+            hint = "mend it there, or install what it needs"
         raise UnknownSuite(
             f"agent {found.name!r} cannot be loaded from {found.place!r}{named}: {error}; {hint}"
         ) from error
@@ -117,15 +120,22 @@ def build_found(found: Place, loaded: Any, slot_of: "Callable[[str], Slot]") -> 
 
     from ..graphs.spec import AgentSpec, build_agent
 
-    if inspect.isfunction(loaded):
-        loaded = loaded(**_arguments(found, loaded, slot_of))
+    is_function = inspect.isfunction(loaded)
+    if is_function:
+        given = _arguments(found, loaded, slot_of)
+        try:
+            loaded = loaded(**given)
+        except ThreadmillError:
+            raise
+        except Exception as error:  # whatever somebody's code does
+            raise UnknownSuite(f"agent {found.name!r} cannot be built by {found.place!r}: {told(error)}") from error
     if isinstance(loaded, AgentSpec):
         return build_agent(loaded, slot_of)
     if isinstance(loaded, StateGraph | Pregel):
         return loaded
+    what = f"{'gives' if is_function else 'is a'} {type(loaded).__name__}"
     raise UnknownSuite(
-        f"{found.place!r} ({found.where}) is a {type(loaded).__name__}, not a LangGraph graph, an AgentSpec, or a "
-        "function that builds one"
+        f"{found.place!r} ({found.where}) {what}, not a LangGraph graph, an AgentSpec, or a function that builds one"
     )
 
 

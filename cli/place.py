@@ -20,6 +20,14 @@ NOT_SET = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 """Where a run is: LangGraph's, and said by other options."""
 
 
+def at_db(db: str) -> str:
+    """How a command that somebody is told to type names the database; empty if it is found without."""
+    from os import environ
+    from shlex import quote
+
+    return "" if db == environ.get("THREADMILL_DB", DEFAULT_DB) else f" --db {quote(db)}"
+
+
 def read_values(given: Sequence[str] | None) -> dict[str, str]:
     """Name to value, out of ``--set user=ann``; for ``config["configurable"]``.
 
@@ -29,7 +37,9 @@ def read_values(given: Sequence[str] | None) -> dict[str, str]:
     values: dict[str, str] = {}
     for text in given or ():
         name, _, value = text.partition("=")
-        if not name.isidentifier() or name.startswith("__") or name in NOT_SET or not value:
+        if name in NOT_SET:
+            raise typer.BadParameter(f"{name} says where a run is; name the thread with --thread", param_hint="--set")
+        if not name.isidentifier() or name.startswith("__") or not value:
             raise typer.BadParameter(f"{text!r} is no KEY=VALUE, such as user=ann", param_hint="--set")
         values[name] = value
     return values

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .driven import driven
 from .lost_world import refuse_lost_world
-from .place import DEFAULT_DB, Database, Values, read_values
+from .place import DEFAULT_DB, Database, Values, at_db, read_values
 
 if TYPE_CHECKING:
     from ..checkpoints.store import Store
@@ -41,15 +43,18 @@ def run_command(
     from .agents import open_agent
 
     told = read_values(values)
+    if not (text.strip() or attach):
+        raise typer.BadParameter("is empty; say something", param_hint="TEXT")
     with open_store(db) as store:
         graph = open_agent(store, agent, model=model)
         name = thread or f"{graph.name}-{uuid4().hex[:8]}"
         watched = Watched(store, graph)
         said = with_files(text, attach) if attach else text
-        outcome = watched.run(name, said, **beginning(store, agent, name, world, told))
-    for undone in watched.taken_back:
-        typer.echo(undone, err=True)
-    from .timeline import asked_text, visible
+        begin = beginning(store, agent, name, world, told)
+        with driven(graph, name, db, as_json, watched.taken_back):
+            outcome = watched.run(name, said, **begin)
+    from .chat_screen import is_for_user
+    from .timeline import question_lines, visible
 
     if as_json:
         record = {
@@ -62,18 +67,18 @@ def run_command(
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
     typer.echo(f"thread {outcome.thread} · {outcome.status} · {', '.join(outcome.versions.values())}")
-    if outcome.status == "paused":
-        of_user = [question for question in outcome.questions if question.get("who") == "user"]
-        for question in outcome.questions:
-            what = asked_text(question)
-            typer.echo(visible(f"asks: {question['args'].get('question', what) if question in of_user else what}"))
-        if len(of_user) == len(outcome.questions) == 1:
-            typer.echo(f'answer with: threadmill threads respond {outcome.thread} --text "…"{_at(db)}')
-        else:
-            choices = "|".join(dict.fromkeys(choice for one in outcome.questions for choice in one["choices"]))
-            typer.echo(f"answer with: threadmill threads {choices} {outcome.thread}{_at(db)}")
-    else:
-        typer.echo(visible(outcome.answer or f"(no answer; see threadmill threads show {outcome.thread}{_at(db)})"))
+    at = at_db(db)
+    if outcome.status != "paused":
+        typer.echo(visible(outcome.answer or f"(no answer; see threadmill threads show {quote(name)}{at})"))
+        return
+    if not outcome.questions:  # in a form that is not ours
+        typer.echo(f"asks something; see threadmill threads show {quote(name)}{at}, and answer it where the agent runs")
+    elif len(outcome.questions) == 1 and is_for_user(outcome.questions[0]):
+        typer.echo(visible(f"asks: {outcome.questions[0]['args'].get('question', '')}"))
+        typer.echo(f'answer with: threadmill threads respond {quote(name)} --text "…"{at}')
+        return
+    for line in question_lines(name, outcome.questions, at):
+        typer.echo(visible(line))
 
 
 def beginning(
@@ -98,7 +103,3 @@ def beginning(
         return {"configurable": {"world": str(path), **(told or {})}}
     refuse_lost_world(store, thread)
     return {"configurable": {**(told or {})}}
-
-
-def _at(db: str) -> str:
-    return "" if db == DEFAULT_DB else f" --db {db}"

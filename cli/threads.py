@@ -8,7 +8,7 @@ import typer
 
 from . import answer, keep, label, travel
 from .keep import read_status, read_time
-from .place import DEFAULT_DB, AsJson, Database, ThreadId
+from .place import DEFAULT_DB, AsJson, Database, ThreadId, at_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ def list_command(
         return
     from rich.console import Console
 
-    from .timeline import question_line, visible
+    from .timeline import question_lines, visible
 
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
@@ -79,8 +79,8 @@ def list_command(
     else:
         typer.echo("no thread is like that; `threadmill threads list` shows all", err=True)
     for thread, questions in asks.items():
-        for question in questions:
-            typer.echo(visible(f"{thread}  {question_line(thread, question)}"))
+        for line in question_lines(thread, questions, at_db(db)):
+            typer.echo(visible(f"{thread}  {line}"))
     if len(threads) == limit:
         typer.echo(f"more may follow: --offset {offset + limit}", err=True)
 
@@ -131,7 +131,9 @@ def show(
         }
         typer.echo(json.dumps(record, ensure_ascii=False, default=str))
         return
-    print_timeline(thread, metadata, messages, steps, questions, branches=branches, namespaces=namespaces)
+    print_timeline(
+        thread, metadata, messages, steps, questions, branches=branches, namespaces=namespaces, at_db=at_db(db)
+    )
 
 
 @app.command()

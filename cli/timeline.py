@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def print_timeline(
     *,
     branches: int = 1,
     namespaces: Sequence[str] = (),
+    at_db: str = "",
 ) -> None:
     """Print the timeline of one branch to stdout: each message where it came, questions with their answers between."""
     from rich.console import Console
@@ -46,8 +48,8 @@ def print_timeline(
         for pause in step.pauses:
             for line in pause_lines(pause):
                 say(line, "yellow")
-    for question in questions:
-        say(question_line(thread, question), "yellow")
+    for line in question_lines(thread, questions, at_db):
+        say(line, "yellow")
     if branches > 1:
         say(f"one of {branches} branches; see `threadmill threads tree {thread}`", "dim")
     if namespaces:
@@ -64,7 +66,7 @@ def pause_lines(pause: "Pause") -> list[str]:
             continue
         given = str(answer["type"])
         if "args" in answer:
-            given += f" {answer.get('tool', '')}{json.dumps(answer['args'], default=str)}"
+            given += f" {answer.get('tool', '')}{json.dumps(answer['args'], ensure_ascii=False, default=str)}"
         if answer.get("text"):
             given += f" “{answer['text']}”"
         signed = f" by {answer.get('by', 'human')}" + (f" at {answer['at']}" if answer.get("at") else "")
@@ -142,16 +144,26 @@ def visible(line: str) -> str:
 
 def call_text(call: Any) -> str:
     """A call as one would write it."""
-    args = ", ".join(f"{name}={json.dumps(value, default=str)}" for name, value in call["args"].items())
-    return f"{call['name']}({args})"
+    args = (f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in call["args"].items())
+    return f"{call['name']}({', '.join(args)})"
 
 
-def question_line(thread: str, question: dict[str, Any]) -> str:
-    """Who is asked what, and how to answer."""
-    if "tool" not in question:
-        return f"asks   {asked_text(question)} — answer it where the agent runs"
-    choices = "|".join(question["choices"])
-    return f"asks   {asked_text(question)} — answer with `threadmill threads {choices} {thread}`"
+def question_lines(thread: str, questions: Sequence[dict[str, Any]], at_db: str = "") -> list[str]:
+    """Who is asked what, a line each, and how to answer; several questions are answered together, by their ids."""
+    name = f"{quote(thread)}{at_db}"
+    if not all("tool" in question for question in questions):
+        return [f"asks   {asked_text(question)} — answer it where the agent runs" for question in questions]
+    if len(questions) == 1:
+        choices = "|".join(questions[0]["choices"])
+        return [f"asks   {asked_text(questions[0])} — answer with `threadmill threads {choices} {name}`"]
+    lines = [f"asks   {asked_text(question)} [{question['id']}]" for question in questions]
+    if lines:
+        answer = json.dumps([{"id": questions[0]["id"], "type": questions[0]["choices"][0]}], ensure_ascii=False)
+        for_all = [way for way in ("approve", "reject") if all(way in one["choices"] for one in questions)]
+        all_alike = f", or all alike with `threadmill threads {'|'.join(for_all)} {name}`" if for_all else ""
+        each = f"`threadmill threads answer {name} '{answer[:-1]}, …]'`"
+        lines.append(f"       answer each in one list, {each}{all_alike}")
+    return lines
 
 
 def asked_text(question: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .answer import read_json, tell_outcome
+from .driven import driven, how_to_continue
 from .lost_world import refuse_lost_world
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
 
@@ -53,7 +54,10 @@ def fork(
         if message is not None:
             changed = _changed(thread, read_messages(store, thread, checkpoint), message, text, laid_over)
         made = fork_thread(agent, thread, checkpoint, message=changed, change=change, by=by or user())
-        outcome = continue_thread(agent, thread) if run else None
+        outcome = None
+        if run:
+            with driven(agent, thread, db, as_json):
+                outcome = continue_thread(agent, thread)
     record = {
         "thread": thread,
         "at": made.at,
@@ -66,9 +70,9 @@ def fork(
         return
     typer.echo(f"{thread} · branch {made.checkpoint} · next {', '.join(made.next) or 'nothing'}")
     if outcome:
-        tell_outcome(outcome, as_json)
+        tell_outcome(outcome, as_json, db)
     elif made.next:
-        typer.echo(f"run it with: threadmill threads continue {thread}")
+        typer.echo(f"run it with: {how_to_continue(thread, db)}")
 
 
 def replay(
@@ -102,7 +106,8 @@ def replay(
         agent = open_agent(store, name, model=model)
         versions = versions_of_model(store, name, model)
         go = replay_recorded if recorded else replay_thread
-        made = go(agent, thread, checkpoint, versions=versions, by=by or user())
+        with driven(agent, thread, db, as_json):
+            made = go(agent, thread, checkpoint, versions=versions, by=by or user())
     from .timeline import visible
 
     record: dict[str, Any] = {
@@ -143,8 +148,9 @@ def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAU
     with open_store(db, create=False) as store:
         refuse_lost_world(store, thread)
         agent = open_agent(store, agent_to_open(latest_metadata(store, thread)), model=model)
-        outcome = continue_thread(agent, thread)
-    tell_outcome(outcome, as_json)
+        with driven(agent, thread, db, as_json):
+            outcome = continue_thread(agent, thread)
+    tell_outcome(outcome, as_json, db)
 
 
 def _changed(thread: str, messages: "list[AnyMessage]", start: str, text: str | None, args: Any) -> "AnyMessage":

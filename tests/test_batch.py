@@ -179,10 +179,11 @@ def test_a_line_goes_on_with_a_thread_that_there_is(batch: Batch) -> None:
 def test_what_else_the_files_may_be_is_refused(batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"'none\.jsonl' cannot be read"):
         read_inputs(Path("none.jsonl"), [])
-    Path("out.jsonl").write_text("my notes\n")
-    with pytest.raises(BadInput, match=r"'out\.jsonl' holds something else than results of a batch"):
-        batch({"text": "hi"})
-    assert Path("out.jsonl").read_text() == "my notes\n"
+    for notes in ("my notes\n", "my notes"):
+        Path("out.jsonl").write_text(notes)
+        with pytest.raises(BadInput, match=r"'out\.jsonl' holds something else than results of a batch"):
+            batch({"text": "hi"})
+        assert Path("out.jsonl").read_text() == notes
     os.remove("out.jsonl")
     Path("out.jsonl").symlink_to("in.jsonl")
     batch({"text": "hi"}, code=2)

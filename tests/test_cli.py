@@ -1,6 +1,7 @@
 """The command: JSON on stdout, one clear line on stderr, exit codes, and the pause-and-answer line."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from command_here import threadmill
 from langchain_core.messages import AIMessage
+from sqlalchemy.exc import OperationalError
 from threadmill.checkpoints.registry import register_version
 from threadmill.checkpoints.store import open_store
 from threadmill.graphs import run_thread
@@ -95,6 +97,18 @@ def test_errors_are_one_line_with_the_next_step(tmp_path: Path, db: str) -> None
         assert complaint in last
     assert threadmill("threads", "list", "--status", "sleeping", "--db", db).returncode == 2
     assert threadmill("threads", "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(("says", "next_step"), [("database is locked", "wait for that one"), ("is readonly", "right")])
+def test_what_the_database_refuses_is_one_line(db: str, monkeypatch: Any, says: str, next_step: str) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OperationalError("INSERT INTO leases", {}, sqlite3.OperationalError(says))
+
+    monkeypatch.setattr("threadmill.checkpoints.threads.list_threads", refuse)
+    done = threadmill("threads", "list", "--db", db)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"error: the database says: {says}; what was finished is kept; ")
+    assert next_step in done.stderr
 
 
 def test_the_command_is_a_program(tmp_path: Path) -> None:

@@ -35,10 +35,11 @@ def test_the_list_for_people_ends_with_what_is_asked() -> None:
         ["a", "shop", "t1", "done", "1", "shop.think@0001", "success 1"],
         ["b", "shop", "", "paused", "1", "shop.think@0001", ""],
     ]
-    how = "answer with `threadmill threads approve|edit|reject|respond b`"
-    assert printed[-2:] == [
-        f"b  asks   human: pay(amount=20): money — {how}",
-        f"b  asks   treasurer: pay(amount=400): a lot of money — {how}",
+    each = """`threadmill threads answer b '[{"id": "c20", "type": "approve"}, …]'`"""
+    assert printed[-3:] == [
+        "b  asks   human: pay(amount=20): money [c20]",
+        "b  asks   treasurer: pay(amount=400): a lot of money [c400]",
+        f"b         answer each in one list, {each}, or all alike with `threadmill threads approve|reject b`",
     ]
 
 
@@ -117,8 +118,8 @@ def test_a_timeline_for_programs() -> None:
     first = parsed("show", "t", "--at", checkpoint(2)[-8:])
     assert [message["type"] for message in first["messages"]] == ["human"]
     assert refused("show", "x7") == "thread 'x7' has no checkpoints in runs.db; try `threadmill threads list`"
-    assert refused("show", "t", "--at", "c9") == (
-        "thread 't' has 0 checkpoints 'c9' in runs.db; see `threadmill threads tree t`"
+    assert refused("show", "t", "--at", "xx") == (
+        "thread 't' has 0 checkpoints 'xx' in runs.db; see `threadmill threads tree t`"
     )
     assert "Missing argument" in misused("show")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_here import threadmill
 from threadmill.checkpoints.registry import promote, register_version
 from threadmill.checkpoints.store import open_store
 from threadmill.cli.agents import open_agent
@@ -16,6 +17,7 @@ from threadmill.graphs import run_thread
 from typer.testing import CliRunner
 
 SHOP = '''
+from pathlib import Path
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from threadmill.graphs import build_react
@@ -38,12 +40,22 @@ def made():
     return shop
 def needy(config):
     return shop
+def say_later(messages):
+    if not Path("mended").exists():
+        raise ConnectionError("nobody is there")
+    return AIMessage("Here.")
+frail = build_react(Slot.fixed("shop.think", ScriptedModel(say_later), "shop.think@0001"), [pay], name="shop")
+def boom():
+    raise KeyError("no shop")
+def five():
+    return 5
 '''
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "agents.py").write_text(SHOP)
+    (tmp_path / "half.py").write_text("shop = (")
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"shop": {"path": "./agents.py:shop"}}}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
@@ -81,11 +93,33 @@ def test_a_thread_of_one_s_own_agent_is_answered_forked_and_replayed(folder: Pat
         ("./agents.py:SHOPS", "cannot be loaded"),
         ("./agents.py:slot", "is a Slot, not a LangGraph graph"),
         ("./agents.py:needy", "needs config; resume its threads from Python"),
+        ("./agents.py:boom", r"cannot be built by './agents.py:boom': KeyError: 'no shop' \(agents.py, line 31\)"),
+        ("./agents.py:five", "'./agents.py:five' .* gives int, not a LangGraph graph"),
+        ("./half.py:shop", "SyntaxError: '\\(' was never closed .*; mend it there"),
     ],
 )
 def test_what_is_no_agent_is_named(folder: Path, place: str, says: str) -> None:
     with open_store("sqlite:///runs.db") as store, pytest.raises(UnknownSuite, match=says):
         open_own_agent(store, "shop", place)
+
+
+def test_a_run_that_fails_names_its_thread_and_how_it_goes_on(folder: Path) -> None:
+    what = "ConnectionError: nobody is there (agents.py, line 27)"
+    how = f"error: {what}; thread 't 1' keeps what was finished; go on with `threadmill threads continue 't 1'`\n"
+    failed = threadmill("run", "agents.py:frail", "Hi", "--thread", "t 1")
+    assert (failed.returncode, failed.stdout, failed.stderr) == (1, "", how)
+    again = threadmill("threads", "continue", "t 1", "--json")
+    told = json.loads(again.stdout)
+    assert (again.returncode, told["status"], told["answer"], told["error"]) == (1, "failed", None, what)
+    (folder / "mended").touch()
+    assert run("threads", "continue", "t 1")["answer"] == "Here."
+
+
+def test_an_empty_turn_is_not_said(folder: Path) -> None:
+    refused = threadmill("run", "agents.py:frail", " ")
+    assert (refused.returncode, "TEXT: is empty" in refused.stderr) == (2, True)
+    assert "'agents.py' names a file; say which" in threadmill("run", "agents.py", "Hi").stderr
+    assert "thread_id says where a run is" in threadmill("run", "a.py:b", "Hi", "--set", "thread_id=x").stderr
 
 
 CLERK = """
