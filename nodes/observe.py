@@ -98,9 +98,11 @@ def _make_trim(slot: Slot, budget: "Budget", system: str | None, tools: Sequence
     from .bound_tools import tool_schemas
     from .budget import keep_within, room_in
     from .context import seen
+    from .summary import build_summariser, with_summary
     from .token_counts import Besides, noted_besides
 
     schemas = None if tools is None else tool_schemas(tools)
+    summariser = None if budget.summarise is None else build_summariser(budget.summarise)
 
     def trim(
         messages: Sequence[BaseMessage], context: "Context", versions: Mapping[str, str], config: RunnableConfig
@@ -122,15 +124,13 @@ def _make_trim(slot: Slot, budget: "Budget", system: str | None, tools: Sequence
             log.warning("what %s would see is not counted: %s", version, error)
             return context
         told = context
-        if (summarise := budget.summarise) is None:
+        if summariser is None:
             return view
-        from .summary import with_summary
-
         try:
             while view is not told:  # a summary takes room itself, so more may have to go
                 kept = {message.id for message in seen(messages, view)}
                 dropped = [message for message in seen(messages, told) if message.id not in kept]
-                told = with_summary(view, summarise, versions[summarise.name], dropped, config)
+                told = with_summary(view, summariser, versions, dropped, config)
                 view = fitting(told)
         except ContextOverflow:
             return {**trimmed, "unsummarised": "the summary leaves no room for this turn"}

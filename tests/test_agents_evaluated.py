@@ -93,7 +93,7 @@ def test_what_goes_on_inside_is_measured_where_it_belongs() -> None:
     look = (HumanMessage("Look"), said("", 2.0, look={"order": 7}), came("sent May 3", "look", 0.5), said("May 3", 1.0))
     fail = (HumanMessage("Look"), said("", 4.0, look={"order": 7}), came("gone", "look", 0.25, "failed"))
     own = (HumanMessage("Where?"), said("", 8.0, hand_off={}), came("see", "hand_off", 99.0), said("On May 3.", 16.0))
-    inner = (Conversation("a:1", "c1", look), Conversation("b:1", "c1", fail), Conversation("a:1|x:1", "i1", ()))
+    inner = (Conversation("a:1", "c1", look), Conversation("b:1", "c1", fail), Conversation("a:1|x:1", "i1", look[:1]))
     measured = measure_episode(Finished("t", own, met=0, conditions=1, needed=(("look", {"order": 7}),), inner=inner))
     told = {name: measured.values[name] for name in ("steps", "calls", "failed_calls", "repeated_calls", "recovery")}
     assert told == {"steps": 5.0, "calls": 3.0, "failed_calls": 1.0, "repeated_calls": 0.0, "recovery": 0.0}

@@ -238,7 +238,7 @@ def asking(ear: Ear) -> StateGraph[Any]:
 
 
 def trimmed(ear: Ear) -> StateGraph[Any]:
-    short = Slot.fixed("shop.summary", ScriptedModel(lambda messages: AIMessage("They asked for tea.")), "v1")
+    short = ear.slot("shop.summary", lambda messages: AIMessage("They asked for tea."))
     return plain(ear, budget=Budget(tokens=90, trim_to=0.5, summarise=short), memory=Memory(("m",)))
 
 
@@ -344,6 +344,14 @@ def test_two_agents_of_one_thread_are_told_apart_by_their_slots(
         for name in where
     }
     assert tasks == {"billing": ["Price of tea"], "all": ["Count tea", "Price of tea", "What is tea?"]}
+    talk(store, trimmed, ear, "tea", "w")
+    export_sft(store, tmp_path / "words", tokenizer=tiny_tokenizer, where=["slot=shop.summary"], selection=Selection())
+    said = {
+        tiny_tokenizer.decode(row["input_ids"])
+        for row in iterate_rows(tmp_path / "words", read_manifest(tmp_path / "words"))
+    }
+    assert said
+    assert all("You keep the minutes" in one and "They asked for tea." in one for one in said)
     talk(store, leading, ear, "tea", "u")
     add_labels(store, [Label(thread, None, None, "reward", reward, "check") for thread, reward in (("t", 1), ("u", 0))])
     manifest = export_groups(

@@ -214,7 +214,9 @@ def test_turns_are_credited_by_forking_them(live: Make, store: Store) -> None:
     source, model = live(Chats(), credit=Credit("forks", scale="none"), forks=Forks(k=2), tasks_per_step=1)
     found = source(model, 0)
     episodes = note_of(source)["episodes"]
-    earned = {name: label.value for name, of in labels_of(store).items() for label in of if label.kind == "reward"}
+    earned = {
+        name: float(label.value) for name, of in labels_of(store).items() for label in of if label.kind == "reward"
+    }
     values = [value for name, value in earned.items() if name not in episodes and ".s0." in name]
     assert len(values) == 2  # all four began in the same state; what looked like a broken call has a second turn
     for name, reward in episodes.items():

@@ -82,8 +82,8 @@ def waited_in_all(episode: Finished, calls: Sequence[Made]) -> float | None:
     talks = episode.conversations
     own = [
         waited_seconds(messages, [call for call in made if call.conversation == number])
-        if number == 0 or messages
-        else 0
+        if number == 0 or spoken(messages)
+        else 0.0
         for number, messages in enumerate(talks)
     ]
     if len(talks) == 1 or None in own:
