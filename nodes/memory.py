@@ -5,6 +5,7 @@ Memories were written by models and users, so they are data. The model writes on
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +15,8 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.config import get_store
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, SearchItem
+from langgraph.store.memory import InMemoryStore
 
 from ..errors import BadMemory
 from .hidden_text import show_hidden
@@ -47,11 +49,19 @@ def recall(memory: Memory, messages: Sequence[BaseMessage], config: RunnableConf
         BadMemory: the graph has no store, or the config does not say whose memories are wanted.
     """
     namespace = namespace_for(memory, config)
-    found = _store().search(namespace, query=memory.query(messages) or None, limit=memory.limit)
+    found = _found(_store(), namespace, memory.query(messages) or None, memory.limit)
     if not found:
         return ""
     told = "\n".join(f"- {_text(item.value)}" for item in found)
     return f"{HEADING}\n{mark_as_data(told, '/'.join(namespace), 'memory')}"
+
+
+def _found(store: BaseStore, namespace: tuple[str, ...], query: str | None, limit: int) -> list[SearchItem]:
+    found = store.search(namespace, query=query, limit=limit)
+    if not found or not isinstance(store, InMemoryStore) or any(item.score is not None for item in found):
+        return found
+    # LangGraph's databases give the newest; this one would give those that were there first, for ever.
+    return sorted(store.search(namespace, limit=sys.maxsize), key=lambda item: item.updated_at)[-limit:]
 
 
 def make_remember(memory: Memory) -> BaseTool:
