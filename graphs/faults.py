@@ -21,6 +21,8 @@ _EVERY = re.compile(r"\b(dai|hour|week|month|year)ly\b", re.IGNORECASE)
 _YEARS = re.compile(r"\byears? (?:later|earlier|before|after)\b")
 _TWICE = re.compile(r"\b(?:twice|half|double|triple|three times)\b", re.IGNORECASE)
 _CAPITAL = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\w\"“])[^\W\d_a-z]\w+")
+_GERMAN = re.compile(r"\b(?:der|das|und|ist|nicht|eine|wird)\b")
+"""Where every noun has a capital, a capital says nothing."""
 _DOER = re.compile(r"\w(?:ed|[dt]e|[elw]n|[ln]t|ld) by (?:the |an? )?(?!mistake|accident|hand|law)([a-z]{4,})\b")
 _ACCORDING = re.compile(r"^according to [^,]+,\s*", re.IGNORECASE)
 _ALONE = 0.34
@@ -93,7 +95,7 @@ def _quantity(claim: str, passages: Sequence[str]) -> str:
 
 def _name(claim: str, told: str, everything: Clause) -> str:
     """A name, or one who did it, that is not there. An abbreviation of what is there is."""
-    for name in _CAPITAL.findall(without_quantities(claim)):
+    for name in () if _GERMAN.search(told) else _CAPITAL.findall(without_quantities(claim)):
         words = words_of(name)
         if all(map(everything.has, words)) if words else re.search(rf"\b{name}\b", told):
             continue

@@ -24,6 +24,8 @@ class Passage(TypedDict):
     """What an answer cites, as in ``[guide.md#3]``."""
     text: str
     source: NotRequired[str]
+    heading: NotRequired[str]
+    """What it stands under; the agent checks claims against it too."""
 
 
 class Claim(TypedDict):
@@ -40,6 +42,7 @@ OVERLAP = 0.5
 """The share of a claim's words that the cited passages must have."""
 _CITATION = re.compile(r"\[([^\[\]\n]+)\]")
 _CITED_AFTER = re.compile(r"([.!?。！？])((?:\s*\[[^\[\]\n]+\])+)")
+_ALONE = re.compile(r"\n\s*((?:\[[^\[\]\n]+\][ \t,;.]*)+)(?=\n|$)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _BUT = re.compile(r"[,;]\s+(?:but|however|though|although)\b|;\s", re.IGNORECASE)
@@ -47,7 +50,15 @@ _NOTHING = re.compile(
     r"\b(?:(?:I|we) (?:do not|don['’]t|did not|didn['’]t|could not|couldn['’]t|cannot|can['’]t) (?:know|find|say|tell)|"
     r"(?:do|does|did|is|are) ?(?:not|n['’]t) (?:say|mention|specify|state|mentioned|specified|stated)\b(?! that)|"
     r"(?:documents?|passages?|sources?|texts?) (?:do|does) ?(?:not|n['’]t) (?:tell|contain|include|cover)|"
-    r"(?:nothing|no (?:information|mention|passage|document)s?) (?:about|on|of|says|mentions?)|no information)\b",
+    r"(?:nothing|no (?:information|mention|passage|document)s?) (?:about|on|of|says|mentions?)|no information|"
+    r"(?:weiß|weiss) ich nicht|ich (?:weiß|weiss) (?:es )?nicht|steh(?:t|en) nicht in|nicht erwähnt|"
+    r"keine (?:Angabe|Information)(?:en)?|ne sais pas|ne (?:mentionnent|mentionne|disent|dit|précise) pas|"
+    r"aucune information|no (?:lo )?sé|no (?:se )?(?:menciona|mencionan|dice|dicen)|ninguna información)\b",
+    re.IGNORECASE,
+)
+_POLITE = re.compile(
+    r"(?:i hope (?:this|that) helps|let me know|feel free to|you['’]?re welcome|thanks?\b|happy to help|"
+    r"if you (?:have|need) (?:any |more |further |other )+(?:questions?|information|help|details?))\b",
     re.IGNORECASE,
 )
 
@@ -55,7 +66,8 @@ _NOTHING = re.compile(
 def check_answer(answer: str, passages: Sequence[Passage], overlap: float = OVERLAP) -> list[Claim]:
     """The claims of ``answer`` in order, each with a verdict.
 
-    A sentence without a citation has that of the next sentence in its line.
+    A sentence without a citation has that of the next sentence in its line; a line of nothing but citations belongs to
+    the one before.
 
     >>> tea = Passage(id="tea.md#1", text="Green tea is steeped for three minutes at 80 degrees.")
     >>> [(claim["verdict"], claim["why"]) for claim in check_answer("Green tea is steeped for 3 minutes [tea.md#1]. "
@@ -72,7 +84,7 @@ def split_claims(answer: str) -> Iterator[tuple[str, list[str]]]:
     >>> list(split_claims("Tea is hot. So is coffee [a#1, b#2]. Is it?"))
     [('Tea is hot.', ['a#1', 'b#2']), ('So is coffee.', ['a#1', 'b#2']), ('Is it?', [])]
     """
-    for line in answer.splitlines():
+    for line in _ALONE.sub(r" \1", answer).splitlines():
         cited_within = _CITED_AFTER.sub(r"\2\1", _ITEM.sub("", line))
         sentences = [part for part in _SENTENCE.split(cited_within) if part.strip()]
         cited = [_cites(sentence) for sentence in sentences]
@@ -99,7 +111,7 @@ def _verdict(
 ) -> tuple[Literal["grounded", "ungrounded", "no claim"], str]:
     if _NOTHING.search(text):  # what else it says is a claim
         text = ", ".join(part.strip() for part in _BUT.split(text) if not _NOTHING.search(part))
-    if text.endswith(("?", ":", "？", "：")):
+    if text.endswith(("?", ":", "？", "：")) or (not cites and _POLITE.match(text)):
         return "no claim", ""
     if len(set(words_of(text))) < 2 and not [*stated_in(text)] and not [*quantities_in(text)]:
         return "no claim", ""

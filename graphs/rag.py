@@ -159,7 +159,8 @@ def passages_in(messages: Sequence[BaseMessage]) -> list[Passage]:
         artifact = message.artifact if isinstance(message, ToolMessage) else None
         for one in artifact if isinstance(artifact, list) else []:
             if isinstance(one, Mapping) and {"id", "text"} <= one.keys():
-                found[str(one["id"])] = Passage(id=str(one["id"]), text=str(one["text"]))
+                text = "\n".join(str(one[key]) for key in ("heading", "text") if one.get(key))
+                found[str(one["id"])] = Passage(id=str(one["id"]), text=text)
     return list(found.values())
 
 
@@ -218,7 +219,8 @@ def _doubted(claim: Claim, why: str | None) -> Claim:
 
 
 def _objection(answer: AIMessage, wrong: Sequence[Claim]) -> HumanMessage:
-    listed = "\n".join(f"- {claim['text']} ({claim['why']})" for claim in wrong)
+    said = "\n".join(f"- {claim['text']} ({claim['why']})" for claim in wrong)
+    listed = mark_as_data(said, f"{answer.id}:objection", "an answer and what it cites")  # reasons quote the passages
     text = (
         f"Not everything in this answer stands in the passages that it cites:\n{listed}\n"
         "Search again if need be, then give the whole answer anew, without what the documents do not say."

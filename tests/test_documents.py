@@ -41,7 +41,13 @@ def search(index: Path, query: str) -> ToolMessage:
 def test_passages_come_with_ids_to_cite_and_an_artifact_for_programs(index: Path):
     found = search(index, "how long do refunds take?")
     assert found.content == "[guide.md#2] Shop > Returns\nA refund takes five days."
-    assert found.artifact == [{"id": "guide.md#2", "text": "A refund takes five days.", "source": "guide.md"}]
+    (passage,) = found.artifact
+    assert passage == {
+        "id": "guide.md#2",
+        "text": "A refund takes five days.",
+        "source": "guide.md",
+        "heading": "Shop > Returns",
+    }
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,31 @@ def test_not_knowing_one_thing_covers_no_other() -> None:
     assert claim["why"] == "says 70 minutes, which is not in [lake#1]"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Hello! Most fish are trout [lake#1]. I hope this helps! Let me know if you need more.",
+        "Most fish are trout.\n[lake#1]",
+        "Ich weiß nicht, was er kostet.",
+        "Je ne sais pas quel est le prix.",
+        "No lo sé, no se menciona.",
+    ],
+)
+def test_courtesies_and_other_languages_are_not_sent_back(answer: str) -> None:
+    assert "ungrounded" not in {one["verdict"] for one in check_answer(answer, [LAKE])}
+
+
+def test_a_courtesy_that_cites_is_a_claim() -> None:
+    (claim,) = check_answer("Sure, all fish are pike [lake#1].", [LAKE])
+    assert claim["verdict"] == "ungrounded"
+
+
+def test_capitals_of_german_nouns_are_no_names() -> None:
+    ferry = Passage(id="f#1", text="Die Fähre fährt täglich um 09:30 Uhr ab, und eine Karte kostet 12 Kronen.")
+    answer = "Die Fähre fährt jeden Tag um 9:30 Uhr ab [f#1]. Eine Karte kostet 15 Kronen [f#1]."
+    assert [one["why"] for one in check_answer(answer, [ferry])] == ["", "says 15, which is not in [f#1]"]
+
+
 def test_texts_without_spaces_are_compared_by_pairs_of_letters() -> None:
     tea = Passage(id="t#1", text="绿茶在八十度的水中泡三分钟。")
     answer = "绿茶泡三分钟[t#1]。红酒产自法国南部[t#1]。"

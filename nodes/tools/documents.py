@@ -1,7 +1,7 @@
 """Search in documents, for the model: passages with ids to cite.
 
 The text lists the passages as ``[guide.md#3] Headings`` and the passage below; the artifact, which the model does not
-see, is a list of ``{"id", "text", "source"}`` in the same order.
+see, is a list of ``{"id", "text", "source", "heading"}`` in the same order.
 """
 
 import re
@@ -27,7 +27,9 @@ def make_document_search(path: str | Path, *, results: int = 5) -> BaseTool:
     def search(query: str) -> tuple[str, list[dict[str, Any]]]:
         """Search the documents for passages with the words of the query. Cite a passage by its id, as [guide.md#3]."""
         found = search_documents(path, query, results)
-        return _listed(query, found), [{"id": one.id, "text": one.text, "source": one.source} for one in found]
+        return _listed(query, found), [
+            {"id": one.id, "text": one.text, "source": one.source, "heading": one.heading} for one in found
+        ]
 
     return with_traits(
         StructuredTool.from_function(search, response_format="content_and_artifact"), acts=False, idempotent=True
