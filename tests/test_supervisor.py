@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from threadmill.checkpoints.inner import read_inner
+from threadmill.checkpoints.labels import Label, add_labels, labels_of
 from threadmill.checkpoints.reading import (
     checkpoint_tree,
     leaf_checkpoints,
@@ -27,6 +29,7 @@ from threadmill.graphs import (
     run_thread,
 )
 from threadmill.graphs.recorded import replay_recorded
+from threadmill.graphs.travel import replay_thread
 from threadmill.nodes import Approval, ScriptedModel, Slot
 from threadmill.nodes.marking import unmark
 from threadmill.training.branches import read_branches
@@ -199,6 +202,19 @@ def test_a_recorded_replay_runs_no_agent_again(store: Store) -> None:
     assert len(leaf_checkpoints(store, "t")) == 2
     with pytest.raises(CannotTravel, match="node 'billing', 'stock' holds conversations of its own"):
         check_restorable(graph)  # running the hand-off again would restore no world
+
+
+def test_what_was_said_inside_has_the_outcome_of_its_branch(store: Store) -> None:
+    graph = firm().compile(checkpointer=store.saver)
+    run_thread(graph, "t", "stock: Look up bells")
+    replay_thread(graph, "t", next(node.checkpoint for node in checkpoint_tree(store, "t") if node.step == 0))
+    leaves = zip(leaf_checkpoints(store, "t"), (0.0, 1.0), strict=True)
+    add_labels(store, [Label("t", leaf, None, "success", value, "test") for leaf, value in leaves])
+    branches = read_branches(store, "t", task=None, labels=labels_of(store, ["t"])["t"], renderer=None)
+    outcomes = {(branch.messages[0].text, branch.outcome.success) for branch in branches}
+    assert outcomes == {(text, won) for text in ("stock: Look up bells", "Look up bells") for won in (False, True)}
+    (conversation,) = read_inner(store, "t")  # of the newest branch alone
+    assert conversation.messages[-1].text == "Keeper: bells: 7 in stock, worth 640"
 
 
 def test_an_agent_that_breaks_is_taken_up_again_where_it_was(store: Store) -> None:

@@ -150,11 +150,17 @@ def _branches(
         branches.append(replace(_without_turns(branch, handed_on) if handed_on else branch, path=leaf.path))
     spoken = {message.id for leaf in whole for message in leaf.messages if isinstance(message, AIMessage)} - handed_on
     # In front, because the last branch is taken for the thread's trial of its task.
-    outcome = read_outcome(labels, [])
     return [
-        _branch(found.thread, leaf, task, labels, renderer, outcome, unnoted)
+        _branch(found.thread, leaf, task, labels, renderer, _outcome_around(leaf, branches, labels), unnoted)
         for leaf in _spoken_apart(found.leaves, spoken)
     ] + branches
+
+
+def _outcome_around(leaf: Leaf, branches: Sequence[Branch], labels: Sequence[Label]) -> Outcome:
+    """The outcome of the branch that a subgraph ran on; where several have it, what labels of the thread say."""
+    at = (leaf.metadata.get("parents") or {}).get("")
+    around = [branch for branch in branches if at in branch.path]
+    return around[0].outcome if len(around) == 1 else read_outcome(labels, [])
 
 
 def _handed_on(leaves: Sequence[Leaf]) -> set[str | None]:
