@@ -21,6 +21,7 @@ from threadmill.graphs import build_react
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.nodes.tools import mcp_connection
 from threadmill.nodes.tools.mcp import close_mcp_tools, make_mcp_tools
+from threadmill.nodes.tools.mcp_listed import schema_fault
 from threadmill.nodes.traits import traits_of
 
 Closing = Callable[..., dict[str, BaseTool]]
@@ -179,6 +180,30 @@ def test_a_server_that_cannot_be_had_is_told(
     monkeypatch.setattr(mcp_connection, "AGAIN_S", 0)
     with pytest.raises(error, match=why):
         make_mcp_tools({"shop": settings})
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    parts = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": {**parts, f"d{levels}": {"type": "string"}}, "properties": {"a": {"$ref": "#/$defs/d0"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"properties": {"a": {"$ref": "#/$defs/no"}}}, "refer to #/$defs/no, which is not in the schema"),
+        ({"$id": "http://10.0.0.1/x", "properties": {"a": {"$ref": "#/y"}}}, "refer to #/y, which is not in the"),
+        ({"properties": {"a": {"$ref": "#a"}}, "$defs": {"a": {"$anchor": "a"}}}, "refer to #a, which is not in the"),
+        ({"$ref": "#"}, "refer to # without end"),
+        ({"properties": {"a": {"allOf": [{"$ref": "#/properties/a"}]}}}, "refer to #/properties/a without end"),
+        (doubling(30), "unfold to more than 10,000 parts"),
+        (doubling(3), ""),
+        ({"properties": {"more": {"$ref": "#"}, "$ref": {"type": "string"}}}, ""),
+        ({"$defs": {"a/b": {"items": {"$ref": "#/$defs/a~1b"}}}, "properties": {"x": {"$ref": "#/$defs/a~1b"}}}, ""),
+    ],
+)
+def test_a_schema_that_would_stop_the_agent_is_a_fault_of_the_tool(schema: Any, fault: str) -> None:
+    told = schema_fault({"type": "object", **schema})
+    assert fault in told if fault else not told
 
 
 def test_without_the_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
+from urllib.parse import unquote
 
 from ..hidden_text import show_hidden
 
 Listed = Mapping[str, Mapping[str, Any]]
 """Tool name to description, arguments and hints."""
+MAX_UNFOLDED = 10_000
+"""Parts of a schema when its references are followed: a short one can double with each of them."""
 PARTS = {"description": "description", "inputSchema": "arguments", "outputSchema": "results", "annotations": "hints"}
 
 
@@ -71,8 +74,46 @@ def schema_fault(schema: Any) -> str:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"its arguments have no valid JSON Schema: {error.message[:200]}"
-    elsewhere = next((target for target in _references(schema) if not target.startswith("#")), None)
-    return f"its arguments refer to {elsewhere[:200]}, which is not in the schema" if elsewhere else ""
+    if _unfolded(schema, schema, {}) > MAX_UNFOLDED:
+        return f"its arguments unfold to more than {MAX_UNFOLDED:,} parts"
+    checker = Draft202012Validator(schema)
+    for target in _references(schema):
+        if (found := _at(schema, target)) is None:
+            return f"its arguments refer to {target[:200]}, which is not in the schema"
+        try:
+            for value in (None, "", 0, [], {}):  # whichever of them goes on to the reference
+                list(checker.evolve(schema=found).iter_errors(value))
+        except RecursionError:
+            return f"its arguments refer to {target[:200]} without end"
+        except Exception as error:
+            return f"its arguments cannot be checked: {type(error).__name__}: {str(error)[:200]}"
+    return ""
+
+
+def _at(schema: Any, target: str) -> Any:
+    """What ``target`` refers to, ``#`` or ``#/path``; None if that is not in ``schema``."""
+    if target != "#" and not target.startswith("#/"):
+        return None
+    for part in unquote(target).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        try:
+            schema = schema[int(name)] if isinstance(schema, list) else schema[name]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return schema
+
+
+def _unfolded(part: Any, root: Any, known: dict[str, int]) -> int:
+    """How many parts there are once every reference is replaced by what it refers to, as for the model it is."""
+    inner = part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
+    size = 1 + sum(_unfolded(one, root, known) for one in inner)
+    target = part.get("$ref") if isinstance(part, dict) else None
+    if isinstance(target, str):
+        if target not in known:
+            known[target] = 0  # inside of itself it is not unfolded again
+            known[target] = _unfolded(_at(root, target), root, known)
+        size += known[target]
+    return size
 
 
 def _references(schema: Any) -> Iterator[str]:
