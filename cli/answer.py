@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .driven import driven
+from .driven import driven, tell_changes
 from .lost_world import refuse_lost_world
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, at_db, user
 
@@ -177,6 +177,7 @@ def _resume(thread: str, answers: Any, model: str | None, db: str, as_json: bool
         given = answers(read_questions(store, thread))
         agent = open_agent(store, agent_to_open(metadata), model=model)
         watched = Watched(store, agent)
+        tell_changes(agent, metadata)
         with driven(agent, thread, db, as_json, watched.taken_back):
             outcome = watched.answer(thread, given)
     tell_outcome(outcome, as_json, db)

@@ -14,6 +14,7 @@ from ..errors import ThreadmillError, UnknownThread
 from .chat_answers import HELP, is_edit, read_answer, read_edit
 from .chat_commands import COMMANDS, nearest
 from .chat_screen import Screen, headline, is_for_user
+from .driven import told
 from .lost_world import refuse_lost_world
 from .place import user
 
@@ -92,8 +93,7 @@ class Talk:
                     if isinstance(event, Outcome):
                         self._ended(event)
         except Exception as error:  # of the model, or of a node; what was done so far is kept
-            name = "" if isinstance(error, ThreadmillError) else f"{type(error).__name__}: "
-            self.screen.say(f"error: {name}{error}", fg="red")
+            self.screen.say(f"error: {told(error)}", fg="red")
             self._stand()
             self.failed = True
         while self.watched.taken_back:
@@ -168,7 +168,10 @@ class Talk:
             prompt = "answer> " if is_for_user(self.questions[len(self.answers)]) else "a/e/r/s> "
         while True:
             try:
-                return self.lines.read(prompt)
+                line = self.lines.read(prompt)
+                while line and line.endswith("\\"):
+                    line = f"{line[:-1]}\n{self.lines.read('… ') or ''}"
+                return line
             except KeyboardInterrupt:
                 if not self.lines.is_terminal:
                     raise

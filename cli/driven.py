@@ -1,7 +1,7 @@
 """A run of a thread by a command: if it stops half-way, what went wrong in one line, and how the thread goes on."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import extract_tb
@@ -47,6 +47,16 @@ def driven(graph: Any, thread: str, db: str, as_json: bool, taken_back: Sequence
     finally:
         for said in taken_back:
             typer.echo(said, err=True)
+
+
+def tell_changes(graph: Any, metadata: Mapping[str, Any]) -> None:
+    """Say so if the agent is not the one that the thread with ``metadata`` was run with last."""
+    from ..graphs.run import graph_digest
+
+    before, now = metadata.get("graph"), graph_digest(graph)
+    if before is not None and before != now:
+        changed = "its nodes, tools, prompts or policies"
+        typer.echo(f"the agent was changed since the thread was run: {changed} (graph {before}, now {now})", err=True)
 
 
 def how_to_continue(thread: str, db: str) -> str:

@@ -21,11 +21,18 @@ NOT_SET = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
 
 
 def at_db(db: str) -> str:
-    """How a command that somebody is told to type names the database; empty if it is found without."""
+    """How a command that somebody is told to type names the database; empty if it is found without.
+
+    A password is not shown.
+    """
     from os import environ
     from shlex import quote
 
-    return "" if db == environ.get("THREADMILL_DB", DEFAULT_DB) else f" --db {quote(db)}"
+    from sqlalchemy import make_url
+
+    if db == environ.get("THREADMILL_DB", DEFAULT_DB):
+        return ""
+    return f" --db {quote(make_url(db).render_as_string(hide_password=True))}"
 
 
 def read_values(given: Sequence[str] | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .answer import read_json, tell_outcome
-from .driven import driven, how_to_continue
+from .driven import driven, how_to_continue, tell_changes
 from .lost_world import refuse_lost_world
 from .place import DEFAULT_DB, AsJson, By, Database, Model, ThreadId, user
 
@@ -147,7 +147,9 @@ def continue_command(thread: ThreadId, model: Model = None, db: Database = DEFAU
 
     with open_store(db, create=False) as store:
         refuse_lost_world(store, thread)
-        agent = open_agent(store, agent_to_open(latest_metadata(store, thread)), model=model)
+        metadata = latest_metadata(store, thread)
+        agent = open_agent(store, agent_to_open(metadata), model=model)
+        tell_changes(agent, metadata)
         with driven(agent, thread, db, as_json):
             outcome = continue_thread(agent, thread)
     tell_outcome(outcome, as_json, db)

@@ -103,6 +103,10 @@ def test_a_turn_is_shown_as_it_happens_and_steers_no_terminal(chat: Callable[...
     )
 
 
+def test_a_line_that_ends_in_a_backslash_goes_on_in_the_next(chat: Callable[..., str]) -> None:
+    assert "You said two\nlines, [red]1[/red]." in chat("two\\", "lines")
+
+
 def test_several_questions_are_answered_in_turn_and_together(chat: Callable[..., str]) -> None:
     seen = chat("pay 300 5 7 9", "hm", "e", '{"amount": 60}', "r too much", "s by hand", "a")
     assert '? human: pay(amount=300): money (1 of 4)\na/e/r/s> hm\n[a]pprove · [e]dit {"arg": value}' in seen
@@ -159,7 +163,7 @@ def test_a_branch_and_a_message_are_labelled(chat: Callable[..., str]) -> None:
 
 def test_a_failed_run_is_told_counted_and_can_be_taken_back(chat: Callable[..., str]) -> None:
     seen = chat("one", "fail", "/continue", code=1)
-    assert seen.count("error: ConnectionError: nobody is there\nstopped half-way: /continue goes on, /undo") == 2
+    assert seen.count("error: ConnectionError: nobody is there (shop.py, line 32)\nstopped half-way: /continue goes on, /undo") == 2
     with open_store("sqlite:///runs.db") as store:
         ended = outcomes_of(store, "shop.think", "shop.think@0001")
         assert [one.why for one in ended] == ["", *["ConnectionError: nobody is there"] * 2]

@@ -12,6 +12,7 @@ from threadmill.cli.agents import open_agent
 from threadmill.cli.main import app
 from threadmill.cli.own_agents import open_own_agent
 from threadmill.cli.own_slots import OwnSlots, read_models
+from threadmill.cli.place import at_db
 from threadmill.errors import BadModelSpec, UnknownSuite
 from threadmill.graphs import run_thread
 from typer.testing import CliRunner
@@ -113,6 +114,19 @@ def test_a_run_that_fails_names_its_thread_and_how_it_goes_on(folder: Path) -> N
     assert (again.returncode, told["status"], told["answer"], told["error"]) == (1, "failed", None, what)
     (folder / "mended").touch()
     assert run("threads", "continue", "t 1")["answer"] == "Here."
+
+
+def test_whoever_answers_is_told_that_the_agent_was_changed_meanwhile(folder: Path) -> None:
+    threadmill("run", "agents.py:shop", "Pay.", "--thread", "t")
+    (folder / "agents.py").write_text(SHOP.replace('name="shop", ask', 'name="shop", max_calls=3, ask'))
+    answered = threadmill("threads", "approve", "t")
+    assert (answered.returncode, answered.stdout) == (0, "t · done\nDone: paid 300\n")
+    assert answered.stderr.startswith("the agent was changed since the thread was run: ")
+
+
+def test_no_password_is_shown_in_what_is_to_be_typed() -> None:
+    assert at_db("postgresql://eva:secret@host/runs") == " --db 'postgresql://eva:***@host/runs'"
+    assert (at_db("sqlite:///runs.db"), at_db("sqlite:///my runs.db")) == ("", " --db 'sqlite:///my runs.db'")
 
 
 def test_an_empty_turn_is_not_said(folder: Path) -> None:
