@@ -19,6 +19,6 @@ def test_the_python_about_tools_runs(
         "('returns.md',)",
         "[returns.md#1] Returns",
         "A refund takes five days.",
-        "[{'id': 'returns.md#1', 'text': 'A refund takes five days.', 'source': 'returns.md'}]",
+        "[{'id': 'returns.md#1', 'text': 'A refund takes five days.', 'source': 'returns.md', 'heading': 'Returns'}]",
         "Asked(why='the agent asks: Which order?', who='user', choices=('respond', 'reject'))",
     ]
