@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.constants import TAG_NOSTREAM
+from langgraph.constants import TAG_HIDDEN, TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.graph.state import CompiledStateGraph
@@ -109,4 +109,4 @@ def _told(message: BaseMessage) -> str:
 
 def _unheard(config: RunnableConfig) -> RunnableConfig:
     """``config`` for a call whose tokens are not streamed to the user: it answers nobody."""
-    return {**config, "tags": [*(config.get("tags") or ()), TAG_NOSTREAM]}
+    return {**config, "tags": [*(config.get("tags") or ()), TAG_HIDDEN, TAG_NOSTREAM]}

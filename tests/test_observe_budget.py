@@ -9,6 +9,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import Field
 from threadmill.errors import BadBudget, CannotRender, ContextOverflow, StillPaused
 from threadmill.graphs import build_react, run_thread
+from threadmill.graphs.streamed import Stored, Token, stream_thread
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.nodes.budget import Budget, room_in
 from threadmill.nodes.marking import mark_as_data, unmark
@@ -205,10 +206,10 @@ def test_the_summary_is_not_streamed_to_the_user():
         budget=Budget(tokens=40, trim_to=0.3, summarise=summarising(["They met."], [])),
     )
     desk.ask(*[f"q{n}" for n in range(1, 9)])
-    streamed: Any = desk.graph.stream({"messages": [HumanMessage("q9")]}, THREAD, stream_mode="messages")
-    told = [message.text for message, _ in streamed]
+    events = list(stream_thread(desk.graph, "t", "q9"))
     assert "They met." in desk.state["context"]["summary"]
-    assert told == ["answer-3 … … …"]
+    told = [event.message.text for event in events if isinstance(event, Stored)]
+    assert told == [event.text for event in events if isinstance(event, Token)] == ["answer-3 … … …"]
 
 
 def test_a_summary_that_leaves_no_room_is_left_out():
