@@ -163,7 +163,8 @@ def test_a_branch_and_a_message_are_labelled(chat: Callable[..., str]) -> None:
 
 def test_a_failed_run_is_told_counted_and_can_be_taken_back(chat: Callable[..., str]) -> None:
     seen = chat("one", "fail", "/continue", code=1)
-    assert seen.count("error: ConnectionError: nobody is there (shop.py, line 32)\nstopped half-way: /continue goes on, /undo") == 2
+    why = "error: ConnectionError: nobody is there (shop.py, line 32)"
+    assert seen.count(f"{why}\nstopped half-way: /continue goes on, /undo") == 2
     with open_store("sqlite:///runs.db") as store:
         ended = outcomes_of(store, "shop.think", "shop.think@0001")
         assert [one.why for one in ended] == ["", *["ConnectionError: nobody is there"] * 2]
