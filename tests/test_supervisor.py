@@ -1,5 +1,6 @@
 """The supervisor hands tasks over to agents that are graphs of their own; their questions are the thread's."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from threadmill.nodes import Approval, ScriptedModel, Slot
 from threadmill.nodes.marking import unmark
 from threadmill.training.branches import read_branches
 from threadmill.training.credit.restore import check_restorable
+from threadmill.training.rollout import play
+from threadmill.training.suites import open_suite
 
 PAID: list[int] = []
 
@@ -215,6 +218,23 @@ def test_what_was_said_inside_has_the_outcome_of_its_branch(store: Store) -> Non
     assert outcomes == {(text, won) for text in ("stock: Look up bells", "Look up bells") for won in (False, True)}
     (conversation,) = read_inner(store, "t")  # of the newest branch alone
     assert conversation.messages[-1].text == "Keeper: bells: 7 in stock, worth 640"
+
+
+def test_checks_of_calls_look_inside_of_the_agent(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "firms.py").write_text(
+        "from test_supervisor import firm\n\ndef build_firm(slots):\n    return firm()\n"
+    )
+    checks = [
+        {"called": "pay", "args": {"amount": 5}},
+        {"not_called": "look"},
+        {"max_calls": 2},
+        {"contains": "paid 5"},
+    ]
+    lines = [{"agent": "firms.py:build_firm"}, {"id": "1", "text": "billing: Pay 5", "checks": checks}]
+    (tmp_path / "pays.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    suite = open_suite(f"{tmp_path}/pays.jsonl")
+    (trial,) = play(store, suite, suite.tasks("heldout", 1, 0), {}, trials=1, seed=0, workers=1)
+    assert (trial.finished.met, trial.finished.conditions) == (4, 4)
 
 
 def test_an_agent_that_breaks_is_taken_up_again_where_it_was(store: Store) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph import StateGraph
@@ -80,6 +80,8 @@ class JsonlSuite:
     agent: Builder = field(repr=False)
     digest: str = ""
     """Changes with the file, and with the name and the code of its agent."""
+    looks_inside: ClassVar[bool] = True
+    """Checks of calls count those of agents and steps inside of the agent too."""
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.store.memory import InMemoryStore
 
-from ..checkpoints.inner import read_inner
+from ..checkpoints.inner import Conversation, read_inner
 from ..checkpoints.labels import Label, add_labels, labels_of
 from ..checkpoints.reading import latest_metadata, read_messages
 from ..checkpoints.store import Store
@@ -123,7 +123,7 @@ def play(
             _to_the_end(agent, suite, task, outcome, approved)
         except ContextOverflow:
             status = "truncated"  # judged as it stands
-        judged = suite.judge(task, place, read_messages(store, thread))
+        judged = suite.judge(task, place, to_judge(suite, read_messages(store, thread), read_inner(store, thread)))
         add_labels(
             store,
             [
@@ -184,6 +184,15 @@ def remembering(graph: Agent, suite: Suite, task: SuiteTask) -> Agent:
     """``graph`` with the memories of one episode: an empty store of its own, or the one that the suite gives it."""
     given = getattr(suite, "memories", None)
     return graph.copy({"store": given(task) if given else InMemoryStore()})
+
+
+def to_judge(suite: Suite, messages: Sequence[Any], inner: Sequence[Conversation]) -> list[Any]:
+    """What ``suite`` judges a thread by: its ``messages``, behind those said inside if the suite ``looks_inside``."""
+    if not getattr(suite, "looks_inside", False):
+        return [*messages]
+    known = {message.id for message in messages}
+    said = {message.id: message for one in inner for message in one.messages if message.id not in known}
+    return [*said.values(), *messages]
 
 
 def worlds_folder(store: Store) -> Path:

@@ -82,7 +82,8 @@ class Judged:
 class Suite(Protocol):
     """Tasks of one agent; its methods are called from many threads at once.
 
-    One more may be there: ``memories(task)``, the LangGraph store of an episode. Else each has an empty one of its own.
+    Two more may be there: ``memories(task)``, the LangGraph store of an episode, else each has an empty one of its own;
+    and ``looks_inside``: true if ``judge`` wants what was said inside of the agent's nodes too, before its messages.
     """
 
     @property

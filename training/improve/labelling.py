@@ -5,13 +5,11 @@ alone do not say what became of a database.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
-
-from langchain_core.messages import AnyMessage
+from typing import Any
 
 from ...checkpoints.labels import Label
 from ...checkpoints.store import Store
@@ -22,7 +20,7 @@ from ..jsonl_suite import JsonlSuite
 from ..rewards.compose import Rewards, Scored, score
 from ..rewards.finished import Finished
 from ..rewards.stored import read_finished
-from ..rollout import source_of, worlds_folder
+from ..rollout import source_of, to_judge, worlds_folder
 from ..suites import Judged, Suite
 from .threads import Threads
 
@@ -98,7 +96,7 @@ def _by_suite(store: Store, threads: Threads, suite: Suite) -> Labelled:
 def _judge(suite: Suite, task: Any, folder: Path, head: Head, finished: Finished) -> Judged | None:
     place = folder / head.thread
     if place.exists() or not _has_a_world(suite, task):
-        return suite.judge(task, place, cast(Sequence[AnyMessage], finished.messages))
+        return suite.judge(task, place, to_judge(suite, finished.messages, finished.inner))
     return None
 
 
