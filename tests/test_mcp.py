@@ -21,7 +21,7 @@ from threadmill.graphs import build_react
 from threadmill.nodes import ScriptedModel, Slot
 from threadmill.nodes.tools import mcp_connection
 from threadmill.nodes.tools.mcp import close_mcp_tools, make_mcp_tools
-from threadmill.nodes.tools.mcp_listed import schema_fault
+from threadmill.nodes.tools.mcp_listed import schema_fault, schema_for_model
 from threadmill.nodes.traits import traits_of
 
 Closing = Callable[..., dict[str, BaseTool]]
@@ -204,6 +204,21 @@ def doubling(levels: int) -> dict[str, Any]:
 def test_a_schema_that_would_stop_the_agent_is_a_fault_of_the_tool(schema: Any, fault: str) -> None:
     told = schema_fault({"type": "object", **schema})
     assert fault in told if fault else not told
+
+
+def test_patterns_of_a_server_are_told_to_the_model_and_not_run_here() -> None:
+    path = {"type": "string", "description": "Where.", "pattern": "^(a+)+$"}
+    schema = {
+        "properties": {"pattern": {"type": "string"}, "path": path},
+        "patternProperties": {"^(x+)+$": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    assert schema_for_model(schema) == {
+        "properties": {
+            "pattern": {"type": "string"},
+            "path": {"type": "string", "description": "Where. It matches ^(a+)+$"},
+        }
+    }
 
 
 def test_without_the_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

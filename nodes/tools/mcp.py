@@ -129,7 +129,7 @@ def _tools(
     times = Counter(name_for_model(offer.name) for _, offer in offers)
     tools: list[BaseTool] = []
     for connection, offer in offers:
-        if complaint := schema_fault(offer.inputSchema):
+        if complaint := schema_fault(offer.inputSchema) if offer.name else "it has no name":
             log.warning("tool %s of MCP server %s is left out: %s", offer.name, connection.name, complaint)
             continue
         name = name_for_model(offer.name)

@@ -128,14 +128,25 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def schema_for_model(schema: Any) -> Any:
-    """``schema`` with the hidden characters of its descriptions made visible."""
+    """``schema`` with the hidden characters of its descriptions made visible, its patterns as a part of them.
+
+    The server checks patterns itself; we would try a stranger's expression, which can take for ever.
+    """
     if isinstance(schema, list):
         return [schema_for_model(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: show_hidden(value)
-        if key in ("description", "title") and isinstance(value, str)
-        else schema_for_model(value)
-        for key, value in schema.items()
-    }
+    left_out = {"pattern", "patternProperties"}
+    left_out |= {"additionalProperties", "unevaluatedProperties"} if "patternProperties" in schema else set()
+    made = {key: _part_for_model(key, value) for key, value in schema.items() if key not in left_out}
+    if isinstance(pattern := schema.get("pattern"), str):
+        made["description"] = f"{made.get('description', '')} It matches {show_hidden(pattern)}".strip()
+    return made
+
+
+def _part_for_model(key: str, value: Any) -> Any:
+    if key in ("description", "title") and isinstance(value, str):
+        return show_hidden(value)
+    if key in ("properties", "$defs", "definitions", "dependentSchemas") and isinstance(value, dict):
+        return {name: schema_for_model(one) for name, one in value.items()}
+    return schema_for_model(value)
