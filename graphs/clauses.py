@@ -119,8 +119,17 @@ def words_of(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def names_in(text: str) -> frozenset[str]:
     """Words with a capital that do not owe it to their place; weekdays and months are none."""
-    found = {*_NAME.findall(without_quantities(text)), *_FIRST_NAME.findall(text)}
-    return frozenset(name for name in found if name.casefold() not in LITTLE and not _DAY.match(name.casefold()))
+    found = {*capitals_in(text), *_FIRST_NAME.findall(text)}
+    return frozenset(
+        name
+        for name in found
+        if name[0].isupper() and name.casefold() not in LITTLE and not _DAY.match(name.casefold())
+    )
+
+
+def capitals_in(text: str) -> list[str]:
+    """Words with a capital that begin no sentence, in order."""
+    return [name for name in _NAME.findall(without_quantities(text)) if name[0].isupper()]
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from .claim_words import LITTLE
-from .clauses import Clause, clauses_in, names_in, whole_of, without_quantities, without_values, words_of
+from .clauses import Clause, capitals_in, clauses_in, names_in, whole_of, without_values, words_of
 from .quantities import follows, is_multiple, quantities_in, says_worked_out, worked_out
 from .twists import find_twist, of_all
 from .values import Told, stated_in
@@ -20,7 +20,6 @@ _RATE = re.compile(
 _EVERY = re.compile(r"\b(dai|hour|week|month|year)ly\b", re.IGNORECASE)
 _YEARS = re.compile(r"\byears? (?:later|earlier|before|after)\b")
 _TWICE = re.compile(r"\b(?:twice|half|double|triple|three times)\b", re.IGNORECASE)
-_CAPITAL = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\w\"“])[^\W\d_a-z]\w+")
 _GERMAN = re.compile(r"\b(?:der|das|und|ist|nicht|eine|wird)\b")
 """Where every noun has a capital, a capital says nothing."""
 _DOER = re.compile(r"\w(?:ed|[dt]e|[elw]n|[ln]t|ld) by (?:the |an? )?(?!mistake|accident|hand|law)([a-z]{4,})\b")
@@ -95,7 +94,7 @@ def _quantity(claim: str, passages: Sequence[str]) -> str:
 
 def _name(claim: str, told: str, everything: Clause) -> str:
     """A name, or one who did it, that is not there. An abbreviation of what is there is."""
-    for name in () if _GERMAN.search(told) else _CAPITAL.findall(without_quantities(claim)):
+    for name in () if _GERMAN.search(told) else capitals_in(claim):
         words = words_of(name)
         if all(map(everything.has, words)) if words else re.search(rf"\b{name}\b", told):
             continue
@@ -118,6 +117,7 @@ def _words(own: Sequence[Clause], sentences: Sequence[Clause], everything: Claus
     if (len(close) + len(found)) / 2 < overlap * len(words):
         return f"only {len(found)} of its {len(words)} words are in {{cited}}"
     for place, clause in enumerate(own):
-        if (place or len(clause.words) > 1) and len(clause.said_by(everything)) < _ALONE * len(clause.words):
+        alone = len(clause.words) == 1 and (place == 0 or clause.words[0].endswith("ly"))
+        if not alone and len(clause.said_by(everything)) < _ALONE * len(clause.words):
             return f"adds {clause.text}"
     return ""

@@ -6,7 +6,7 @@ and words, of English where words are concerned: a judge may be asked besides.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -75,11 +75,13 @@ def check_answer(answer: str, passages: Sequence[Passage], overlap: float = OVER
     [('grounded', ''), ('ungrounded', 'says 1610, which is not in [tea.md#1]')]
     """
     known = {passage["id"]: passage for passage in passages}
-    return [_judged(sentence, cites, known, overlap) for sentence, cites in split_claims(answer)]
+    return [_judged(sentence, cites, known, overlap) for sentence, cites in split_claims(answer, known)]
 
 
-def split_claims(answer: str) -> Iterator[tuple[str, list[str]]]:
+def split_claims(answer: str, known: Container[str] = ()) -> Iterator[tuple[str, list[str]]]:
     """The sentences of ``answer`` without their citations, each with what it cites.
+
+    A citation with a comma is several, unless it is one that is ``known``.
 
     >>> list(split_claims("Tea is hot. So is coffee [a#1, b#2]. Is it?"))
     [('Tea is hot.', ['a#1', 'b#2']), ('So is coffee.', ['a#1', 'b#2']), ('Is it?', [])]
@@ -87,7 +89,7 @@ def split_claims(answer: str) -> Iterator[tuple[str, list[str]]]:
     for line in _ALONE.sub(r" \1", answer).splitlines():
         cited_within = _CITED_AFTER.sub(r"\2\1", _ITEM.sub("", line))
         sentences = [part for part in _SENTENCE.split(cited_within) if part.strip()]
-        cited = [_cites(sentence) for sentence in sentences]
+        cited = [_cites(sentence, known) for sentence in sentences]
         for place in reversed(range(len(sentences) - 1)):
             cited[place] = cited[place] or cited[place + 1]
         for sentence, cites in zip(sentences, cited, strict=True):
@@ -123,8 +125,9 @@ def _verdict(
     return ("ungrounded", why.replace("{cited}", _shown(cites))) if why else ("grounded", "")
 
 
-def _cites(sentence: str) -> list[str]:
-    names = [name.strip() for found in _CITATION.findall(sentence) for name in re.split("[,;]", found)]
+def _cites(sentence: str, known: Container[str]) -> list[str]:
+    found = _CITATION.findall(sentence)
+    names = [name.strip() for one in found for name in ([one] if one.strip() in known else re.split("[,;]", one))]
     return list(dict.fromkeys(name for name in names if name))
 
 

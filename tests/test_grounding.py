@@ -98,6 +98,7 @@ LAKE = Passage(
         "On Mondays the store is shut",
         "Rye flour absorbs more water than white flour",
         "Not all fish are trout",
+        "Most fish are trout, luckily",
         "On Mondays the shop is not open",
         "It was sold in May 2021 by mistake",
     ],
@@ -165,6 +166,18 @@ def test_capitals_of_german_nouns_are_no_names() -> None:
     ferry = Passage(id="f#1", text="Die Fähre fährt täglich um 09:30 Uhr ab, und eine Karte kostet 12 Kronen.")
     answer = "Die Fähre fährt jeden Tag um 9:30 Uhr ab [f#1]. Eine Karte kostet 15 Kronen [f#1]."
     assert [one["why"] for one in check_answer(answer, [ferry])] == ["", "says 15, which is not in [f#1]"]
+
+
+def test_letters_with_accents_are_no_capitals() -> None:
+    museum = Passage(id="m#1", text="Le musée est fermé le lundi et le mardi.")
+    (claim,) = check_answer("Le musée était fermé le lundi [m#1].", [museum])
+    assert claim["verdict"] == "grounded"
+
+
+def test_a_name_with_a_comma_can_be_cited() -> None:
+    letter = Passage(id="Vance, Rosa.md#1", text="The ferry runs in winter.")
+    (claim,) = check_answer("The ferry runs in winter [Vance, Rosa.md#1].", [letter])
+    assert (claim["cites"], claim["verdict"]) == (["Vance, Rosa.md#1"], "grounded")
 
 
 def test_texts_without_spaces_are_compared_by_pairs_of_letters() -> None:
