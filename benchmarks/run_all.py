@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 HERE = Path(__file__).parent
-BY_NAME = frozenset({"gate", "injection", "reward_model", "screening"})
+BY_NAME = frozenset({"constrained", "gate", "injection", "reward_model", "screening"})
 ABOUT = (
     "Written by `make bench`, and by `python benchmarks/run_all.py NAME …`, which keeps the other rows. "
     "Trust the ratios, not the milliseconds."
