@@ -97,6 +97,7 @@ def test_what_is_invented_behind_a_call_is_not_kept() -> None:
         'Sure!\n\n  Action: look\n  Action Input:\n{"order":\n 7}\n',
         'Action: look\nAction Input: ```json\n{"order": 7}\n```\nThat tells us.',
         '```\nAction: look\nAction Input: {"order": 7}\n```',
+        'Action: look\nAction Input: `{"order": 7}`',
         ACTION.replace("Action", "**Action") + "\n**Observation:** 7 is lost\n**Final Answer:** Lost.",
         ACTION + "\nobservation: 7 is lost\nThought: So be it.",
     ],

@@ -6,9 +6,7 @@ process have the family ``react-text`` instead, whose tokens are exact.
 """
 
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -18,9 +16,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from .call import tool_named
-from .families.family import Family, Said, SpokenCall, fresh_id, read_calls
-from .families.react_text import REACT_TEXT
-from .families.react_text import read as read_sections
+from .families.family import Family, fresh_id, read_calls
+from .react_reading import ACTING, SPEAKING, STOP, certain, up_to_observation
 from .server.answer import TOKENS_KEY
 from .streaming import SpokenChunk, Teller
 from .telling import TellingChatModel
@@ -29,17 +26,7 @@ from .trace import EDIT_KEY, TRACE_KEY
 TEXT_KEY = "react_text"
 """Key in ``AIMessage.response_metadata``: the model's own text, up to where it was stopped."""
 
-STOP = "\nObservation:"
-
 NEITHER = "neither an Action with an Action Input nor a Final Answer was given; begin the lines with these words"
-
-_LINE = re.compile(
-    r"^[ \t]*[*_#>`]{0,4}[ \t]*(Thought|Action Input|Action|Observation|Final Answer)[ \t]*[*_]{0,3}[ \t]*:[*_]{0,3}",
-    re.IGNORECASE | re.MULTILINE,
-)
-_OBSERVED = re.compile(STOP)
-_BEGUN = re.compile(r"(?:^|\n)[ \t*_#>`]*[A-Za-z ]{0,13}[*_ \t]*\Z")
-_FENCE = re.compile(r"```[a-z]*\s*?(?:\n|(?=[{\[]))")
 
 
 class ReactChatModel(TellingChatModel):
@@ -74,7 +61,7 @@ class ReactChatModel(TellingChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
     ) -> Generator[SpokenChunk]:
         asked, stops, passed = self._asked(messages, stop, settings)
-        family = _ACTING if _may_act(settings) else _SPEAKING
+        family = ACTING if _may_act(settings) else SPEAKING
         if not live:
             whole: Any = self.inner._generate(asked, stops, None, **passed).generations[0].message
             yield from _last(Teller(family), family, whole)
@@ -83,14 +70,14 @@ class ReactChatModel(TellingChatModel):
         for part in self._parts(asked, stops, passed):
             parts.append(part)
             text += part.text
-            yield from teller.tell(_certain(text))
+            yield from teller.tell(certain(text))
         yield from _last(teller, family, _sum(parts))
 
     async def _atell(
         self, messages: list[BaseMessage], stop: list[str] | None, *, live: bool, **settings: Any
     ) -> AsyncGenerator[SpokenChunk]:
         asked, stops, passed = self._asked(messages, stop, settings)
-        family = _ACTING if _may_act(settings) else _SPEAKING
+        family = ACTING if _may_act(settings) else SPEAKING
         if not live:
             whole: Any = (await self.inner._agenerate(asked, stops, None, **passed)).generations[0].message
             for chunk in _last(Teller(family), family, whole):
@@ -100,7 +87,7 @@ class ReactChatModel(TellingChatModel):
         async for part in self._aparts(asked, stops, passed):
             parts.append(part)
             text += part.text
-            for chunk in teller.tell(_certain(text)):
+            for chunk in teller.tell(certain(text)):
                 yield chunk
         for chunk in _last(teller, family, _sum(parts)):
             yield chunk
@@ -176,71 +163,6 @@ def _type_of(block: Any) -> str:
     return "text" if isinstance(block, str) else str(block.get("type"))
 
 
-def read(opening: str, text: str) -> Said:
-    """Thoughts, calls and final answer; small liberties with the form are taken for the form.
-
-    >>> read("", '**Action:** look\\n**Action Input:**\\n```json\\n{"id": 1}\\n```').calls[0].args
-    '{"id": 1}'
-    """
-    said = read_sections(opening, _in_form("\n" + text), _OBSERVED)
-    return replace(said, calls=tuple(_bare(call) for call in said.calls))
-
-
-def _in_form(text: str) -> str:
-    """``text`` with the words of the form as it writes them; a final answer is left as it is."""
-    final = next((found for found in _LINE.finditer(text) if _word(found) == "Final Answer"), None)
-    end = final.end() if final else len(text)
-    return _LINE.sub(lambda found: f"{_word(found)}:", text[:end]) + text[end:]
-
-
-def _up_to_observation(text: str) -> str:
-    """``text`` up to where the model, or its stop text, went on to the observation."""
-    for found in _LINE.finditer(text):
-        if _word(found) == "Final Answer":
-            break
-        if _word(found) == "Observation" and found.start():
-            return text[: found.start() - 1]
-    return text.partition(STOP)[0]
-
-
-def _in_words(opening: str, text: str) -> Said:
-    return Said(text.strip())
-
-
-_ACTING = replace(REACT_TEXT, name="react-chat", read=read, markers=(), stop=())
-_SPEAKING = replace(_ACTING, read=_in_words)
-"""Where no call is possible, the answer is taken as it stands."""
-
-
-def _word(found: re.Match[str]) -> str:
-    return found[1].title()
-
-
-def _bare(call: SpokenCall) -> SpokenCall:
-    """``call`` with its arguments out of their fence, its name without ornaments."""
-    name = call.name.strip("`*_ \t\n\"'").removesuffix("()") if call.name else None
-    args = _unfenced(call.args)
-    return replace(call, name=name or None, args=args, raw=args if name else call.raw)
-
-
-def _unfenced(args: str) -> str:
-    """The JSON in a fence, closed or not, or in front of the end of one around the whole answer; else ``args``."""
-    opened = _FENCE.match(args.lstrip())
-    inside = args.lstrip()[opened.end() :] if opened else args
-    try:
-        end = json.JSONDecoder().raw_decode(inside)[1]
-    except (ValueError, RecursionError):
-        return inside.partition("\n```")[0] if opened else args
-    behind = inside[end:].strip()
-    return inside[:end] if behind[:1] == "`" or (opened and not behind) else args
-
-
-def _certain(text: str) -> str:
-    """``text`` without a line that may still become the beginning of a section."""
-    begun = _BEGUN.search(text)
-    return text[: begun.start()] if begun else text
-
-
 def _sum(parts: Sequence[Any]) -> AIMessage:
     if not parts or not isinstance(parts[0], BaseMessageChunk):
         return parts[0] if parts else AIMessage("")
@@ -258,8 +180,8 @@ def _may_act(settings: Mapping[str, Any]) -> bool:
 
 def _last(teller: Teller, family: Family, whole: AIMessage) -> list[SpokenChunk]:
     """What is not told yet of the inner model's answer, and the message."""
-    acts = family is _ACTING
-    text = _up_to_observation(whole.text) if acts else whole.text.partition(STOP)[0]
+    acts = family is ACTING
+    text = up_to_observation(whole.text) if acts else whole.text.partition(STOP)[0]
     said = family.read("", text + STOP if acts else text)  # nothing follows: what lacks will lack
     calls, broken = read_calls(said, teller.id_of)
     if acts and not (calls or broken or said.content):
