@@ -18,7 +18,7 @@ from .foreign import apply_decisions, note_kinds
 from .messages import merge_messages
 from .pauses import Pause, answers_of, edits_in_state, pauses_at, questions_of
 from .prune import CHANNEL, messages_at
-from .reading import latest_checkpoint, latest_metadata, read_messages, time_of
+from .reading import latest_checkpoint, latest_metadata, list_namespaces, read_messages, time_of
 from .rows import place_of
 from .store import Store
 
@@ -122,12 +122,14 @@ def with_decisions(
 
 
 def find_message(store: Store, thread: str, start: str) -> str:
-    """The id of the message of ``thread``, on any branch, that is or begins with ``start``.
+    """The id of the message of ``thread``, on any branch or in a subgraph, that is or begins with ``start``.
 
     Raises:
         UnknownThread: no such thread, no such message, or several.
     """
     known = {str(message.id) for step in read_all_steps(store, thread) for message in step.added}
+    inside = (read_messages(store, thread, namespace=namespace) for namespace in list_namespaces(store, thread))
+    known |= {str(message.id) for messages in inside for message in messages}
     fitting = [start] if start in known else [id_ for id_ in known if id_.startswith(start)]
     if len(fitting) != 1 or not start:
         raise UnknownThread(

@@ -23,7 +23,8 @@ class Conversation:
 def read_inner(store: Store, thread: str, leaf: str | None = None) -> list[Conversation]:
     """The conversations inside of ``thread`` on its way to ``leaf`` (default: the newest checkpoint), oldest first.
 
-    Those inside of another one are among them: their namespaces begin with its own and ``|``.
+    Those inside of another one are among them: their namespaces begin with its own and ``|``. So are those whose
+    place on the way was pruned.
 
     Raises:
         UnknownThread
@@ -31,14 +32,13 @@ def read_inner(store: Store, thread: str, leaf: str | None = None) -> list[Conve
     namespaces = store.tables.namespaces(thread)
     if not namespaces:
         return []
-    way = {
-        node.checkpoint for node in path_to(checkpoint_tree(store, thread), leaf or latest_checkpoint(store, thread))
-    }
+    tree, end = checkpoint_tree(store, thread), leaf or latest_checkpoint(store, thread)
+    elsewhere = {node.checkpoint for node in tree} - {node.checkpoint for node in path_to(tree, end)}
     found: list[tuple[str, Conversation]] = []
     for namespace in namespaces:
         last = store.reader.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": namespace}})
         parents = last.metadata.get("parents", {}) if last else {}
-        if last is None or parents.get("") not in way:
+        if last is None or parents.get("") in elsewhere:
             continue
         said = [message for message in messages_at(store.reader, last) if isinstance(message, BaseMessage)]
         around = namespace.rpartition("|")[0]

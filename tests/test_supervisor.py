@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from threadmill.checkpoints.branch import find_message
 from threadmill.checkpoints.inner import read_inner
 from threadmill.checkpoints.labels import Label, add_labels, labels_of
 from threadmill.checkpoints.reading import (
@@ -218,6 +219,11 @@ def test_what_was_said_inside_has_the_outcome_of_its_branch(store: Store) -> Non
     assert outcomes == {(text, won) for text in ("stock: Look up bells", "Look up bells") for won in (False, True)}
     (conversation,) = read_inner(store, "t")  # of the newest branch alone
     assert conversation.messages[-1].text == "Keeper: bells: 7 in stock, worth 640"
+    said = str(conversation.messages[-1].id)
+    assert find_message(store, "t", said) == said  # so it can be labelled
+    run_thread(graph, "u", "stock: Look up bells")
+    store.saver.prune(["u"])
+    assert [one.messages[-1].text for one in read_inner(store, "u")] == [conversation.messages[-1].text]
 
 
 def test_checks_of_calls_look_inside_of_the_agent(store: Store, tmp_path: Path) -> None:

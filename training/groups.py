@@ -82,9 +82,10 @@ def _with_inner(trial: Branch | None, branches: Sequence[Branch]) -> Branch | No
     """``trial`` with what was said inside of its nodes, in conversations of their own; every turn stays there once."""
     if trial is None:
         return None
-    way = {trial.checkpoint, *trial.path}
+    elsewhere = {checkpoint for one in branches for checkpoint in one.path} - {*trial.path}
     for one in sorted(branches, key=lambda branch: branch.checkpoint):  # the oldest first: their namespaces are chance
-        if (one.metadata.get("parents") or {}).get("") not in way:
+        at = (one.metadata.get("parents") or {}).get("")
+        if at is None or at in elsewhere:
             continue
         if trial.trajectories and one.trajectories and trial.tokens != one.tokens:
             continue  # recorded and rendered tokens are no trial together
