@@ -44,12 +44,17 @@ def fork(
     if (text is not None or args is not None) != (message is not None):
         raise typer.BadParameter("--message goes with --text or --args", param_hint="--message")
     change = read_json(state, "--state") if state is not None else None
+    if change is not None and not isinstance(change, dict):
+        raise typer.BadParameter(f"{state!r} is no JSON object", param_hint="--state")
     laid_over = read_json(args, "--args") if args is not None else None
     with open_store(db, create=False) as store:
         checkpoint = find_checkpoint(store, thread, at)
         if run:
             refuse_lost_world(store, thread)
         agent = open_agent(store, agent_to_open(latest_metadata(store, thread)), model=model)
+        if unknown := [name for name in change or () if name not in agent.builder.channels]:
+            there = ", ".join(agent.builder.channels)
+            raise typer.BadParameter(f"the state has no {', '.join(unknown)}; it has {there}", param_hint="--state")
         changed = None
         if message is not None:
             changed = _changed(thread, read_messages(store, thread, checkpoint), message, text, laid_over)

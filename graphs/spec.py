@@ -152,6 +152,10 @@ def build_agent(spec: AgentSpec, slot_of: SlotOf) -> StateGraph[Any, Any, Any, A
             from ..nodes.memory import make_remember
 
             given["tools"].append(make_remember(spec.memory))
+        if "ask" in known:
+            from ..nodes.tools.ask_user import ask_for
+
+            given["ask"] = ask_for(given["tools"])
     if "agents" in known:
         from .spec_tools import make_agents
 

@@ -45,6 +45,8 @@ def test_forks_with_and_without_a_change() -> None:
     )
     assert "--message goes with --text or --args" in misused("fork", "t", "--at", human, "--text", "x")
     assert "is not JSON" in misused("fork", "t", "--at", human, "--state", "x")
+    assert "is no JSON object" in misused("fork", "t", "--at", human, "--state", "[1]")
+    assert "the state has no note; it has" in misused("fork", "t", "--at", human, "--state", '{"note": "x"}')
     assert "Missing option '--at'" in misused("fork", "t")
 
 

@@ -240,6 +240,13 @@ def test_tools_of_the_same_kind_get_names_of_their_own(folder: Path) -> None:
     assert build_agent(spec, scripted(pays)).nodes.keys() == {"observe", "think", "act", "tool"}
 
 
+def test_a_tool_that_asks_the_user_pauses_an_agent_of_any_kind() -> None:
+    call = {"name": "ask_user", "args": {"question": "Which bell?"}, "id": "c1"}
+    graph = build_agent(AgentSpec("shop", tools=["ask_user"]), scripted(lambda said: AIMessage("", tool_calls=[call])))
+    (question,) = run_thread(graph.compile(checkpointer=InMemorySaver()), "t", "Ring").questions
+    assert (question["who"], question["args"]) == ("user", {"question": "Which bell?"})
+
+
 def test_settings_of_a_sandbox_stand_in_a_file_like_those_of_other_tools(folder: Path) -> None:
     missing = re.escape(str(folder / "work"))
     for declared, says in (
