@@ -159,7 +159,7 @@ def _clauses(text: str, known: Set[str]) -> Iterator[Clause]:
             part = f"{little} {piece}".strip()
             words, values = words_of(part), _values(part)
             if not words and not values:  # as in "some of | which are new"
-                little = part
+                little = piece
                 continue
             little = ""
             names = tuple(word for word in re.findall(r"\w+", part) if word in known)

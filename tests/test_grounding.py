@@ -1,5 +1,7 @@
 """Which claims of an answer are in the passages it cites."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +180,13 @@ def test_a_name_with_a_comma_can_be_cited() -> None:
     letter = Passage(id="Vance, Rosa.md#1", text="The ferry runs in winter.")
     (claim,) = check_answer("The ferry runs in winter [Vance, Rosa.md#1].", [letter])
     assert (claim["cites"], claim["verdict"]) == (["Vance, Rosa.md#1"], "grounded")
+
+
+@pytest.mark.parametrize("hostile", ["a" * 20_000, "1" * 20_000, "\n[a] " * 3_000])
+def test_a_document_cannot_hold_the_check_up(hostile: str) -> None:
+    began = process_time()
+    check_answer("Most fish are trout [x#1].", [Passage(id="x#1", text=hostile)])
+    assert process_time() - began < 2  # it was 5 to 85 s
 
 
 def test_texts_without_spaces_are_compared_by_pairs_of_letters() -> None:
