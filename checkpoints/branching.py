@@ -115,10 +115,19 @@ def _changed(saver: ThreadSaver, found: CheckpointTuple, values: Mapping[str, An
 def refuse_subgraphs_with_memory(namespaces: list[str], thread: str) -> None:
     """Nothing, unless a subgraph keeps its state between its calls, which a branch could not take back.
 
+    A node that calls a subgraph several times has a number behind its name and task from the second on.
+
+    >>> refuse_subgraphs_with_memory(["observe:b889665a", "observe:b889665a|1"], "t")
+
     Raises:
         CannotTravel
     """
-    lasting = sorted({namespace for namespace in namespaces if ":" not in namespace.split("|")[-1]})
+    parts = {namespace: namespace.split("|") for namespace in namespaces}
+    lasting = sorted(
+        namespace
+        for namespace, path in parts.items()
+        if ":" not in path[-1] and not (path[-1].isdecimal() and len(path) > 1 and ":" in path[-2])
+    )
     if lasting:
         raise CannotTravel(
             f"thread {thread!r} has the subgraph {', '.join(lasting)}, which keeps a state of its own from call to "
