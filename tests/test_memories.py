@@ -22,7 +22,7 @@ from threadmill.checkpoints.store import Store, open_store
 from threadmill.cli.agents import open_agent
 from threadmill.cli.main import app
 from threadmill.cli.place import read_values
-from threadmill.errors import BadDatabase, BadKey, BadMemory, NoMemory, ReadOnly
+from threadmill.errors import BadDatabase, BadKey, BadMemory, NoMemory, ReadOnly, RunStopped
 from threadmill.graphs import build_react, run_thread
 from threadmill.nodes import Memory, ScriptedModel, Slot, make_remember
 from threadmill.nodes.marking import unmark
@@ -98,7 +98,7 @@ def test_what_one_thread_remembered_the_next_one_knows_until_it_is_forgotten(fol
 
 
 def test_nobody_s_memories_are_told_where_nobody_is_named(folder: Path) -> None:
-    with pytest.raises(BadMemory, match="or --set user=NAME to a command"):
+    with pytest.raises(RunStopped, match="or --set user=NAME to a command"):
         CliRunner().invoke(app, ["run", "agents.py:build", "Hi."], catch_exceptions=False)
     for wrong in ("ann", "user=", "thread_id=t", "a b=c", "__x=y"):
         with pytest.raises(BadParameter, match="is no KEY=VALUE"):
