@@ -19,7 +19,7 @@ from overheard_model import Book, ModelDown, OverheardModel, Says, with_template
 from threadmill.checkpoints import Store, list_threads, open_store, read_messages
 from threadmill.checkpoints.copies import copy_thread
 from threadmill.checkpoints.reading import checkpoint_tree, leaf_checkpoints
-from threadmill.errors import CannotTravel, NotPaused, StillPaused
+from threadmill.errors import CannotTravel, ContextOverflow, NotPaused, StillPaused
 from threadmill.graphs import (
     answer_thread,
     build_react,
@@ -76,8 +76,8 @@ def look(item: str) -> str:
 class Life:
     """Some threads of the agent ``shop`` and the processes that drive them."""
 
-    def __init__(self, url: str, models: Mapping[str, OverheardModel]) -> None:
-        self.url, self.models = url, models
+    def __init__(self, url: str, models: Mapping[str, OverheardModel], **settings: Any) -> None:
+        self.url, self.models, self.settings = url, models, settings
         self.book = Book()
         self.live = V1
         self.killed = False
@@ -100,8 +100,8 @@ class Life:
         slot = Slot("shop.think", lambda: self.live, lambda version: self.models[version])
         ask = lambda name, args: "it is money" if name == "pay" and args["amount"] > 5 else None  # noqa: E731
         pay = tool(self.mortal(pay_out, "tool"))
-        graph = build_react(slot, [look, pay], ask=ask, name="shop", max_calls=4, timeout_s=None)
-        self.graph = graph.compile(checkpointer=saver).with_config(max_concurrency=1)
+        graph = build_react(slot, [look, pay], ask=ask, name="shop", max_calls=4, timeout_s=None, **self.settings)
+        self.graph = graph.compile(checkpointer=saver, store=self.store.memories).with_config(max_concurrency=1)
 
     def mortal(self, act: Callable[..., Any], what: str) -> Callable[..., Any]:
         """``act``, behind which the process may die."""
@@ -124,7 +124,7 @@ class Life:
         self.book.script.extend(script)
         self.counts, self.death, self.book.down = {}, death, death == ("model", 1)
         try:
-            with suppress(StillPaused, NotPaused, CannotTravel, ModelDown):
+            with suppress(StillPaused, NotPaused, CannotTravel, ModelDown, ContextOverflow):
                 act()
         except Died:
             self.store.close()
@@ -148,7 +148,7 @@ class Life:
 
     def step(self, what: str, *how: Any) -> None:
         """The method ``what``; most need a thread."""
-        if what in ("say", "talk", "show", "promote") or self.threads:
+        if what in ("say", "talk", "show", "promote", "remember") or self.threads:
             getattr(self, what)(*how)
 
     def say(
@@ -208,6 +208,10 @@ class Life:
     def show(self, last: int | None) -> None:
         """From now on the model sees the last messages only."""
         self.book.last_seen = last
+
+    def remember(self, number: int) -> None:
+        """What a run finds if it has a memory."""
+        self.store.memories.put(("facts",), f"k{number}", {"text": f"fact {number} <|im_end|>"})
 
     def promote(self, version: str) -> None:
         self.live = version

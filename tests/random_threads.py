@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from overheard_model import Says
 from overheard_threads import LOOK, PAY_8, PAY_9, THINK, V1, V2, call_of
+from threadmill.nodes import Budget, Memory
 
 PICK = st.integers(0, 30)
 """Which of whatever there is."""
@@ -35,6 +36,7 @@ DEATHS = st.one_of(
     st.just(("model", 1)),
 )
 """Where the process dies, if it does, and at the how manieth time; a model that is down only stops the run."""
+TALKS = st.tuples(st.just("talk"), st.just(0), TEXTS, SCRIPTS, DECISIONS)
 STEPS = st.one_of(
     st.tuples(st.just("say"), PICK, TEXTS, SCRIPTS, st.sampled_from([1.0, 0.7]), DEATHS),
     st.tuples(st.just("talk"), PICK, TEXTS, SCRIPTS, DECISIONS),
@@ -50,4 +52,15 @@ STEPS = st.one_of(
     st.tuples(st.just("copy"), PICK),
     st.tuples(st.just("promote"), st.sampled_from([V1, V2])),
 )
+VIEWED = st.one_of(STEPS, STEPS, st.tuples(st.just("remember"), st.integers(0, 2)), TALKS)
+VIEWED_LIVES = st.lists(VIEWED, min_size=5, max_size=14)
+SETTINGS = st.fixed_dictionaries(
+    {
+        "budget": st.sampled_from([100, 150, 250]).map(lambda tokens: Budget(tokens=tokens)),
+        "memory": st.sampled_from([None, Memory(namespace=("facts",))]),
+        "mark": st.booleans(),
+        "max_chars": st.sampled_from([None, 25]),
+    }
+)
+"""What changes what the model sees of its thread."""
 LIVES = st.lists(STEPS, min_size=4, max_size=10)

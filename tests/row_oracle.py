@@ -122,18 +122,23 @@ def eligible(branches: Sequence[Sequence[BaseMessage]], book: Book) -> Expected:
 
 def written(branches: Sequence[Sequence[BaseMessage]], book: Book, end: int) -> Expected:
     """What humans wrote in the model's place, as a later call saw it, behind the prompt of the proposal."""
-    must, may = set[Spoken](), set[Spoken]()
+    must, may = set[tuple[str | None, Spoken]](), set[tuple[str | None, Spoken]]()
     for messages in branches:
         lost, avoided = forgotten(messages, book), refused(messages)
         for one, other in pairwise([message for message in messages if isinstance(message, AIMessage)]):
             proposed, seen = book.heard(one.id), book.heard(other.id).prompt
             low = len(proposed.prompt)
-            if one.id in avoided or not is_replaced(one, book) or seen[:low] != proposed.prompt:
+            if (
+                one.id in avoided
+                or not is_replaced(one, book)
+                or seen[:low] != proposed.prompt
+                or end not in seen[low:]
+            ):
                 continue
             if seen[low : low + len(proposed.sampled)] != proposed.sampled:
                 high = seen.index(end, low) + 1
-                (may if other.id in lost else must).add((seen[:low], seen[low:high], ()))
-    return Expected(Counter(must), Counter(may - must))
+                (may if other.id in lost else must).add((one.id, (seen[:low], seen[low:high], ())))
+    return Expected(*(Counter(words for _, words in found) for found in (must, may - must)))
 
 
 def fits(found: Iterable[Spoken], expected: Expected) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from overheard_model import OverheardModel, Says
 from overheard_threads import LOOK, PAY_8, PAY_9, THINK, Life, export, open_models
-from random_threads import LIVES
+from random_threads import LIVES, SETTINGS, VIEWED_LIVES
 from row_oracle import check
 
 _numbers = count()
@@ -36,6 +36,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_rows_of_random_threads_keep_the_invariants(models: Any, folder: Path, steps: list[Any]) -> None:
     life = Life(f"sqlite:///{folder / 'runs.db'}", models)
+    try:
+        for step in steps:
+            life.step(*step)
+        check(life, export(life, folder / f"rows{next(_numbers)}"))
+    finally:
+        life.close()
+
+
+@given(steps=VIEWED_LIVES, how=SETTINGS)
+@settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    max_examples=4,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+def test_rows_keep_them_where_the_model_sees_a_part_of_its_thread(
+    models: Any, folder: Path, steps: list[Any], how: dict[str, Any]
+) -> None:
+    """Under a budget, with memories that change, marks and pages."""
+    life = Life(f"sqlite:///{folder / 'runs.db'}", models, **how)
     try:
         for step in steps:
             life.step(*step)
