@@ -100,7 +100,9 @@ def test_what_one_thread_remembered_the_next_one_knows_until_it_is_forgotten(fol
 def test_nobody_s_memories_are_told_where_nobody_is_named(folder: Path) -> None:
     with pytest.raises(RunStopped, match="or --set user=NAME to a command"):
         CliRunner().invoke(app, ["run", "agents.py:build", "Hi."], catch_exceptions=False)
-    for wrong in ("ann", "user=", "thread_id=t", "a b=c", "__x=y"):
+    with pytest.raises(BadParameter, match="name the thread with --thread"):
+        read_values(["thread_id=t"])
+    for wrong in ("ann", "user=", "a b=c", "__x=y"):
         with pytest.raises(BadParameter, match="is no KEY=VALUE"):
             read_values([wrong])
 
