@@ -184,6 +184,8 @@ def _failure(one: Ready, call: ToolCall, error: BaseException, attempts: int) ->
             raise error
         case OutOfTime():
             text = f"{name} gave no result within {one.timeout_s:g} s"
+            if one.traits.acts and not one.traits.idempotent:
+                text += "; it may have been done all the same: look before you call it again"
             return Observed(said(call, text), "timeout", attempts, ours=True)
         case NoPlace():
             text = f"{name} was not run: all its places ({one.traits.at_once}) stayed taken for {one.timeout_s:g} s"

@@ -172,7 +172,10 @@ def test_a_failing_tool_is_an_observation(name: str, args: dict[str, Any], text:
 
 def test_a_tool_that_takes_too_long_is_left_behind():
     answer = run_tool("slow", {}, timeout_s=0.05)
-    assert (answer.text, answer.status) == ("slow gave no result within 0.05 s", "error")
+    assert (answer.text, answer.status) == (
+        "slow gave no result within 0.05 s; it may have been done all the same: look before you call it again",
+        "error",
+    )
     assert answer.additional_kwargs["kind"] == "timeout"
     assert answer.additional_kwargs["duration_s"] < 0.4
 

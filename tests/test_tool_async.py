@@ -124,7 +124,8 @@ def test_a_coroutine_that_is_late_is_cancelled_and_one_that_will_not_be_is_left_
 
     begun = monotonic()
     answer = run([dawdle], call_to("dawdle", stubborn=False), 0.05)
-    assert (answer.text, answer.additional_kwargs["kind"]) == ("dawdle gave no result within 0.05 s", "timeout")
+    assert answer.text.startswith("dawdle gave no result within 0.05 s")
+    assert answer.additional_kwargs["kind"] == "timeout"
     run([dawdle], call_to("dawdle", stubborn=True), 0.05)
     while monotonic() - begun < 2 and len(seen) < 2:
         sleep(0.01)

@@ -87,7 +87,10 @@ def test_a_tools_own_time_limit_goes_before_that_of_the_node():
         sleep(0.2)
         return "waited"
 
-    assert plainly(with_traits(wait, timeout_s=0.02), call_to("wait"), 5).text == "wait gave no result within 0.02 s"
+    assert (
+        plainly(with_traits(wait, acts=False, timeout_s=0.02), call_to("wait"), 5).text
+        == "wait gave no result within 0.02 s"
+    )
     assert plainly(with_traits(wait, timeout_s=5), call_to("wait"), 0.02).text == "waited"
 
 
@@ -159,7 +162,7 @@ def test_a_call_that_hangs_keeps_its_place_and_those_who_wait_are_told(run: Any)
         release.wait(5)
         return "released"
 
-    tool = with_traits(hang, at_once=1, timeout_s=0.05)
+    tool = with_traits(hang, acts=False, at_once=1, timeout_s=0.05)
     assert run(tool, call_to("hang")).text == "hang gave no result within 0.05 s"
     answer = run(tool, call_to("hang"))
     assert answer.text == "hang was not run: all its places (1) stayed taken for 0.05 s"

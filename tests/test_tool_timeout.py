@@ -37,7 +37,7 @@ def call_wait(seconds: float, timeout_s: float) -> ToolMessage:
 
 
 def test_the_result_of_a_late_call_is_never_that_of_another():
-    assert [call_wait(0.2, timeout_s=0.01).text for _ in range(3)] == ["wait gave no result within 0.01 s"] * 3
+    assert all("no result within 0.01 s" in call_wait(0.2, timeout_s=0.01).text for _ in range(3))
     assert [call_wait(seconds, timeout_s=5).text for seconds in (0, 0.25, 0.1)] == [
         "waited 0.0",
         "waited 0.25",
