@@ -1,15 +1,12 @@
-"""Processes that serve a slot: new threads one after the other, under watch, until they are told to stop.
+"""A process that serves a slot: new threads one after the other, under watch, until it is told to stop.
 
-``python canary_worker.py URL FOLDER NAME NAME``: imports everything once and forks a process for each name, which
-writes a line of JSON for every run into FOLDER/NAME.jsonl and ends when FOLDER/stop is there. Exits with 0 if all did.
+``python canary_worker.py URL FOLDER NAME`` writes a line of JSON for every run into FOLDER/NAME.jsonl and ends when
+FOLDER/stop is there.
 """
 
 import json
-import os
 import sys
 import time
-import traceback
-from importlib import import_module
 from pathlib import Path
 
 from langchain_core.tools import tool
@@ -47,25 +44,5 @@ def serve(url: str, name: str, folder: Path) -> None:
             shadow.drain()
 
 
-def main() -> None:
-    import_module("threadmill.nodes.models.local")
-    import_module("transformers.models.llama.modeling_llama")
-    url, folder, *names = sys.argv[1:]
-    pids = []
-    for name in names:
-        pids.append(os.fork())
-        if not pids[-1]:
-            code = 1
-            try:
-                serve(url, name, Path(folder))
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
-
-
 if __name__ == "__main__":
-    main()
+    serve(sys.argv[1], sys.argv[3], Path(sys.argv[2]))

@@ -328,15 +328,18 @@ def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, 
         )
         promote(store, SLOT, good, because="first")
         program = Path(__file__).with_name("canary_worker.py")
-        with warm.started(program, url, tmp_path, "a", "b") as workers:
+        with (
+            warm.started(program, url, tmp_path, "a") as first,
+            warm.started(program, url, tmp_path, "b") as second,
+        ):
             try:
                 wait_for(
                     lambda: {one.thread[0] for one in outcomes_of(store, SLOT, good)} == {"a", "b"}, "both to answer"
                 )
                 canary = start_canary(store, bad, share=0.5, bound=BOUND, because="try")
                 wait_for(lambda: running_canary(store, SLOT) is None, "the candidate to be taken back")
-                ended = list_canaries(store, SLOT)[-1]
-                assert (ended.id, ended.status) == (canary.id, "rolled_back")
+                tried = list_canaries(store, SLOT)[-1]
+                assert (tried.id, tried.status) == (canary.id, "rolled_back")
                 set_guard(store, SLOT, BOUND, because="test")
                 promote(store, SLOT, bad, because="by mistake")
                 wait_for(lambda: history(store, SLOT)[-1].action == "rollback", "the guard to go back")
@@ -350,10 +353,10 @@ def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, 
                 wait_for(lambda: len(outcomes_of(store, SLOT, good)) > seen or seen == 200, "both to go on")
             finally:
                 (tmp_path / "stop").touch()
-                end = workers.wait(60)
+                ended = [worker.wait(60) for worker in (first, second)]
         records = [json.loads(line) for name in "ab" for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         assert all(one["error"] is None for one in proposals_of(store, shadow))
-    assert end == 0
+    assert ended == [0, 0]
     wrong = Counter((record["versions"][SLOT], record["error"] is None) for record in records)
     assert wrong.keys() == {(good, True), (bad, False)}  # who stayed on the good one never failed
     undone = {said.split(":")[0] for record in records for said in record["back"]}
