@@ -1,16 +1,11 @@
-"""Candidates on trial: who takes part, when they are taken back, and that processes agree about it without a word."""
+"""Candidates on trial: who takes part, and when they are taken back."""
 
 import json
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import warm
-from conftest import build_tiny
 from langchain_core.messages import AIMessage
 from sqlalchemy import text
 from threadmill.checkpoints.assignment import assign_from
@@ -304,63 +299,6 @@ def test_what_cannot_be_noted_or_overheard_never_fails_a_run(tmp_path: Path, cap
                 watched.run("c", "Hi")
     assert "how a run of thread a ended could not be noted" in caplog.text
     assert "a decision of thread a could not be overheard" in caplog.text
-
-
-def wait_for(is_so: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := is_so()):
-        assert time.monotonic() < until, f"waited {seconds} s for {what}"
-        time.sleep(0.3)
-    return found
-
-
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_two_processes_try_take_back_guard_and_shadow(url: str, tmp_path: Path, tiny_tokenizer: Any, tiny_folder: Path):
-    broken = tmp_path / "broken"  # no prompt fits into it
-    build_tiny(tiny_tokenizer, context=8).save_pretrained(broken)
-    tiny_tokenizer.save_pretrained(broken)
-    other = tmp_path / "other"
-    build_tiny(tiny_tokenizer, context=512).save_pretrained(other)
-    tiny_tokenizer.save_pretrained(other)
-    with open_store(url) as store:
-        good, bad, third = (
-            register_version(store, SLOT, folder, lineage={}).name for folder in (tiny_folder, broken, other)
-        )
-        promote(store, SLOT, good, because="first")
-        program = Path(__file__).with_name("canary_worker.py")
-        with (
-            warm.started(program, url, tmp_path, "a") as first,
-            warm.started(program, url, tmp_path, "b") as second,
-        ):
-            try:
-                wait_for(
-                    lambda: {one.thread[0] for one in outcomes_of(store, SLOT, good)} == {"a", "b"}, "both to answer"
-                )
-                canary = start_canary(store, bad, share=0.5, bound=BOUND, because="try")
-                wait_for(lambda: running_canary(store, SLOT) is None, "the candidate to be taken back")
-                tried = list_canaries(store, SLOT)[-1]
-                assert (tried.id, tried.status) == (canary.id, "rolled_back")
-                set_guard(store, SLOT, BOUND, because="test")
-                promote(store, SLOT, bad, because="by mistake")
-                wait_for(lambda: history(store, SLOT)[-1].action == "rollback", "the guard to go back")
-                assert resolve(store, f"{SLOT}@live").name == good
-                shadow = start_canary(store, third, share=1.0, bound={}, because="look", mode="shadow")
-                heard = wait_for(
-                    lambda: {one["thread"][0] for one in proposals_of(store, shadow)} == {"a", "b"}, "shadows"
-                )
-                assert heard
-                seen = len(outcomes_of(store, SLOT, good))
-                wait_for(lambda: len(outcomes_of(store, SLOT, good)) > seen or seen == 200, "both to go on")
-            finally:
-                (tmp_path / "stop").touch()
-                ended = [worker.wait(60) for worker in (first, second)]
-        records = [json.loads(line) for name in "ab" for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
-        assert all(one["error"] is None for one in proposals_of(store, shadow))
-    assert ended == [0, 0]
-    wrong = Counter((record["versions"][SLOT], record["error"] is None) for record in records)
-    assert wrong.keys() == {(good, True), (bad, False)}  # who stayed on the good one never failed
-    undone = {said.split(":")[0] for record in records for said in record["back"]}
-    assert undone == {f"{bad} is off trial", f"{SLOT} is back on {good}"}  # by the workers alone
 
 
 def test_the_commands_tell_all_of_it(tmp_path: Path):
