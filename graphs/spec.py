@@ -18,6 +18,7 @@ from ..errors import BadSpec
 from ..nodes.approval import Approval
 from ..nodes.limits import Limits
 from ..nodes.models.slot import Slot
+from ..nodes.traits import is_time_limit
 
 SlotOf = Callable[[str], Slot]
 """From a slot's name (``shop.think``) to the slot."""
@@ -75,6 +76,14 @@ class AgentSpec:
     """Other settings of the kind's builder, by name."""
     folder: str = "."
     """Where relative paths begin: the folder of its file."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("retries", 0), ("max_calls", 1), ("max_chars", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise BadSpec(f"{name} is {value!r}; give a whole number from {least} on")
+        if self.timeout_s is not None and not is_time_limit(self.timeout_s):
+            raise BadSpec(f"timeout_s is {self.timeout_s:g}; give seconds, or None (false in TOML) to wait for ever")
 
     @property
     def prompt(self) -> str:

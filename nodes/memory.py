@@ -40,6 +40,11 @@ class Memory:
     query: Callable[[Sequence[BaseMessage]], str] = last_question
     """What to look for; a store without an index of meanings gives the newest instead."""
     limit: int = 5
+    """How many, at least one."""
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise BadMemory(f"a limit of {self.limit} memories is none; give at least 1, or no memory at all")
 
 
 def recall(memory: Memory, messages: Sequence[BaseMessage], config: RunnableConfig) -> str:

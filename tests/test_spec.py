@@ -143,6 +143,10 @@ def test_the_prompt_begins_with_the_persona(folder: Path) -> None:
         ("name = 'a'\n[[approval.rules]]\nwhen = 'x'", r"approval.rules\[0\] names no tool"),
         ("name = 'a'\n[[approval.rules]]\ntool = 'x'\nwy = 'y'", r"unknown key 'wy' in \[approval.rules\[0\]\]"),
         ("name = 'a'\n[budget]\ntokens = 0", "agent.toml: budget: a budget of tokens=0"),
+        ("name = 'a'\nmax_calls = 0", "agent.toml: the agent: max_calls is 0; give a whole number from 1 on"),
+        ("name = 'a'\nretries = -1", "agent.toml: the agent: retries is -1; give a whole number from 0 on"),
+        ("name = 'a'\ntimeout_s = 0", "agent.toml: the agent: timeout_s is 0; give seconds, or None"),
+        ("name = 'a'\n[memory]\nlimit = 0", "agent.toml: memory: a limit of 0 memories is none; give at least 1"),
         ("name = 'a'\nresponse = 'none.json'", "the answer's schema 'none.json' cannot be read"),
     ],
 )
