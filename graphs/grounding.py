@@ -1,8 +1,8 @@
 """Is an answer's every claim in the passages that it cites? By what can be looked up, without a model. Pure.
 
-A claim is a sentence. It is grounded if it cites passages that were retrieved, and nothing is found wrong with it
-(`faults.py`: what is not there; `twists.py`: what is there and said otherwise). These are rules over numbers, names
-and words, of English where words are concerned: a judge may be asked besides.
+A claim is a sentence. It is grounded if it cites passages that were retrieved, and nothing is found wrong with it: that
+something is not there (`claims/faults.py`), or is there and said otherwise (`claims/twists.py`). These are rules over
+numbers, names and words, of English where words are concerned: a judge may be asked besides.
 """
 
 import re
@@ -11,10 +11,10 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from .clauses import words_of
-from .faults import find_fault
-from .quantities import quantities_in
-from .values import stated_in
+from .claims.clauses import words_of
+from .claims.faults import find_fault
+from .claims.quantities import quantities_in
+from .claims.values import stated_in
 
 
 class Passage(TypedDict):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, ToolMessage
 
 from ...checkpoints.importers.record import CANNED_KEY
-from ...graphs.values import Kind, Told, stated_in
+from ...graphs.claims.values import Kind, Told, stated_in
 from ...nodes.bound_tools import system_at
 from ..rewards.finished import Finished
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence, Set
 
-from .claim_words import meanings, stem
 from .clauses import Clause, words_of
+from .words import meanings, stem
 
 _BEGINS = re.compile(r"(?:the |an? )?(\w+)", re.IGNORECASE)
 _RANGE = re.compile(r"\b(?:from|between)\b.*\b(?:to|until|till|and)\b|\d[–-]\d", re.IGNORECASE)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from .claim_words import LITTLE
 from .clauses import Clause, capitals_in, clauses_in, names_in, whole_of, without_values, words_of
 from .quantities import follows, is_multiple, quantities_in, says_worked_out, worked_out
 from .twists import find_twist, of_all
 from .values import Told, stated_in
+from .words import LITTLE
 
 _MONTH = re.compile(
     r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? (?:of )?([12]\d{3})\b", re.IGNORECASE

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .claim_words import DENIALS, LITTLE, meanings, split_word, stem
 from .quantities import quantities_in
 from .values import stated_in
+from .words import DENIALS, LITTLE, meanings, split_word, stem
 
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Dr|St|No)\.)\s+|(?<=[。！？])")
 _CLAUSE = re.compile(
