@@ -137,7 +137,7 @@ def measure(saver: str, folder: Path, repetitions: int) -> dict[str, Any]:
         }
         supersteps = {name: count_supersteps(graph) for name, graph in graphs.items()}
         assert supersteps["ours"] == supersteps["bare"], supersteps
-        for graph in graphs.claims.values():
+        for graph in graphs.values():
             for _ in range(10):
                 run(graph)
         gc.collect()

@@ -77,7 +77,7 @@ def measure(folder: Path, sizes: Sequence[int], ours: type = Ours) -> list[dict[
         turns = 0
         for size in sizes:
             for _ in range(size - turns):
-                for graph in graphs.claims.values():
+                for graph in graphs.values():
                     graph.invoke({"messages": [HumanMessage(TEXT)]}, THREAD, durability="sync")
             turns = size
             paths = {name: folder / f"{name}.db" for name in graphs}
@@ -96,9 +96,7 @@ def measure(folder: Path, sizes: Sequence[int], ours: type = Ours) -> list[dict[
                     "steps_back": [checkpoints["ours"][at][1] for at in places.values()],
                 }
             )
-        same = [
-            [(m.type, m.text) for m in graph.get_state(THREAD).values["messages"]] for graph in graphs.claims.values()
-        ]
+        same = [[(m.type, m.text) for m in graph.get_state(THREAD).values["messages"]] for graph in graphs.values()]
         assert same[0] == same[1]
         assert len(same[0]) == 3 * turns
     return records
@@ -133,7 +131,7 @@ def time_loading(graphs: dict[str, Any], checkpoints: dict[str, str]) -> dict[st
     }
     cpu: dict[str, list[float]] = {name: [] for name in graphs}
     wall: dict[str, list[float]] = {name: [] for name in graphs}
-    for graph, config in zip(graphs.claims.values(), configs.values(), strict=True):
+    for graph, config in zip(graphs.values(), configs.values(), strict=True):
         graph.get_state(config)
     gc.collect()
     end = perf_counter() + 4
