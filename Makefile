@@ -49,7 +49,7 @@ crowd: install
 docs: install
 	$(OFFLINE) $(BIN)/python -m pytest tests/test_docs.py
 
-# About ten minutes and 4 GB of temporary space; TMPDIR says where.
+# About a quarter of an hour and 4 GB of temporary space; TMPDIR says where.
 bench: install
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run_all.py
 
