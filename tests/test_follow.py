@@ -66,6 +66,8 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def the_worker(store: Store) -> Worker:
+    """As it tells of itself; it first does when it has loaded what is live."""
+    wait_for(lambda: list_workers(store, "shop.think"))
     (worker,) = list_workers(store, "shop.think")
     return worker
 
